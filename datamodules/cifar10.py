@@ -1,0 +1,172 @@
+"""CIFAR-10, or any images in its layout, held in memory."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+from torchvision.datasets import CIFAR10
+from torchvision.transforms import v2
+
+from datamodules import cifar10_files, generated
+from datamodules.checks import require
+from datamodules.cifar10_files import LabelledImages
+from datamodules.errors import DataError
+from datamodules.image_files import ImageFiles, any_images, loader, normalise
+from datamodules.in_memory import Batch, InMemoryLoader, ShiftAndFlip
+from datamodules.sampling import EpochSampler, run_seed, stream
+
+log = logging.getLogger(__name__)
+
+MEAN, STD = 0.5, 0.5  # of every channel, in the tutorials
+_TO_CIFAR_SIZE = v2.Compose([v2.Resize((32, 32)), v2.PILToTensor()])
+_SPLIT_STREAM = 2  # keeps the choice of validation images apart from the order of the epochs
+
+
+class CIFAR10DataModule(pl.LightningDataModule):
+    """Reads the official layout from a mounted folder; a batch is float32 (B, 3, 32, 32) and int64 (B,).
+
+    The test batch never chooses anything: validation images are held out of the training batches.
+
+    Args:
+        data_path: Folder with ``cifar-10-batches-py`` in it. Without one, images are generated on this machine.
+            For ``predict``: a folder of images of any size.
+        batch_size: Images a step and process.
+        val_split: Training images held out for validation and for choosing the best checkpoint.
+        augment: Shift and mirror the training images.
+        num_workers: Processes that read image files for ``predict``. CIFAR-10 itself is in memory and needs none.
+        download: Fetch the official archive into ``data_path`` if it isn't there.
+        skip_broken: Leave out image files that can't be read (``predict``) instead of stopping.
+
+    Raises:
+        DataError: A value is out of range, or what lies at ``data_path`` isn't usable.
+    """
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        batch_size: int = 4,
+        val_split: int = 0,
+        augment: bool = False,
+        num_workers: int = 0,
+        download: bool = False,
+        skip_broken: bool = False,
+    ) -> None:
+        super().__init__()
+        require("--batch_size", batch_size, at_least=1)
+        require("--data.val_split", val_split, at_least=0)
+        require("--num_workers", num_workers, at_least=0)
+        if download and data_path is None:
+            raise DataError("--download: needs --data_path, the folder to download into")
+        self.save_hyperparameters()
+        self.data_path = None if data_path is None else Path(data_path)
+        self.batch_size = batch_size
+        self.val_split = val_split
+        self.augment = augment
+        self.num_workers = num_workers
+        self.download = download
+        self.skip_broken = skip_broken
+        self._train: LabelledImages | None = None
+        self._val: LabelledImages | None = None
+        self._test: LabelledImages | None = None
+        self._predict: ImageFiles | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in label order."""
+        if self.data_path is None:
+            return list(generated.CIFAR10_CLASSES)
+        if self.download:
+            return list(cifar10_files.CIFAR10_CLASSES)
+        return cifar10_files.read_classes(cifar10_files.find_folder(self.data_path))
+
+    @property
+    def predicted_paths(self) -> list[Path]:
+        """The files that ``predict`` labels, in the order of their numbers."""
+        assert self._predict is not None
+        return self._predict.paths
+
+    def prepare_data(self) -> None:
+        """Generates or downloads, once a node."""
+        if self.data_path is None:
+            generated.cifar10_folder()
+        elif self.download:
+            _download(self.data_path)
+
+    def setup(self, stage: str) -> None:
+        """Reads what the stage needs into memory."""
+        if stage == "predict":
+            self._predict = any_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken)
+            return
+        folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
+        classes = len(self.classes)
+        if stage in ("fit", "validate") and self._train is None:
+            self._train, self._val = self._split(cifar10_files.read_split(folder, train=True, classes=classes))
+        if stage in ("fit", "test") and self._test is None:
+            # also for fit: a damaged test batch is told before the training, not after it
+            self._test = cifar10_files.read_split(folder, train=False, classes=classes)
+        if stage == "fit" and self.data_path is None:
+            log.info(
+                "Images: GENERATED on this machine, not real data: %s for training, %s for testing. "
+                "Give --data_path for real ones.",
+                f"{len(self._train or ()):,}",
+                f"{len(self._test or ()):,}",
+            )
+
+    def train_dataloader(self) -> InMemoryLoader:
+        assert self._train is not None
+        transform = ShiftAndFlip(len(self._train), run_seed()) if self.augment else None
+        return self._loader(self._train, shuffle=True, transform=transform)
+
+    def val_dataloader(self) -> InMemoryLoader | list[Any]:
+        return self._loader(self._val) if self._val is not None else []
+
+    def test_dataloader(self) -> InMemoryLoader | list[Any]:
+        return self._loader(self._test) if self._test is not None else []
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        assert self._predict is not None
+        sampler = EpochSampler(len(self._predict), shuffle=False)
+        return loader(self._predict, sampler, self.batch_size, self.num_workers)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Normalises the image files of ``predict``; the other batches come normalised."""
+        if self.trainer is None or not self.trainer.predicting:
+            return batch
+        images, numbers = batch
+        return normalise(images, [MEAN] * 3, [STD] * 3), numbers
+
+    def _split(self, images: LabelledImages) -> tuple[LabelledImages, LabelledImages | None]:
+        if self.val_split == 0:
+            return images, None
+        if self.val_split >= len(images):
+            raise DataError(f"--data.val_split {self.val_split}: leaves nothing of {len(images)} images to train on")
+        order = torch.randperm(len(images), generator=stream(run_seed(), _SPLIT_STREAM))
+        held_out, kept = order[: self.val_split], order[self.val_split :]
+        return (
+            LabelledImages(images.images[kept], images.labels[kept]),
+            LabelledImages(images.images[held_out], images.labels[held_out]),
+        )
+
+    def _loader(self, data: LabelledImages, shuffle: bool = False, transform: Any = None) -> InMemoryLoader:
+        trainer = self.trainer
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return InMemoryLoader(
+            data.images.to(device),
+            data.labels.to(device),
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(data), shuffle=shuffle, rank=rank, world_size=world_size),
+            mean=MEAN,
+            std=STD,
+            transform=transform,
+        )
+
+
+def _download(data_path: Path) -> None:
+    try:
+        CIFAR10(str(data_path), train=True, download=True)
+    except Exception as error:  # urllib, ssl, tarfile and torchvision each raise their own
+        raise DataError(f"--download: could not fetch CIFAR-10 into {str(data_path)!r}: {error}") from error

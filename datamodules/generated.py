@@ -1,0 +1,139 @@
+"""The embedded default: pictures of shapes, drawn on this machine and written in the layouts that real data has.
+
+They are deterministic and learnable, and they are read by the very code that reads real images.
+"""
+
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+
+from datamodules import cifar10_files
+
+Floats = NDArray[np.float32]
+_Mask = Callable[[Floats, Floats, Floats], NDArray[np.bool_]]
+"""From x, y in units of the shape's radius and the radius in pixels to where the shape is."""
+
+
+def _stripes(position: Floats, radius: Floats) -> NDArray[np.bool_]:
+    return (np.abs(position) < 1.1) & (np.floor(position * radius / 2.0) % 2 == 0)
+
+
+_SHAPES: dict[str, _Mask] = {
+    "disc": lambda x, y, r: x**2 + y**2 < 1,
+    "ring": lambda x, y, r: (x**2 + y**2 < 1) & (x**2 + y**2 > 0.4),
+    "square": lambda x, y, r: np.maximum(abs(x), abs(y)) < 0.9,
+    "frame": lambda x, y, r: (np.maximum(abs(x), abs(y)) < 0.9) & (np.maximum(abs(x), abs(y)) > 0.55),
+    "triangle": lambda x, y, r: (y < 0.8) & (y > 2 * abs(x) - 0.9),
+    "plus": lambda x, y, r: (np.minimum(abs(x), abs(y)) < 0.28) & (np.maximum(abs(x), abs(y)) < 1),
+    "cross": lambda x, y, r: (np.minimum(abs(x + y), abs(x - y)) < 0.4) & (np.maximum(abs(x), abs(y)) < 0.9),
+    "rows": lambda x, y, r: _stripes(y, r) & (abs(x) < 1.1),
+    "columns": lambda x, y, r: _stripes(x, r) & (abs(y) < 1.1),
+    "hourglass": lambda x, y, r: (abs(x) < abs(y)) & (abs(y) < 0.9),
+}
+CIFAR10_CLASSES = tuple(_SHAPES)
+FOLDER_CLASSES = ("ring", "triangle")
+
+TRAIN_COUNT, TEST_COUNT = 10_000, 2_000
+FOLDER_TRAIN_COUNT, FOLDER_VAL_COUNT = 120, 100  # a class, as in the transfer learning tutorial
+FOLDER_SIZE = 160
+_VERSION = 2  # goes up whenever what is drawn changes, so that an older folder is never mistaken for this one
+
+
+def cifar10_folder() -> Path:
+    """A folder with ``cifar-10-batches-py`` in it, drawn now unless this machine has it already."""
+    return _once("cifar10", _write_cifar10)
+
+
+def image_folder() -> Path:
+    """A folder with ``train/`` and ``val/``, two classes of JPEG files each, drawn now unless it is there already."""
+    return _once("image-folder", _write_image_folder)
+
+
+def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.uint8]:
+    """One coloured shape an image on a coloured, noisy ground; uint8 (N, size, size, 3)."""
+    random = np.random.default_rng([_VERSION, seed])
+    count = len(labels)
+    unit = size / 32
+    radius = random.uniform(7, 11, (count, 1, 1)).astype(np.float32) * unit
+    centre_x, centre_y = random.uniform(13, 19, (2, count, 1, 1)).astype(np.float32) * unit
+    axis = np.arange(size, dtype=np.float32)
+    x, y = (axis[None, None, :] - centre_x) / radius, (axis[None, :, None] - centre_y) / radius
+    x, y = np.broadcast_arrays(x, y)
+    mask = np.zeros((count, size, size), dtype=bool)
+    for label, name in enumerate(classes):
+        chosen = labels == label
+        mask[chosen] = _SHAPES[name](x[chosen], y[chosen], radius[chosen] / unit)
+    ground = random.uniform(0, 110, (count, 1, 1, 3)).astype(np.float32)
+    colour = random.uniform(150, 255, (count, 1, 1, 3)).astype(np.float32)
+    images = np.where(mask[..., None], colour, ground)
+    images += random.standard_normal(images.shape, dtype=np.float32) * 35
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def _write_cifar10(folder: Path) -> None:
+    target = folder / cifar10_files.FOLDER
+    target.mkdir()
+    each = TRAIN_COUNT // len(cifar10_files.TRAIN_FILES)
+    for number, name in enumerate((*cifar10_files.TRAIN_FILES, cifar10_files.TEST_FILE)):
+        count = TEST_COUNT if name == cifar10_files.TEST_FILE else each
+        labels = np.random.default_rng([_VERSION, 1000 + number]).permutation(np.arange(count) % len(CIFAR10_CLASSES))
+        images = _draw(CIFAR10_CLASSES, labels, size=32, seed=number)
+        rows = images.transpose(0, 3, 1, 2).reshape(count, -1)
+        _dump({"batch_label": name, "labels": labels.tolist(), "data": rows}, target / name)
+    _dump({"label_names": list(CIFAR10_CLASSES), "num_cases_per_batch": each}, target / cifar10_files.META_FILE)
+
+
+def _dump(content: dict[str, object], path: Path) -> None:
+    with path.open("wb") as file:
+        pickle.dump(content, file, protocol=2)  # as the official files
+
+
+def _write_image_folder(folder: Path) -> None:
+    for number, (split, count) in enumerate({"train": FOLDER_TRAIN_COUNT, "val": FOLDER_VAL_COUNT}.items()):
+        labels = np.arange(len(FOLDER_CLASSES)).repeat(count)
+        images = _draw(FOLDER_CLASSES, labels, FOLDER_SIZE, seed=100 + number)
+        for index, (label, image) in enumerate(zip(labels, images, strict=True)):
+            target = folder / split / FOLDER_CLASSES[label]
+            target.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(target / f"{FOLDER_CLASSES[label]}_{index % count:04d}.jpg", quality=90)
+
+
+def _once(name: str, write: Callable[[Path], None]) -> Path:
+    """Runs ``write`` once a machine; whoever comes meanwhile waits, and nobody ever sees half of it."""
+    target = _cache() / f"generated-{name}-{_VERSION}"
+    if not target.is_dir():
+        with FileLock(target.with_suffix(".lock")), _renamed_when_complete(target) as folder:
+            if folder is not None:
+                write(folder)
+    return target
+
+
+@contextmanager
+def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
+    if target.is_dir():  # another process finished it while this one waited for the lock
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield folder
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cache() -> Path:
+    """On the node's own disk, never on a mount; one folder a user, so that nobody reads what another one planted."""
+    folder = Path(tempfile.gettempdir()) / f"lightning-azureml-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
+    return folder

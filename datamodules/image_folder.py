@@ -1,0 +1,166 @@
+"""Images in folders, one folder a class."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from datamodules import generated
+from datamodules.checks import require
+from datamodules.errors import DataError
+from datamodules.image_files import ImageFiles, any_images, image_paths, loader, normalise
+from datamodules.sampling import EpochSampler
+
+log = logging.getLogger(__name__)
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's weights expect
+
+
+class ImageFolderDataModule(pl.LightningDataModule):
+    """Reads ``train/``, ``val/`` and, if it is there, ``test/``, with one folder a class in each.
+
+    A batch is float32 (B, 3, image_size, image_size), normalised as ImageNet, and int64 (B,). Training images are
+    randomly cropped and mirrored; the others are resized and cropped in the middle, as in the tutorial.
+
+    Args:
+        data_path: Folder with ``train`` and ``val`` in it. Without one, images are generated on this machine.
+            For ``predict``: any folder of images.
+        batch_size: Images a step and process.
+        image_size: Pixels a side of what the network sees.
+        num_workers: Processes that decode images.
+        skip_broken: Leave out files that aren't readable images instead of stopping.
+
+    Raises:
+        DataError: A value is out of range, or what lies at ``data_path`` isn't usable.
+    """
+
+    def __init__(
+        self,
+        data_path: str | None = None,
+        batch_size: int = 4,
+        image_size: int = 224,
+        num_workers: int = 2,
+        skip_broken: bool = False,
+    ) -> None:
+        super().__init__()
+        require("--batch_size", batch_size, at_least=1)
+        require("--data.image_size", image_size, at_least=1)
+        require("--num_workers", num_workers, at_least=0)
+        self.save_hyperparameters()
+        self.data_path = None if data_path is None else Path(data_path)
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self.num_workers = num_workers
+        self.skip_broken = skip_broken
+        self._files: dict[str, ImageFiles] = {}
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the folders in ``train``, sorted: the labels in order."""
+        if self.data_path is None:
+            return list(generated.FOLDER_CLASSES)
+        return _class_folders(self.data_path, "train")
+
+    @property
+    def predicted_paths(self) -> list[Path]:
+        """The files that ``predict`` labels, in the order of their numbers."""
+        return self._files["predict"].paths
+
+    def prepare_data(self) -> None:
+        """Generates the embedded default, once a node."""
+        if self.data_path is None:
+            generated.image_folder()
+
+    def setup(self, stage: str) -> None:
+        """Lists and checks the files of the splits that the stage needs; nothing is decoded yet."""
+        if stage == "predict":
+            self._files["predict"] = any_images(self.data_path, self._centre_crop(), self.skip_broken)
+            return
+        root = self.data_path or generated.image_folder()
+        for split in _splits(root, stage):
+            if split not in self._files:
+                transform = self._random_crop() if split == "train" else self._centre_crop()
+                self._files[split] = self._labelled(root, split, transform)
+        if stage == "fit" and self.data_path is None:
+            counts = ", ".join(f"{len(files):,} for {split}" for split, files in self._files.items())
+            log.info(
+                "Images: GENERATED on this machine, not real data: %s. Give --data_path for real ones.", counts
+            )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._loader("test") if "test" in self._files else []
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self._loader("predict")
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """From bytes to normalised floats, on the device."""
+        images, labels = batch
+        return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
+
+    def _labelled(self, root: Path, split: str, transform: v2.Transform) -> ImageFiles:
+        names, expected = _class_folders(root, split), self.classes
+        if names != expected:
+            raise DataError(
+                f"--data_path {str(root)!r}: 'train' and {split!r} must hold the same classes; "
+                f"only in train: {_listed(set(expected) - set(names))}; "
+                f"only in {split}: {_listed(set(names) - set(expected))}"
+            )
+        paths, labels = [], []
+        for label, name in enumerate(names):
+            found = image_paths(root / split / name, recursive=True, skip_broken=self.skip_broken)
+            if not found:
+                raise DataError(f"--data_path: {str(root / split / name)!r} is empty; each class needs an image")
+            paths += found
+            labels += [label] * len(found)
+        return ImageFiles(paths, transform, labels)
+
+    def _random_crop(self) -> v2.Transform:
+        return v2.Compose([v2.RandomResizedCrop(self.image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+
+    def _centre_crop(self) -> v2.Transform:
+        resized = round(self.image_size * 256 / 224)  # the tutorial's proportion
+        return v2.Compose([v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
+
+    def _loader(self, split: str, shuffle: bool = False) -> DataLoader[Any]:
+        files, trainer = self._files[split], self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        sampler = EpochSampler(len(files), shuffle=shuffle, rank=rank, world_size=world_size)
+        return loader(files, sampler, self.batch_size, self.num_workers)
+
+
+def _splits(root: Path, stage: str) -> Sequence[str]:
+    test = ["test"] if (root / "test").is_dir() else []
+    return {"fit": ["train", "val", *test], "validate": ["val"], "test": test}[stage]
+
+
+def _class_folders(root: Path, split: str) -> list[str]:
+    try:
+        found = sorted(entry.name for entry in root.iterdir())
+        if split not in found or not (root / split).is_dir():
+            raise DataError(
+                f"--data_path {str(root)!r}: expected the folders 'train' and 'val' in it; found {_listed(found)}"
+            )
+        names = sorted(p.name for p in (root / split).iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"--data_path {str(root)!r}: can't be read ({error.strerror}); give a folder") from error
+    if not names:
+        raise DataError(f"--data_path: {str(root / split)!r} holds no classes; expected one folder a class in it")
+    return names
+
+
+def _listed(names: Sequence[str] | set[str]) -> str:
+    shown = [repr(name) for name in sorted(names)]
+    return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "") if shown else "nothing"

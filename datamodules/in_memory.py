@@ -1,0 +1,92 @@
+"""Small images held in memory as bytes, made into whole batches on the training device."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from datamodules.sampling import EpochSampler, stream
+
+Batch = tuple[Tensor, Tensor]
+"""Images, float32 (B, 3, H, W), normalised; labels, int64 (B,)."""
+
+Transform = Callable[[Tensor, Tensor, int], Tensor]
+"""From images uint8 (B, H, W, 3), their numbers int64 (B,) and the epoch to images uint8 of the same shape."""
+
+_AUGMENT_STREAM = 1  # keeps the draws of the augmentation apart from those of the order
+
+
+class InMemoryLoader:
+    """Iterates over one epoch; a batch is sliced, augmented and normalised in a few calls, with no worker process.
+
+    Images are uint8 (N, H, W, 3): with the channels last, a slice is already in the memory format in which
+    convolution and pooling are fastest (on the CPU here: 7.2 instead of 8.4 ms a step of 128 CIFAR images).
+    """
+
+    batch_sampler = None  # Lightning looks at both when it asks whether a loader shuffles
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        sampler: EpochSampler,
+        mean: float,
+        std: float,
+        transform: Transform | None = None,
+    ) -> None:
+        self.images, self.labels = images, labels
+        self.batch_size = batch_size
+        self.sampler = sampler  # Lightning calls its set_epoch
+        self.transform = transform
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.sampler.indices().to(self.images.device)
+        for chosen in order.split(self.batch_size):
+            images = self.images[chosen]
+            if self.transform is not None:
+                images = self.transform(images, chosen, self.sampler.epoch)
+            yield self._normalise(images), self.labels[chosen]
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return images.permute(0, 3, 1, 2).to(torch.float32).mul_(self._scale).add_(self._shift)
+
+
+class ShiftAndFlip:
+    """CIFAR's usual augmentation: a shift of up to 4 pixels, black beyond the edge, and a mirror image half the time.
+
+    What happens to an image is a function of (seed, epoch, image).
+    """
+
+    def __init__(self, count: int, seed: int, margin: int = 4) -> None:
+        self.count, self.seed, self.margin = count, seed, margin
+        self._epoch: int | None = None
+        self._draws = torch.empty(0)
+
+    def __call__(self, images: Tensor, numbers: Tensor, epoch: int) -> Tensor:
+        size, device = images.shape[1], images.device
+        shift_y, shift_x, flip = self._draws_of(epoch, device)[numbers].unbind(1)
+        line = torch.arange(size, device=device)
+        rows = line + shift_y[:, None]
+        columns = torch.where(flip[:, None] == 1, size - 1 - line, line) + shift_x[:, None]
+        shown = self._inside(rows, size)[:, :, None] & self._inside(columns, size)[:, None, :]
+        batch = torch.arange(len(images), device=device)[:, None, None]
+        moved = images[batch, rows.clamp(0, size - 1)[:, :, None], columns.clamp(0, size - 1)[:, None, :]]
+        return moved * shown[..., None]
+
+    def _draws_of(self, epoch: int, device: torch.device) -> Tensor:
+        if self._epoch != epoch:
+            random = stream(self.seed, epoch, _AUGMENT_STREAM)
+            shifts = torch.randint(-self.margin, self.margin + 1, (self.count, 2), generator=random)
+            flips = torch.randint(0, 2, (self.count, 1), generator=random)
+            self._draws, self._epoch = torch.cat([shifts, flips], dim=1).to(device), epoch
+        return self._draws
+
+    @staticmethod
+    def _inside(positions: Tensor, size: int) -> Tensor:
+        return (positions >= 0) & (positions < size)

@@ -1,0 +1,61 @@
+"""Which image comes when: everything random about an epoch is a function of (seed, epoch, image)."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DistributedSampler
+
+_SEED_SPREAD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: neighbouring seeds, epochs and images share no stream
+
+
+def run_seed() -> int:
+    """The seed that Lightning's ``seed_everything`` was given; it has one owner, ``--seed``."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
+
+
+def stream_seed(*keys: int) -> int:
+    """One 63-bit seed out of several whole numbers, in which order matters."""
+    mixed = 0
+    for key in keys:
+        mixed = ((mixed ^ key) * _SEED_SPREAD + 1) % 2**64
+        mixed ^= mixed >> 29
+    return mixed >> 1
+
+
+def stream(*keys: int) -> torch.Generator:
+    """A random stream on the CPU that depends on the keys alone, whatever was drawn before."""
+    return torch.Generator().manual_seed(stream_seed(*keys))
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """The share of one process in an epoch's order, which is a function of (seed, epoch).
+
+    It is a ``DistributedSampler`` so that Lightning leaves it in place under DDP. Training shares are padded to equal
+    length (each process must take part in each step); evaluation shares are not, so that every image counts once.
+    Iterating gives ``(epoch, index)`` pairs: a worker process needs both to augment an image reproducibly.
+    """
+
+    def __init__(self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(range(size), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
+        self.size = size
+
+    def indices(self) -> Tensor:
+        """Image numbers of this process in this epoch, int64 of shape (len(self),)."""
+        if not self.shuffle:
+            return torch.arange(self.size)[self.rank :: self.num_replicas]
+        order = torch.randperm(self.size, generator=stream(self.seed, self.epoch))
+        padding = -self.size % self.num_replicas
+        if padding:
+            order = torch.cat([order, order.repeat(-(-padding // self.size))[:padding]])
+        return order[self.rank :: self.num_replicas]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter([(self.epoch, index) for index in self.indices().tolist()])
+
+    def __len__(self) -> int:
+        return (self.size + (self.num_replicas - 1 if self.shuffle else self.num_replicas - 1 - self.rank)) // (
+            self.num_replicas
+        )

@@ -1,0 +1,64 @@
+"""Checkpoints that are there whole or not at all: the last, and the best where there is a validation set."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder
+
+MONITOR = "val_accuracy"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames, so that an earlier checkpoint survives a full disk or a power cut.
+
+    Lightning's own goes by way of the temporary folder, which is often another file system, where a rename is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError out of a full disk
+            unfinished.unlink(missing_ok=True)
+            kept = f"the checkpoint from before is kept in {str(target)!r}" if target.exists() else "none is there yet"
+            raise UsageError(f"--output_dir: could not save {str(target)!r} ({_reason(error)}); {kept}") from error
+
+
+class RunCheckpoints(Checkpoint):
+    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the validation accuracy is the best so far."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self.best_score: float | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        score = trainer.callback_metrics.get(MONITOR)
+        if score is not None and (self.best_score is None or float(score) > self.best_score):
+            self.best_score = float(score)
+            trainer.save_checkpoint(self._folder.best)
+        trainer.save_checkpoint(self._folder.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:  # the file's own error lies below what torch.save made of it
+        error = error.__cause__ or error.__context__ or error
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]

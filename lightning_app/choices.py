@@ -1,0 +1,94 @@
+"""Which model and which data: by short name, by import path, or as a checkpoint remembers them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder
+
+DEFAULT_MODEL = "models.CifarNet"
+_NATURAL_DATA = {"CifarNet": "datamodules.CIFAR10DataModule", "ResNetTransfer": "datamodules.ImageFolderDataModule"}
+
+
+def natural_data(arguments: Sequence[str]) -> list[str]:
+    """``--data`` with the datamodule that goes with the chosen model, to stand before all that the user gave."""
+    model = _given(arguments, "--model", "--model.class_path") or _model_of_configs(arguments) or DEFAULT_MODEL
+    data = _NATURAL_DATA.get(model.rpartition(".")[2])
+    return [f"--data={data}"] if data else []
+
+
+def checkpoint_arguments(arguments: Sequence[str], default_output_dir: str) -> tuple[list[str], Path]:
+    """``--model`` and ``--data`` as a checkpoint holds them, and the checkpoint: --ckpt_path, or the run's best or last.
+
+    Raises:
+        UsageError: There is no such checkpoint, or it can't be read.
+    """
+    path = _checkpoint_path(arguments, default_output_dir)
+    content = read_checkpoint(path)
+    model = _as_config(content.get("hyper_parameters", {}))
+    data = _as_config(content.get("datamodule_hyper_parameters", {}))
+    chosen = [f"--model={json.dumps(model)}"] if model else []
+    return chosen + ([f"--data={json.dumps(data)}"] if data else natural_data(arguments)), path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors left on disk.
+
+    Raises:
+        UsageError: The file can't be read as a checkpoint of Lightning.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({reason:.120})") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
+        raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
+    return content
+
+
+def _checkpoint_path(arguments: Sequence[str], default_output_dir: str) -> Path:
+    given = _given(arguments, "--ckpt_path")
+    if given:
+        if not Path(given).is_file():
+            raise UsageError(f"--ckpt_path {given!r}: no such file")
+        return Path(given)
+    folder = RunFolder(Path(_given(arguments, "--trainer.default_root_dir") or default_output_dir))
+    for path in (folder.best, folder.last):
+        if path.is_file():
+            return path
+    raise UsageError(f"--output_dir {str(folder.root)!r}: holds no checkpoint; train one first, or give --ckpt_path")
+
+
+def _as_config(hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The class and its arguments, which LightningCLI stores side by side; None if a plain script saved them."""
+    if "_class_path" not in hyperparameters:
+        return None
+    arguments = {name: value for name, value in hyperparameters.items() if not name.startswith("_")}
+    return {"class_path": hyperparameters["_class_path"], "init_args": arguments}
+
+
+def _given(arguments: Sequence[str], *names: str) -> str | None:
+    """The last value given for a flag, as ``--flag value`` or ``--flag=value``."""
+    found = None
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            found = value if equals else next(iter(arguments[position + 1 : position + 2]), None)
+    return found
+
+
+def _model_of_configs(arguments: Sequence[str]) -> str | None:
+    path = _given(arguments, "--config", "-c")
+    try:
+        content = yaml.safe_load(Path(path).read_text()) if path else None
+    except (OSError, yaml.YAMLError):
+        return None  # the parser reads it next, and says what is wrong with it
+    model = content.get("model") if isinstance(content, dict) else None
+    found = model.get("class_path") if isinstance(model, dict) else model
+    return found if isinstance(found, str) else None

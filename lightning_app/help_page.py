@@ -1,0 +1,124 @@
+"""``--help``: what people use first, then the settings of the models and the data, then the Trainer's forty."""
+
+import inspect
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from datamodules import CIFAR10DataModule, ImageFolderDataModule
+from lightning_app.flags import FLAGS, Flag
+from models import CifarNet, ResNetTransfer
+
+MODELS: tuple[type, ...] = (CifarNet, ResNetTransfer)
+DATA: tuple[type, ...] = (CIFAR10DataModule, ImageFolderDataModule)
+_WIDTH, _INDENT = 100, 26
+
+_ABOUT = {
+    "fit": "Trains a network, then measures it once on the test images. All of a run lies in --output_dir; the same "
+    "command, given again, goes on where a stopped run ended.",
+    "validate": "Measures a trained network on the validation images.",
+    "test": "Measures a trained network on the test images.",
+    "predict": "Labels the images in a folder and writes them to a table: file,label,probability.",
+}
+_OWN_BEFORE = (
+    Flag("--model", "", "NAME", "CifarNet (default), ResNetTransfer, or an import path: my_module.MyModel.", ("fit",)),
+    Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule or an import path (default: the one that "
+         "goes with the model)."),
+    Flag("--ckpt_path", "", "FILE", "Checkpoint of the network (default: the best or the last in --output_dir).",
+         ("validate", "test", "predict")),
+)  # fmt: skip
+_OWN_AFTER = (
+    Flag("--resume", "", "WHAT", "auto: go on with an unfinished run in --output_dir (default). never: set it aside and "
+         "start afresh. Or a checkpoint or a run folder to go on from.", ("fit",)),
+    Flag("--csv", "", "FILE", "The table (default: predictions.csv in --output_dir).", ("predict",)),
+    Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
+    Flag("--print_config", "", "", "Print all settings as such a file, and stop."),
+)  # fmt: skip
+
+
+def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
+    """The help of one command; ``long_text`` is the parser's own, of which the Trainer's part is kept."""
+    shown = [flag for flag in (FLAGS[0], *_OWN_BEFORE, *FLAGS[1:], *_OWN_AFTER) if command in flag.commands]
+    flags = [_entry(f"{flag.name} {flag.value}", _explained(flag, command, trainer_defaults)) for flag in shown]
+    name = f"python -m lightning_app{'.fit' if command == 'fit' else f' {command}'}"
+    return "\n\n".join(
+        [
+            f"usage: {name} [--FLAG VALUE ...]",
+            textwrap.fill(_ABOUT[command], _WIDTH),
+            "Flags used most:\n" + "\n".join(flags),
+            "Further settings of the models, --model.NAME VALUE, explained by --model.help CLASS:\n" + _settings(MODELS),
+            "Further settings of the data, --data.NAME VALUE, explained by --data.help CLASS:\n" + _settings(DATA),
+            "Settings of Lightning's Trainer:\n"
+            + _trainer_part(long_text),
+        ]
+    )
+
+
+def overview() -> str:
+    """The help of the program as a whole."""
+    return "\n".join(
+        [
+            "usage: python -m lightning_app COMMAND [--FLAG VALUE ...]",
+            "",
+            *(_entry(command, text) for command, text in _ABOUT.items()),
+            "",
+            "python -m lightning_app COMMAND --help explains the flags of a command.",
+            "python -m lightning_app.fit is short for python -m lightning_app fit.",
+            "",
+        ]
+    )
+
+
+def _entry(name: str, text: str) -> str:
+    lines = textwrap.wrap(text, _WIDTH - _INDENT)
+    head = f"  {name.strip()}"
+    if len(head) > _INDENT - 2:
+        return "\n".join([head, *(" " * _INDENT + line for line in lines)])
+    return "\n".join([head.ljust(_INDENT) + lines[0], *(" " * _INDENT + line for line in lines[1:])])
+
+
+def _explained(flag: Flag, command: str, trainer_defaults: dict[str, Any]) -> str:
+    if command == "predict" and flag.name == "--data_path":
+        return "Folder with the images to label; those in folders below it count, too."
+    return flag.help + _default(flag, trainer_defaults)
+
+
+def _default(flag: Flag, trainer_defaults: dict[str, Any]) -> str:
+    """The default, looked up at its owner: a constructor, or the Trainer's settings."""
+    part, _, name = flag.target.removeprefix("--").partition(".")
+    if part in ("model", "data"):
+        found = {owner.__name__: _parameters(owner)[name] for owner in MODELS + DATA if name in _parameters(owner)}
+        first, *others = found.items()
+        text = _written(first[1]) + "".join(f", {owner} {_written(v)}" for owner, v in others if v != first[1])
+    elif flag.target:
+        text = _written(trainer_defaults[name or part])
+    else:
+        return ""
+    return f" (default: {text})" if text and flag.value else ""
+
+
+def _settings(owners: Iterable[type]) -> str:
+    short = {flag.target.rpartition(".")[2] for flag in FLAGS} | {"classes"}
+    return "\n".join(
+        _entry(
+            owner.__name__,
+            ", ".join(f"{n} ({_written(v)})" for n, v in _parameters(owner).items() if n not in short) or "none",
+        )
+        for owner in owners
+    )
+
+
+def _parameters(owner: type) -> dict[str, Any]:
+    signature = inspect.signature(owner)
+    return {name: parameter.default for name, parameter in signature.parameters.items()}
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+def _trainer_part(text: str) -> str:
+    start = text.find("  --trainer.accelerator")
+    end = text.find("  --model.help")
+    part = text[start:end].rsplit("\n\n", 1)[0] if end > start >= 0 else text
+    return part.rstrip() + "\n"

@@ -1,0 +1,103 @@
+"""What training shows: a bar in a terminal, plain lines in a log file."""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_UPDATES = 0.2
+
+
+class EpochBar(ProgressBar):
+    """One bar an epoch, which stays with its last figures.
+
+    It is drawn by the clock: Lightning's own draws once a batch, which at batch size 4 takes longer than the batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm[Any] | None = None
+        self._next_update = 0.0
+
+    def disable(self) -> None:
+        """Called by Lightning on every rank but the first."""
+        self.on_train_epoch_start = self.on_train_batch_end = lambda *_: None  # type: ignore[method-assign]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+        self._bar = tqdm(total=self.total_train_batches, desc=f"epoch {trainer.current_epoch + 1}{last}", unit=" batches")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if time.monotonic() >= self._next_update:
+            self._update(trainer, batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self._bar is not None:
+            self._update(trainer, trainer.fit_loop.batch_idx + 1)
+            self._bar.close()
+            self._bar = None
+
+    def on_exception(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _update(self, trainer: pl.Trainer, batches: int) -> None:
+        self._next_update = time.monotonic() + _SECONDS_BETWEEN_UPDATES
+        if self._bar is not None:
+            metrics = {name: f"{float(value):.3f}" for name, value in trainer.progress_bar_metrics.items()}
+            self._bar.set_postfix(metrics, refresh=False)
+            self._bar.update(batches - self._bar.n)
+            self._bar.refresh()
+
+
+class LineLogger(Logger):
+    """Prints what is logged as the tutorials do: ``epoch=1, batch= 2000: loss 2.19``.
+
+    It is a logger, because a line belongs to each moment at which something is logged, whoever logs it.
+    """
+
+    def __init__(self, trainer: pl.Trainer) -> None:
+        super().__init__()
+        self._trainer = trainer
+
+    @property
+    def name(self) -> str:
+        return "lines"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        shown = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        if not shown:
+            return
+        if "train_loss" in shown:
+            text = f"loss {shown['train_loss']:.2f}"
+        else:
+            text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        print(f"{self._where(shown)}: {text}", flush=True)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to print."""
+
+    def _where(self, metrics: Mapping[str, float]) -> str:
+        if self._trainer.testing:
+            return "test"
+        epoch = f"epoch={self._trainer.current_epoch + 1}"
+        whole_epoch = all(name.startswith("val_") for name in metrics)
+        return epoch if whole_epoch else f"{epoch}, batch={self._trainer.fit_loop.batch_idx + 1:5}"
+
+
+def in_terminal() -> bool:
+    """Whether somebody watches, so that a line may be drawn over."""
+    return sys.stdout.isatty() and sys.stderr.isatty()

@@ -1,0 +1,49 @@
+"""What reaches the user's screen: our own lines and real warnings, not other people's advertising."""
+
+import logging
+import sys
+import warnings
+
+OURS = ("lightning_app", "datamodules", "models")
+
+_KNOWN_HARMLESS = (
+    # this project logs at the end of an epoch whatever the interval
+    r".*The number of training batches .* is smaller than the logging interval",
+    # images in memory need no workers, and image files have --num_workers with a default that is said in --help
+    r".*does not have many workers which may be a bottleneck",
+    # a data set without validation images is the tutorials' own default, chosen knowingly
+    r".*You defined a `validation_step` but have no `val_dataloader`",
+    r"Total length of `list` across ranks is zero",
+    r".*The total number of parameters detected may be inaccurate",
+    # a folder with checkpoints in it is what resuming is about, and resume.py decides it
+    r".*Checkpoint directory .* exists and is not empty",
+    # raised inside Lightning and TensorBoard, about their own use of their dependencies
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r".*You're resuming from a checkpoint that ended before the epoch ended",
+    # the batch size of what is logged doesn't matter: metrics arrive already averaged
+    r".*Trying to infer the `batch_size` from an ambiguous collection",
+    # a sampler of our own under DDP, see datamodules.sampling
+    r".*Using `DistributedSampler` with the dataloaders",
+    r".*in the `DataLoader` will be replaced by",
+)
+
+
+def set_up() -> None:
+    """Called once, before anything is logged."""
+    for pattern in _KNOWN_HARMLESS:
+        warnings.filterwarnings("ignore", message=pattern)
+    warnings.showwarning = _show_warning
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers = [handler]
+        logger.propagate = False
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """One line without the source code that raised it."""
+    print(f"warning: {' '.join(str(message).split())} ({category.__name__})", file=sys.stderr)

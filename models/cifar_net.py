@@ -1,0 +1,45 @@
+"""The network of the Azure ML tutorials, which took it from PyTorch's introduction to CIFAR-10."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.classifier import ImageClassifier
+
+_TEN = tuple("0123456789")
+
+
+class CifarNet(ImageClassifier):
+    """Two convolutions and three linear layers, for images (B, 3, 32, 32), trained with SGD.
+
+    Args:
+        learning_rate: Step size of SGD.
+        momentum: Momentum of SGD.
+        classes: The names of the classes; on the command line the data gives them.
+    """
+
+    def __init__(self, learning_rate: float = 0.001, momentum: float = 0.9, classes: Sequence[str] = _TEN) -> None:
+        super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum)
+        self.save_hyperparameters()
+
+
+class CifarNetwork(nn.Module):
+    """The tutorials' ``Net``, layer for layer and name for name, so that weights of either fit the other."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """From images (B, 3, 32, 32) to logits (B, num_classes)."""
+        features = self.pool(functional.relu(self.conv1(images)))
+        features = self.pool(functional.relu(self.conv2(features)))
+        features = functional.relu(self.fc1(features.flatten(1)))
+        logits: Tensor = self.fc3(functional.relu(self.fc2(features)))
+        return logits

@@ -1,0 +1,109 @@
+"""Transfer learning: a ResNet that knows other images, with a new last layer for these."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torchvision
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from models.classifier import ImageClassifier
+from models.errors import ModelError
+from models.weights import load_backbone
+
+Depth = Literal[18, 34, 50, 101, 152]
+_HEAD = "fc"  # torchvision's name of a ResNet's last layer
+
+
+class ResNetTransfer(ImageClassifier):
+    """A ResNet of torchvision with a new head, trained with SGD and the step schedule of the tutorial.
+
+    Images are float32 (B, 3, H, W), normalised as ImageNet. The pretrained weights are read when fitting begins, and
+    neither for a resumed run nor for validate, test and predict, which have theirs from a checkpoint.
+
+    Args:
+        depth: Layers of the ResNet.
+        weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once a node), ``none``, or a file with a state
+            dict or a checkpoint of this project.
+        freeze_backbone: Train the head alone; the batch norms of the rest keep their statistics, too.
+        learning_rate: Step size of SGD.
+        momentum: Momentum of SGD.
+        step_size: Epochs after which the learning rate is multiplied by gamma.
+        gamma: Factor of the learning rate.
+        classes: The names of the classes; on the command line the data gives them.
+
+    Raises:
+        ModelError: A value is out of range, or the weights can't be used.
+    """
+
+    def __init__(
+        self,
+        depth: Depth = 18,
+        weights: str = "DEFAULT",
+        freeze_backbone: bool = True,
+        learning_rate: float = 0.001,
+        momentum: float = 0.9,
+        step_size: int = 7,
+        gamma: float = 0.1,
+        classes: Sequence[str] = ("0", "1"),
+    ) -> None:
+        if step_size < 1:
+            raise ModelError(f"--model.step_size {step_size}: expected a whole number of epochs, at least 1")
+        super().__init__(_resnet(depth, len(classes)), classes, learning_rate, momentum)
+        self.save_hyperparameters()
+        self.architecture = f"resnet{depth}"
+        self.weights = weights
+        self.freeze_backbone = freeze_backbone
+        self.step_size = step_size
+        self.gamma = gamma
+        if freeze_backbone:
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad = name.startswith(f"{_HEAD}.")
+
+    def prepare_data(self) -> None:
+        """Downloads the ImageNet weights, once a node."""
+        if self.weights == "DEFAULT" and self._starts_afresh():
+            self._imagenet_weights()
+
+    def setup(self, stage: str) -> None:
+        """Loads the pretrained weights, all but the head."""
+        if stage != "fit" or not self._starts_afresh() or self.weights == "none":
+            return
+        if self.weights == "DEFAULT":
+            state = {n: value for n, value in self._imagenet_weights().items() if not n.startswith(f"{_HEAD}.")}
+            self.network.load_state_dict(state, strict=False)
+        else:
+            load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
+
+    def train(self, mode: bool = True) -> "ResNetTransfer":
+        super().train(mode)
+        if mode and self.freeze_backbone:
+            self.network.eval()  # else the batch norms would go on averaging; a linear head is the same in both modes
+        return self
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.sgd()
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.step_size, self.gamma)]
+
+    def _starts_afresh(self) -> bool:
+        return self.trainer.ckpt_path is None
+
+    def _imagenet_weights(self) -> dict[str, Tensor]:
+        choices = torchvision.models.get_model_weights(self.architecture)
+        try:
+            weights: dict[str, Tensor] = choices["DEFAULT"].get_state_dict(progress=True, check_hash=True)
+        except Exception as error:  # urllib, ssl and torch.hub each raise their own
+            raise ModelError(
+                f"--model.weights DEFAULT: torchvision's weights of {self.architecture} could not be downloaded "
+                f"({error}); give a file, or none"
+            ) from error
+        return weights
+
+
+def _resnet(depth: Depth, num_classes: int) -> nn.Module:
+    # one-hundredth of a second here; weights come later, from setup
+    network: nn.Module = torchvision.models.get_model(f"resnet{depth}", weights=None)
+    network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
+    return network
