@@ -15,7 +15,7 @@ from datamodules.checks import require
 from datamodules.cifar10_files import LabelledImages
 from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, any_images, loader, normalise
-from datamodules.in_memory import Batch, InMemoryLoader, ShiftAndFlip
+from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import EpochSampler, run_seed, stream
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ class LabelledImages:
 
 
 def find_folder(data_path: Path) -> Path:
-    """The folder with the batch files: ``data_path``, a folder in it, or ``cifar-10-batches-py`` one folder below it."""
+    """The folder with the batch files: the path, a folder in it, or ``cifar-10-batches-py`` one folder below it."""
     try:
         below = sorted(entry for entry in data_path.iterdir() if entry.is_dir())
         for folder in (data_path, data_path / FOLDER, *below, *(entry / FOLDER for entry in below)):
@@ -70,7 +70,12 @@ def read_classes(folder: Path) -> list[str]:
 def _read_batch(path: Path, classes: int) -> LabelledImages:
     content = _read_pickle(path)
     data, labels = _get(content, "data"), _get(content, "labels")
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _BYTES_PER_IMAGE:
+    if (
+        not isinstance(data, np.ndarray)
+        or data.dtype != np.uint8
+        or data.ndim != 2
+        or data.shape[1] != _BYTES_PER_IMAGE
+    ):
         given = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise _unusable(path, f"'data' is {given}, expected uint8 of shape (N, {_BYTES_PER_IMAGE})")
     if not isinstance(labels, list | np.ndarray) or len(labels) != len(data) or len(data) == 0:
@@ -84,7 +89,7 @@ def _read_batch(path: Path, classes: int) -> LabelledImages:
 
 
 def _is_label(label: Any, classes: int) -> bool:
-    return isinstance(label, int | np.integer) and not isinstance(label, bool) and 0 <= label < classes
+    return isinstance(label, int | np.integer) and not isinstance(label, bool) and 0 <= int(label) < classes
 
 
 def _get(content: Any, key: str) -> Any:
@@ -119,11 +124,17 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _no_bytes() -> bytes:
+    """Stands in for ``bytes``, with which Python 3 writes empty ones; with an argument it could ask for any memory."""
+    return b""
+
+
 class _PlainDataUnpickler(pickle.Unpickler):
     """Builds arrays, strings, numbers, lists and dicts; any other name in the file ends the reading, nothing runs."""
 
     _allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("_codecs", "encode"): _encode,
+        ("__builtin__", "bytes"): _no_bytes,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         **{

@@ -24,7 +24,8 @@ _Mask = Callable[[Floats, Floats, Floats], NDArray[np.bool_]]
 
 
 def _stripes(position: Floats, radius: Floats) -> NDArray[np.bool_]:
-    return (np.abs(position) < 1.1) & (np.floor(position * radius / 2.0) % 2 == 0)
+    inside: NDArray[np.bool_] = (np.abs(position) < 1.1) & (np.floor(position * radius / 2.0) % 2 == 0)
+    return inside
 
 
 _SHAPES: dict[str, _Mask] = {

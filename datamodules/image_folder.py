@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
@@ -89,9 +88,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
                 self._files[split] = self._labelled(root, split, transform)
         if stage == "fit" and self.data_path is None:
             counts = ", ".join(f"{len(files):,} for {split}" for split, files in self._files.items())
-            log.info(
-                "Images: GENERATED on this machine, not real data: %s. Give --data_path for real ones.", counts
-            )
+            log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real ones.", counts)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader("train", shuffle=True)

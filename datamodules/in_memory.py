@@ -47,7 +47,8 @@ class InMemoryLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.indices().to(self.images.device)
-        for chosen in order.split(self.batch_size):
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
             images = self.images[chosen]
             if self.transform is not None:
                 images = self.transform(images, chosen, self.sampler.epoch)

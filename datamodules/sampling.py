@@ -39,7 +39,8 @@ class EpochSampler(DistributedSampler[Any]):
     """
 
     def __init__(self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
-        super().__init__(range(size), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
+        images: Any = range(size)  # only their number is looked at
+        super().__init__(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
         self.size = size
 
     def indices(self) -> Tensor:

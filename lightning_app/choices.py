@@ -22,8 +22,8 @@ def natural_data(arguments: Sequence[str]) -> list[str]:
     return [f"--data={data}"] if data else []
 
 
-def checkpoint_arguments(arguments: Sequence[str], default_output_dir: str) -> tuple[list[str], Path]:
-    """``--model`` and ``--data`` as a checkpoint holds them, and the checkpoint: --ckpt_path, or the run's best or last.
+def checkpoint_arguments(command: str, arguments: Sequence[str], default_output_dir: str) -> tuple[list[str], Path]:
+    """``--model`` and ``--data`` as a checkpoint holds them, and the path of the checkpoint.
 
     Raises:
         UsageError: There is no such checkpoint, or it can't be read.
@@ -32,6 +32,8 @@ def checkpoint_arguments(arguments: Sequence[str], default_output_dir: str) -> t
     content = read_checkpoint(path)
     model = _as_config(content.get("hyper_parameters", {}))
     data = _as_config(content.get("datamodule_hyper_parameters", {}))
+    if data and command == "predict":
+        data["init_args"].pop("data_path", None)  # those images have labels already
     chosen = [f"--model={json.dumps(model)}"] if model else []
     return chosen + ([f"--data={json.dumps(data)}"] if data else natural_data(arguments)), path
 

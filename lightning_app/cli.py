@@ -1,6 +1,7 @@
 """LightningCLI with this project's defaults, run folder and help."""
 
 import logging
+from argparse import HelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,10 +43,10 @@ class Parser(LightningArgumentParser):
 
     command: str | None = None
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
         if self.command is None:
             return help_page.overview()
-        text: str = super().format_help()
+        text: str = super().format_help(formatter)
         defaults = {"seed_everything": SEED} | _TRAINER_DEFAULTS
         return help_page.page(self.command, defaults, text)
 
@@ -88,7 +89,7 @@ class RunCLI(LightningCLI):
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser: Parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)  # type: ignore[assignment]
         parser.command = subcommand
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
@@ -111,7 +112,7 @@ class RunCLI(LightningCLI):
         return RunFolder(Path(self.settings.trainer.default_root_dir))
 
     def before_instantiate_classes(self) -> None:
-        if self.subcommand != "fit":
+        if self.subcommand != "fit" or self.settings.trainer.fast_dev_run:
             return
         self.folder.check_writable()
         self.plan = plan(self.folder, self.settings.resume, self._settings_as_dict())
@@ -140,21 +141,26 @@ class RunCLI(LightningCLI):
         training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
 
     def validate(self, **kwargs: Any) -> None:
-        training.show(self.trainer.validate(**self._evaluation(kwargs)))
+        self._measure("validate", "val_dataloader", kwargs)
 
     def test(self, **kwargs: Any) -> None:
-        training.show(self.trainer.test(**self._evaluation(kwargs)))
+        self._measure("test", "test_dataloader", kwargs)
 
     def predict(self, csv: str | None = None, **kwargs: Any) -> None:
-        batches = self.trainer.predict(**self._evaluation(kwargs, verbose=None)) or []
+        batches: Any = self.trainer.predict(**{**kwargs, "ckpt_path": str(self.checkpoint)}) or []
         target = Path(self.settings.csv) if self.settings.csv else self.folder.predictions
         data = self.datamodule
         count = write_predictions(target, data.data_path, data.predicted_paths, self.model.classes, batches)
         log.info("%s images labelled: %s", f"{count:,}", target)
 
-    def _evaluation(self, kwargs: dict[str, Any], verbose: bool | None = False) -> dict[str, Any]:
-        quiet = {} if verbose is None else {"verbose": verbose}
-        return {**kwargs, **quiet, "ckpt_path": str(self.checkpoint)}
+    def _measure(self, command: str, images: str, kwargs: dict[str, Any]) -> None:
+        run = getattr(self.trainer, command)
+        results = run(**{**kwargs, "ckpt_path": str(self.checkpoint), "verbose": False})
+        metrics = training.measured(self.trainer, results)
+        if not metrics:
+            raise UsageError(f"{command}: the data has no images for it ({images} is empty)")
+        for name, value in metrics.items():
+            log.info("%s %.4f", name, value)
 
     def _loggers(self, trainer: pl.Trainer) -> list[Logger]:
         screen: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]

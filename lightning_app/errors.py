@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import DataError
 from models import ModelError

@@ -65,7 +65,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 def short_name(setting: str) -> str:
     """How a user spells a setting such as ``model.init_args.learning_rate``."""
-    long = "--" + setting.replace(".init_args", "")
+    long = "--" + setting.replace(".init_args", "").removesuffix(".class_path")
     return _LONG[long].name if long in _LONG else long
 
 

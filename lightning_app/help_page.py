@@ -28,8 +28,8 @@ _OWN_BEFORE = (
          ("validate", "test", "predict")),
 )  # fmt: skip
 _OWN_AFTER = (
-    Flag("--resume", "", "WHAT", "auto: go on with an unfinished run in --output_dir (default). never: set it aside and "
-         "start afresh. Or a checkpoint or a run folder to go on from.", ("fit",)),
+    Flag("--resume", "", "WHAT", "auto: go on with an unfinished run in --output_dir (default). never: set it aside "
+         "and start afresh. Or a checkpoint or a run folder to go on from.", ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in --output_dir).", ("predict",)),
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
     Flag("--print_config", "", "", "Print all settings as such a file, and stop."),
@@ -46,10 +46,10 @@ def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
             f"usage: {name} [--FLAG VALUE ...]",
             textwrap.fill(_ABOUT[command], _WIDTH),
             "Flags used most:\n" + "\n".join(flags),
-            "Further settings of the models, --model.NAME VALUE, explained by --model.help CLASS:\n" + _settings(MODELS),
+            "Further settings of the models, --model.NAME VALUE, explained by --model.help CLASS:\n"
+            + _settings(MODELS),
             "Further settings of the data, --data.NAME VALUE, explained by --data.help CLASS:\n" + _settings(DATA),
-            "Settings of Lightning's Trainer:\n"
-            + _trainer_part(long_text),
+            "Settings of Lightning's Trainer:\n" + _trainer_part(long_text),
         ]
     )
 

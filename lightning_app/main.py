@@ -33,5 +33,5 @@ def _run(arguments: list[str]) -> None:
     if "--help" in rest or "-h" in rest or command == "fit":
         RunCLI([command, *natural_data(rest), *rest])
     else:
-        chosen, checkpoint = checkpoint_arguments(rest, OUTPUT_DIR)
+        chosen, checkpoint = checkpoint_arguments(command, rest, OUTPUT_DIR)
         RunCLI([command, *chosen, *rest], checkpoint)

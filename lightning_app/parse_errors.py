@@ -8,13 +8,20 @@ from collections.abc import Iterable
 from lightning_app.flags import FLAGS, nearest, short_name
 
 _SHORT_NAMES = {"CifarNet", "ResNetTransfer", "CIFAR10DataModule", "ImageFolderDataModule"}
-_TYPES = {"int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "text", "NoneType": "null"}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+}
 
 _KEY = re.compile(r'Parser key "([\w.]+)":')
 _UNRECOGNISED = re.compile(r"unrecognized arguments: (\S+)", re.IGNORECASE)
 _NOT_ACCEPTED = re.compile(r"(?:Option '(\w+)' is not accepted|does not accept (?:nested )?(?:option|key) '([\w.]+)')")
 _BAD_CLASS = re.compile(r"Problem with given class_path '([^']+)': (.*?)(?= - |$)")
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_WRONG_BASE = re.compile(r"Import path does not correspond to a subclass of (\w+)")
 _GOT = re.compile(r"Got value: (.*?)(?= - Expected|$)|Given value: (?!NestedArg)(?!Namespace)(.*)$")
 _EXPECTED = re.compile(r"Expected a (<class '[\w.]+'>|typing\.Literal\[[^\]]*\])")
 _NO_FILE = re.compile(r"File does not exist: '([^']*)'")
@@ -31,12 +38,16 @@ def one_line(message: str, known_flags: Iterable[str]) -> str:
     flag = short_name(setting)
     if found := _NO_CLASS.search(text):
         return f"{flag} {found[1]}: no such class{nearest(found[1], _SHORT_NAMES) or '; give an import path'}"
+    if found := _WRONG_BASE.search(text):
+        return f"{flag} {text.rpartition('Given value: ')[2]}: expected a subclass of {found[1]}"
     if found := _NOT_ACCEPTED.search(text):
         name = (found[1] or found[2]).removeprefix("init_args.")
         owner = _BAD_CLASS.search(text)
         if owner is None:
             return f"{short_name(f'{setting}.{name}')}: {setting or 'the program'} has no such setting"
-        return f"{short_name(f'{setting}.{name}')}: {owner[1]} has no such setting{nearest(name, _parameters(owner[1]))}"
+        return (
+            f"{short_name(f'{setting}.{name}')}: {owner[1]} has no such setting{nearest(name, _parameters(owner[1]))}"
+        )
     if found := _CHOICE.search(text):
         return f"{found[1]}: no such command; expected one of {found[2]}"
     if found := _NO_FILE.search(text):

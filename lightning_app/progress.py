@@ -32,7 +32,9 @@ class EpochBar(ProgressBar):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-        self._bar = tqdm(total=self.total_train_batches, desc=f"epoch {trainer.current_epoch + 1}{last}", unit=" batches")
+        self._bar = tqdm(
+            total=self.total_train_batches, desc=f"epoch {trainer.current_epoch + 1}{last}", unit=" batches"
+        )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if time.monotonic() >= self._next_update:
@@ -53,7 +55,7 @@ class EpochBar(ProgressBar):
         if self._bar is not None:
             metrics = {name: f"{float(value):.3f}" for name, value in trainer.progress_bar_metrics.items()}
             self._bar.set_postfix(metrics, refresh=False)
-            self._bar.update(batches - self._bar.n)
+            self._bar.n = batches
             self._bar.refresh()
 
 

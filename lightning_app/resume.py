@@ -92,11 +92,13 @@ def _require_same_settings(folder: RunFolder, config: Mapping[str, Any]) -> None
     if not there:
         return
     changed = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    classes = [name for name in changed if name.endswith(".class_path")]
     if changed:
-        differences = ", ".join(f"{short_name(name)} {there.get(name)} there and {here.get(name)} here" for name in changed)
+        shown = classes or changed  # another class has other settings, which go without saying
+        differences = ", ".join(f"{short_name(n)} {there.get(n)} there and {here.get(n)} here" for n in shown)
         raise UsageError(
-            f"--output_dir {str(folder.root)!r}: holds a run with other settings ({differences}); give the same ones to "
-            "go on with it, --resume never to set it aside, or another --output_dir"
+            f"--output_dir {str(folder.root)!r}: holds a run with other settings ({differences}); give the same ones "
+            "to go on with it, --resume never to set it aside, or another --output_dir"
         )
 
 

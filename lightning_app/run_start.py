@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import Logger
 
 from lightning_app.resume import Plan
 from lightning_app.run_folder import RunFolder
+from lightning_app.screen import counted
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,5 @@ class RunStart(pl.Callback):
         self._folder.root.mkdir(parents=True, exist_ok=True)
         self._write_config()
         if self._plan.checkpoint is not None:
-            log.info(
-                "Going on from %s: %d epochs and %s steps are done.",
-                self._plan.checkpoint,
-                self._plan.epochs_done,
-                f"{self._plan.steps_done:,}",
-            )
+            done = f"{counted(self._plan.epochs_done, 'epoch')} and {counted(self._plan.steps_done, 'step')}"
+            log.info("Going on from %s, after %s.", self._plan.checkpoint, done)

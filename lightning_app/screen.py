@@ -17,6 +17,8 @@ _KNOWN_HARMLESS = (
     r".*The total number of parameters detected may be inaccurate",
     # a folder with checkpoints in it is what resuming is about, and resume.py decides it
     r".*Checkpoint directory .* exists and is not empty",
+    # validate, test and predict need the network of a checkpoint, not the callbacks of the training
+    r".*callbacks used to create the checkpoint need to be provided",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
     r".*You're resuming from a checkpoint that ended before the epoch ended",
@@ -42,6 +44,11 @@ def set_up() -> None:
         logger.setLevel(logging.INFO)
         logger.handlers = [handler]
         logger.propagate = False
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 epoch``, ``2,500 steps``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -8,6 +8,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.resume import Plan
 from lightning_app.run_folder import RunFolder
+from lightning_app.screen import counted
 from lightning_app.throughput import Throughput
 
 log = logging.getLogger(__name__)
@@ -26,45 +27,45 @@ def train(
         log.info("%s", finished_message(folder, plan))
     trainer.fit(model, datamodule=datamodule, ckpt_path=str(plan.checkpoint) if plan.checkpoint else None)
     saved = [path for path in (folder.best, folder.last) if path.exists()] if trainer.checkpoint_callbacks else []
-    measured = _test(trainer, model, datamodule, str(saved[0]) if saved else None)
-    for line in summary(trainer, throughput, measured, [str(path) for path in saved]):
+    metrics = _test(trainer, model, datamodule, str(saved[0]) if saved else None)
+    for line in summary(trainer, throughput, metrics, [str(path) for path in saved]):
         log.info("%s", line)
 
 
 def finished_message(folder: RunFolder, plan: Plan) -> str:
     return (
-        f"{folder.root}: training is finished ({plan.epochs_done} epochs). Raise --num_epochs to go on, give "
-        "--resume never for a fresh run, or another --output_dir."
+        f"{folder.root}: training is finished ({counted(plan.epochs_done, 'epoch')}). Raise --num_epochs to go on, "
+        "give --resume never for a fresh run, or another --output_dir."
     )
 
 
 def summary(
-    trainer: pl.Trainer, throughput: Throughput, measured: Mapping[str, float], checkpoints: Sequence[str]
+    trainer: pl.Trainer, throughput: Throughput, metrics: Mapping[str, float], checkpoints: Sequence[str]
 ) -> list[str]:
     """What a person wants to know at the end, in a few lines."""
-    epochs = trainer.current_epoch
-    lines = [f"Finished: {epochs} epoch{'s' * (epochs != 1)}, {trainer.global_step:,} steps."]
+    lines = [f"Finished: {counted(trainer.current_epoch, 'epoch')}, {counted(trainer.global_step, 'step')}."]
     if throughput.seconds:
         lines[0] += f" Trained {throughput.images_per_second:,.0f} images a second."
-    if measured:
-        lines.append("Test:       " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+    if metrics:
+        lines.append("Test:       " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     return lines + [f"Checkpoint: {path}" for path in checkpoints]
 
 
-def show(results: Sequence[Mapping[str, float]]) -> None:
-    """Prints the metrics of validate or test, one a line."""
+def measured(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """All metrics of validate or test: what they return, and what was logged for callbacks alone."""
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for metrics in results:
-        for name, value in metrics.items():
-            log.info("%s %.4f", name, value)
+        found |= metrics
+    return found
 
 
 def _test(
     trainer: pl.Trainer, model: pl.LightningModule, datamodule: pl.LightningDataModule | None, checkpoint: str | None
 ) -> Mapping[str, float]:
-    if trainer.fast_dev_run or not is_overridden("test_step", model) or not _has_test_images(model, datamodule):
+    if not is_overridden("test_step", model) or not _has_test_images(model, datamodule):
         return {}
     results = trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, verbose=False)
-    return results[0] if results else {}
+    return measured(trainer, results)
 
 
 def _has_test_images(model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric
@@ -45,7 +46,7 @@ class ImageClassifier(pl.LightningModule):
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.train_metrics = StepMetrics(len(self.classes))
-        self.eval_loss = MeanMetric()
+        self.eval_loss = MeanMetric(nan_strategy="disable")
         self.eval_accuracy = MulticlassAccuracy(len(self.classes), average="micro", validate_args=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -61,7 +62,8 @@ class ImageClassifier(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         # batches are counted within the epoch, as in the tutorials; Lightning's own counter runs on across epochs
-        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0 or self.trainer.is_last_batch:
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # a connector of the Trainer sets it
+        if self.trainer.is_last_batch or (interval and (batch_idx + 1) % interval == 0):
             self._report("train", self.train_metrics.mean_since_last(), on_step=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -82,7 +84,7 @@ class ImageClassifier(pl.LightningModule):
         probability, label = self.network(images).softmax(1).max(1)
         return numbers, label, probability
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.sgd()
 
     def sgd(self) -> torch.optim.SGD:

@@ -17,7 +17,7 @@ class StepMetrics(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.loss = MeanMetric()
+        self.loss = MeanMetric(nan_strategy="disable")  # a loss that is no number must be seen, not left out
         self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self._losses: list[Tensor] = []
         self._predicted: list[Tensor] = []

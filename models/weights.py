@@ -45,7 +45,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         state: Mapping[str, Any] = content["state_dict"]
         return {
-            name.removeprefix(_NETWORK_PREFIX): value for name, value in state.items() if name.startswith(_NETWORK_PREFIX)
+            name.removeprefix(_NETWORK_PREFIX): value
+            for name, value in state.items()
+            if name.startswith(_NETWORK_PREFIX)
         }
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"--model.weights {str(path)!r}: expected a state dict or a checkpoint of this project")

@@ -1,0 +1,54 @@
+# The commands of this project; `make` alone lists them. `make PYTHON=/path/to/python ...` uses that Python as it is
+# (installing what it lacks); otherwise each command sets up .venv first.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fit test check format bench clean
+
+ifdef PYTHON
+READY := python-has-all
+else
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+endif
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+CODE := lightning_app datamodules models tests benchmarks
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+
+setup: $(READY)  ## install everything (the other commands do so by themselves)
+
+fit: $(READY)  ## train CIFAR Net on images generated here; ARGS="--data_path DIR" for real ones
+	$(PYTHON) -m lightning_app.fit $(ARGS)
+
+test: $(READY)  ## run the tests
+	$(PYTHON) -m pytest $(ARGS)
+
+check: $(READY)  ## look for mistakes: ruff and mypy
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m mypy
+
+format: $(READY)  ## lay the code out
+	$(PYTHON) -m ruff check --fix $(CODE)
+	$(PYTHON) -m ruff format $(CODE)
+
+bench: $(READY)  ## compare the speed with the tutorials' loop; ARGS="--data_path DIR" for real CIFAR-10
+	$(PYTHON) -m benchmarks.throughput $(ARGS)
+
+clean:  ## remove what the commands made, except runs
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build
+
+.venv/.ready: pyproject.toml
+	@echo "Setting up .venv; PyTorch is large, so this takes some minutes the first time."
+	@found=; for python in python3 python3.12 python3.11 python3.10; do \
+	    if $$python -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or give PYTHON=" >&2; exit 2; fi; \
+	$$found -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: python-has-all
+python-has-all:
+	@$(PYTHON) -c 'import jsonargparse, pytest, pytorch_lightning, tensorboard, torchvision, xdist' 2>/dev/null \
+	    || $(PYTHON) -m pip install --editable '.[dev]'

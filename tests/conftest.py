@@ -1,0 +1,99 @@
+"""Images in the real layouts, and the real command line in a process of its own."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules import cifar10_files
+
+ROOT = Path(__file__).parent.parent
+
+# Two workers of pytest on two cores, and each process with two threads that wait for one another by spinning, take
+# many times as long as with one thread each.
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit status, standard output and standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def command_line(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lightning_app", *arguments]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs ``python -m lightning_app ARGUMENTS`` in the test's own folder, which is the working folder from then on."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*arguments: str, prefix: tuple[str, ...] = ()) -> Outcome:
+        done = subprocess.run(
+            [*prefix, *command_line(*arguments)], capture_output=True, text=True, timeout=300, env=environment()
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run_command
+
+
+def write_batch(path: Path, count: int, seed: int, protocol: int = 2) -> None:
+    """One batch file of CIFAR-10; an image's red part grows with its label, so that there is something to learn."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 10
+    data = random.integers(0, 120, (count, 3072), dtype=np.uint8)
+    data[:, :1024] = data[:, :1024] // 8 + (labels * 24)[:, None]
+    with path.open("wb") as file:
+        pickle.dump({"data": data, "labels": labels.tolist()}, file, protocol=protocol)
+
+
+def make_cifar10(root: Path, images_a_batch: int = 40) -> Path:
+    folder = root / cifar10_files.FOLDER
+    folder.mkdir(parents=True)
+    for seed, name in enumerate((*cifar10_files.TRAIN_FILES, cifar10_files.TEST_FILE)):
+        write_batch(folder / name, images_a_batch, seed)
+    with (folder / cifar10_files.META_FILE).open("wb") as file:
+        pickle.dump({"label_names": list(cifar10_files.CIFAR10_CLASSES)}, file, protocol=2)
+    return root
+
+
+def make_image_folder(root: Path, splits: tuple[str, ...] = ("train", "val"), count: int = 6) -> Path:
+    random = np.random.default_rng(0)
+    for split in splits:
+        for name, level in {"dark": 40, "light": 200}.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(random.normal(level, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{name}{number}.jpg")
+    return root
+
+
+@pytest.fixture
+def cifar10(tmp_path: Path) -> Path:
+    return make_cifar10(tmp_path / "cifar")
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    return make_image_folder(tmp_path / "images")

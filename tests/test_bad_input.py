@@ -1,0 +1,192 @@
+"""Every line of bad input: one line that names the flag, exit status 2, and nothing left behind."""
+
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from tests.conftest import Command, make_cifar10, make_image_folder
+
+TRANSFER = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32"]
+Prepare = Callable[[Path], Any]
+
+
+def batch(root: Path, name: str = "data_batch_3") -> Path:
+    return make_cifar10(root / "data") / "cifar-10-batches-py" / name
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("hostile_code_ran",)
+
+
+def wrong_labels(root: Path) -> None:
+    path = batch(root)
+    content = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps(content | {"labels": [11, *content["labels"][1:]]}, protocol=2))
+
+
+def images(root: Path) -> Path:
+    return make_image_folder(root / "data")
+
+
+def other_classes(root: Path) -> None:
+    (images(root) / "val" / "light").rename(root / "data" / "val" / "lite")
+
+
+def weights_of_resnet34(root: Path) -> None:
+    images(root)
+    torch.save(torchvision.models.get_model("resnet34", weights=None).state_dict(), root / "w.pt")
+
+
+def empty_class(root: Path) -> None:
+    (images(root) / "train" / "empty").mkdir()
+    (root / "data" / "val" / "empty").mkdir()
+
+
+CIFAR = ["--data_path", "data"]
+FOLDER = [*TRANSFER, "--data_path", "data"]
+CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
+    # the command line itself
+    "unknown flag": (Path, ["--learning_rat", "1"], ["--learning_rat: unknown flag; did you mean --learning_rate?"]),
+    "unknown Trainer flag": (Path, ["--trainer.max_epoch", "1"], ["--trainer.max_epoch: unknown flag; did you mean"]),
+    "unknown setting": (Path, ["--model.momentun", "1"], ["--model.momentun", "did you mean momentum?"]),
+    "a word alone": (Path, ["cifar"], ["cifar: expected a flag"]),
+    "unknown model": (Path, ["--model", "CifarNett"], ["--model CifarNett: no such class; did you mean CifarNet?"]),
+    "unknown module": (Path, ["--model", "no_module.M"], ["--model no_module.M: No module named 'no_module'"]),
+    "data as model": (Path, ["--model", "datamodules.CIFAR10DataModule"], ["--model", "a subclass of LightningModule"]),
+    "a setting twice": (Path, ["--seed", "1", "--seed_everything", "2"], ["--seed and --seed_everything are one setting"]),
+    "no such config": (Path, ["--config", "no.yaml"], ["--config", "no.yaml", "no such file"]),
+    "batch size 0": (Path, ["--batch_size", "0"], ["--batch_size 0: expected a whole number of at least 1"]),
+    "batch size a word": (Path, ["--batch_size", "four"], ["--batch_size four: expected a whole number"]),
+    "negative epochs": (Path, ["--num_epochs", "-2"], ["--num_epochs -2: expected a whole number of at least 1"]),
+    "learning rate nan": (Path, ["--learning_rate", "nan"], ["--learning_rate nan: expected a finite number"]),
+    "learning rate .nan": (Path, ["--learning_rate", ".nan"], ["--learning_rate nan: expected a finite number"]),
+    "unknown depth": (Path, ["--model", "ResNetTransfer", "--model.depth", "19"], ["--model.depth 19: expected one of 18"]),
+    "val_split too large": (batch, [*CIFAR, "--data.val_split", "200"], ["--data.val_split 200: leaves nothing"]),
+    "no such checkpoint": (Path, ["--resume", "nowhere"], ["--resume 'nowhere': no such file or folder"]),
+    "a folder without a run": (lambda root: (root / "empty").mkdir(), ["--resume", "empty"], ["no 'checkpoints/last.ckpt'"]),
+    "an accelerator that isn't there": (Path, ["--trainer.accelerator", "tpu"], ["Trainer can't work with these settings"]),
+    # the data path
+    "missing path": (Path, CIFAR, ["--data_path 'data': can't be read (No such file or directory)"]),
+    "empty path": (lambda root: (root / "data").mkdir(), CIFAR, ["--data_path 'data': expected", "found nothing"]),
+    "a file as path": (lambda root: (root / "data").write_text("x"), CIFAR, ["--data_path 'data': can't be read"]),
+    "missing path of folders": (Path, FOLDER, ["--data_path 'data': can't be read"]),
+    "empty path of folders": (lambda root: (root / "data").mkdir(), FOLDER, ["'train' and 'val' in it; found nothing"]),
+    # CIFAR-10
+    "a batch missing": (lambda root: batch(root).unlink(), CIFAR, ["'data_batch_3' is missing; expected data_batch_1"]),
+    "no test batch": (lambda root: batch(root, "test_batch").unlink(), CIFAR, ["'test_batch' is missing"]),
+    "a batch truncated": (lambda root: cut(batch(root)), CIFAR, ["data_batch_3' is not a batch", "truncated or damaged"]),
+    "wrong labels": (wrong_labels, CIFAR, ["data_batch_3'", "label 11 found, expected whole numbers from 0 to 9"]),
+    "a hostile pickle": (
+        lambda root: batch(root).write_bytes(pickle.dumps({"data": Hostile(), "labels": [1]})),
+        CIFAR,
+        ["data_batch_3'", "mkdir", "nothing of it was run"],
+    ),
+    # image folders
+    "no classes": (lambda root: [(root / "data" / s).mkdir(parents=True) for s in ("train", "val")], FOLDER, ["no classes"]),
+    "an empty class": (empty_class, FOLDER, ["train/empty' is empty"]),
+    "other classes in val": (other_classes, FOLDER, ["same classes; only in train: 'light'; only in val: 'lite'"]),
+    "no val": (lambda root: shutil.rmtree(images(root) / "val"), FOLDER, ["'train' and 'val' in it; found 'train'"]),
+    "a broken image": (
+        lambda root: cut(images(root) / "train" / "light" / "light2.jpg"),
+        FOLDER,
+        ["light2.jpg' is not a readable image", "--data.skip_broken true"],
+    ),
+    "a text among images": (
+        lambda root: (images(root) / "val" / "light" / "notes.txt").write_text("x"),
+        FOLDER,
+        ["notes.txt' is not a readable image (its ending"],
+    ),
+    "weights of another architecture": (
+        weights_of_resnet34,
+        ["--model", "ResNetTransfer", "--model.weights", "w.pt", "--data_path", "data"],
+        ["--model.weights 'w.pt': holds the weights of another network than resnet18"],
+    ),
+    "no weights file": (images, [*FOLDER, "--model.weights", "w.pt"], ["--model.weights 'w.pt': no such file"]),
+    # the output folder
+    "output folder in a file": (lambda root: (root / "f").write_text("x"), ["--output_dir", "f/run"],
+                                ["--output_dir 'f/run': can't be written"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_told_in_one_line_before_anything_is_written(run: Command, tmp_path: Path, case: str) -> None:
+    prepare, arguments, expected = CASES[case]
+    prepare(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    outcome = run("fit", *arguments)
+
+    assert outcome.status == 2, outcome.err
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for words in expected:
+        assert words in outcome.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def without_privileges() -> tuple[str, ...]:
+    """Root may read and write everything, unless it gives that up."""
+    drop = "-dac_override,-dac_read_search"
+    return ("setpriv", "--bounding-set", drop, "--inh-caps", drop) if os.getuid() == 0 else ()
+
+
+def test_an_unreadable_data_path_is_told(run: Command, cifar10: Path) -> None:
+    cifar10.chmod(0)
+
+    outcome = run("fit", "--data_path", str(cifar10), prefix=without_privileges())
+
+    cifar10.chmod(0o755)
+    assert outcome.status == 2
+    assert outcome.err == f"error: --data_path {str(cifar10)!r}: can't be read (Permission denied); give a folder\n"
+
+
+def test_an_output_folder_that_cannot_be_written_is_told(run: Command, cifar10: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    flags = ["--data_path", str(cifar10), "--output_dir", "locked/run"]
+
+    outcome = run("fit", *flags, prefix=without_privileges())
+
+    assert outcome.status == 2
+    assert (
+        outcome.err == "error: --output_dir 'locked/run': can't be written (Permission denied); give another folder\n"
+    )
+
+
+def test_broken_images_are_left_out_when_asked_for(run: Command, tmp_path: Path) -> None:
+    cut(images(tmp_path) / "train" / "light" / "light2.jpg")
+    (tmp_path / "data" / "val" / "light" / "notes.txt").write_text("x")
+
+    outcome = run("fit", *FOLDER, "--num_epochs", "1", "--data.skip_broken", "true")
+
+    assert outcome.status == 0, outcome.err
+    assert "Finished: 1 epoch, 3 steps." in outcome.out  # 11 of 12 images, 4 a step
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(run: Command, cifar10: Path, tmp_path: Path) -> None:
+    """On a file system of its own, with room for one checkpoint and no second."""
+    (tmp_path / "disk").mkdir()
+    flags = ["--data_path", str(cifar10), "--batch_size", "20", "--output_dir", "disk/run"]
+    copied = "cp -r disk/run survived"
+    script = f'mount -t tmpfs -o size=800k none disk && "$@"; status=$?; {copied}; exit $status'
+
+    outcome = run("fit", *flags, "--num_epochs", "3", prefix=("unshare", "-rm", "sh", "-c", script, "sh"))
+
+    assert outcome.status == 2, outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert "No space left on device" in outcome.err
+    assert "kept in 'disk/run/checkpoints/last.ckpt'" in outcome.err
+    survivor = torch.load("survived/checkpoints/last.ckpt", weights_only=True)
+    assert survivor["epoch"] == 0
+    assert [path.name for path in Path("survived/checkpoints").iterdir()] == ["last.ckpt"]

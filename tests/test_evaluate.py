@@ -1,0 +1,50 @@
+"""``validate``, ``test`` and ``predict``, with the checkpoint of a real run."""
+
+import csv
+from pathlib import Path
+
+from lightning_app.journal import read_journal
+from tests.conftest import Command, make_image_folder
+
+
+def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Command, tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "data")
+    make_image_folder(tmp_path / "photos" / "below", splits=("",))
+    flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32", "--num_epochs", "3"]
+    fitted = run("fit", *flags, "--data_path", "data", "--learning_rate", "0.01", "--model.freeze_backbone", "false")
+    assert fitted.status == 0, fitted.err
+    logged = [row["metrics"]["val_accuracy"] for row in read_journal(Path("outputs/metrics.jsonl"))
+              if "val_accuracy" in row["metrics"]]  # fmt: skip
+
+    validated = run("validate")
+    assert (validated.status, validated.err) == (0, "")
+    assert f"val_accuracy {max(logged):.4f}" in validated.out
+
+    tested = run("test")
+    assert tested.status == 2
+    assert "the data has no images for it" in tested.err
+
+    (tmp_path / "data").rename(tmp_path / "gone")
+    predicted = run("predict", "--data_path", "photos", "--batch_size", "5")
+    assert (predicted.status, predicted.err) == (0, "")
+    with Path("outputs/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    assert rows[0]["file"] == "below/dark/dark0.jpg"
+    assert len(rows) == 12
+    assert {row["label"] for row in rows} <= {"dark", "light"}
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_the_network_of_cifar_labels_images_of_any_size(run: Command, cifar10: Path, image_folder: Path) -> None:
+    assert run("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--output_dir", "my_run").status == 0
+
+    checkpoint = "my_run/checkpoints/last.ckpt"
+    outcome = run("predict", "--ckpt_path", checkpoint, "--data_path", str(image_folder / "val"), "--csv", "labels.csv")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == "12 images labelled: labels.csv\n"
+    assert Path("labels.csv").read_text().startswith("file,label,probability\ndark/dark0.jpg,")
+    tested = run("test", "--output_dir", "my_run")
+    expected = list(read_journal(Path("my_run/metrics.jsonl")))[-1]["metrics"]["test_accuracy"]
+    assert f"test_accuracy {expected:.4f}" in tested.out

@@ -1,0 +1,234 @@
+"""``fit`` as people use it: the real command line, in a process of its own."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from lightning_app.journal import read_journal
+from tests.conftest import Command, command_line, environment, make_cifar10
+
+
+def state(folder: str) -> dict[str, torch.Tensor]:
+    content: dict[str, Any] = torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)
+    found: dict[str, torch.Tensor] = content["state_dict"]
+    return found
+
+
+def same_weights(one: str, other: str) -> bool:
+    return all(torch.equal(value, state(other)[name]) for name, value in state(one).items())
+
+
+def journal(folder: str) -> list[dict[str, Any]]:
+    return list(read_journal(Path(folder) / "metrics.jsonl"))
+
+
+def test_without_arguments_a_network_learns_generated_images_within_a_minute(run: Command) -> None:
+    started = time.monotonic()
+
+    outcome = run("fit")
+
+    seconds = time.monotonic() - started
+    assert (outcome.status, outcome.err) == (0, "")
+    assert seconds < 60
+    assert "\r" not in outcome.out
+    assert outcome.out.startswith("Images: GENERATED on this machine, not real data: 10,000 for training, 2,000 for")
+    lines = re.findall(r"^epoch=(\d), batch= (\d{4}): loss \d\.\d\d$", outcome.out, re.MULTILINE)
+    assert lines == [("1", "2000"), ("1", "2500"), ("2", "2000"), ("2", "2500")]
+    assert re.search(r"^Finished: 2 epochs, 5,000 steps\. Trained [\d,]+ images a second\.$", outcome.out, re.MULTILINE)
+    assert "Checkpoint: outputs/checkpoints/last.ckpt" in outcome.out
+    *_, last = journal("outputs")
+    assert last["step"] == 5000
+    assert last["metrics"]["test_accuracy"] >= 0.9
+    assert list(Path("logs/outputs").glob("events.out.tfevents.*"))
+    assert sorted(path.name for path in Path("outputs").iterdir()) == ["checkpoints", "config.yaml", "metrics.jsonl"]
+    assert [path.name for path in Path("outputs/checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_the_journal_holds_the_mean_loss_of_each_interval(run: Command, cifar10: Path) -> None:
+    outcome = run("fit", "--data_path", str(cifar10), "--num_epochs", "2", "--trainer.log_every_n_steps", "20")
+
+    assert outcome.status == 0, outcome.err
+    steps = [(row["step"], row["epoch"]) for row in journal("outputs") if "train_loss" in row["metrics"]]
+    # counted within each epoch of 50 batches, and at its end
+    assert steps == [(20, 0), (40, 0), (50, 0), (70, 1), (90, 1), (100, 1)]
+    assert journal("outputs")[-1]["metrics"].keys() == {"test_loss", "test_accuracy"}
+
+
+def test_validation_images_choose_the_best_checkpoint(run: Command, cifar10: Path) -> None:
+    outcome = run(
+        "fit", "--data_path", str(cifar10), "--data.val_split", "50", "--num_epochs", "3", "--batch_size", "10"
+    )
+
+    assert outcome.status == 0, outcome.err
+    scores = [row["metrics"]["val_accuracy"] for row in journal("outputs") if "val_accuracy" in row["metrics"]]
+    best = torch.load("outputs/checkpoints/best.ckpt", weights_only=True)
+    assert len(scores) == 3
+    assert best["epoch"] == scores.index(max(scores))
+    assert "Checkpoint: outputs/checkpoints/best.ckpt" in outcome.out
+
+
+def test_config_yaml_reproduces_the_run(run: Command, cifar10: Path) -> None:
+    flags = ["--data_path", str(cifar10), "--seed", "5", "--learning_rate", "0.01", "--data.augment", "true"]
+    assert run("fit", *flags, "--num_epochs", "1").status == 0
+
+    again = run("fit", "--config", "outputs/config.yaml", "--output_dir", "again")
+
+    assert again.status == 0, again.err
+    assert same_weights("outputs", "again")
+    assert yaml.safe_load(Path("again/config.yaml").read_text())["model"]["init_args"]["learning_rate"] == 0.01
+
+
+def test_a_run_killed_after_an_epoch_goes_on_and_ends_as_if_it_never_stopped(run: Command, tmp_path: Path) -> None:
+    make_cifar10(tmp_path / "data", images_a_batch=400)
+    flags = ["--data_path", "data", "--num_epochs", "3", "--data.augment", "true", "--data.val_split", "100"]
+    assert run("fit", *flags, "--output_dir", "whole").status == 0
+    first = subprocess.Popen(command_line("fit", *flags, "--output_dir", "cut"), env=environment())
+    while not Path("cut/checkpoints/last.ckpt").exists():
+        time.sleep(0.005)
+        assert first.poll() is None
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    killed_after = torch.load("cut/checkpoints/last.ckpt", weights_only=True)["epoch"]
+
+    second = run("fit", *flags, "--output_dir", "cut")
+
+    assert second.status == 0, second.err
+    assert killed_after < 2
+    assert f"Going on from cut/checkpoints/last.ckpt, after {killed_after + 1} epoch" in second.out
+    assert same_weights("whole", "cut")
+    assert journal("whole") == journal("cut")
+
+
+def test_a_finished_run_is_not_trained_again_and_a_raised_number_of_epochs_continues_it(
+    run: Command, cifar10: Path
+) -> None:
+    flags = ["--data_path", str(cifar10), "--batch_size", "20"]
+    assert run("fit", *flags, "--num_epochs", "1").status == 0
+    before = journal("outputs")
+
+    again = run("fit", *flags, "--num_epochs", "1")
+    assert again.out.startswith("outputs: training is finished (1 epoch). Raise --num_epochs to go on")
+    assert (again.status, journal("outputs")) == (0, before)
+
+    more = run("fit", *flags, "--num_epochs", "2")
+    assert "Going on from outputs/checkpoints/last.ckpt, after 1 epoch and 10 steps." in more.out
+    assert run("fit", *flags, "--num_epochs", "2", "--output_dir", "whole").status == 0
+    assert same_weights("whole", "outputs")
+
+    fresh = run("fit", *flags, "--num_epochs", "1", "--resume", "never")
+    assert "outputs: the run that was here is set aside in outputs/previous/001" in fresh.out
+    assert journal("outputs") == before
+    assert Path("outputs/previous/001/checkpoints/last.ckpt").exists()
+
+
+def test_a_run_of_other_settings_is_neither_overwritten_nor_continued(run: Command, cifar10: Path) -> None:
+    flags = ["--data_path", str(cifar10), "--batch_size", "20", "--num_epochs", "1"]
+    assert run("fit", *flags).status == 0
+    before = journal("outputs")
+
+    outcome = run("fit", *flags, "--learning_rate", "0.5")
+
+    assert outcome.status == 2
+    assert "holds a run with other settings (--learning_rate 0.001 there and 0.5 here)" in outcome.err
+    assert journal("outputs") == before
+
+
+def test_training_goes_on_from_a_checkpoint_or_a_run_folder_elsewhere(run: Command, cifar10: Path) -> None:
+    flags = ["--data_path", str(cifar10), "--batch_size", "20"]
+    assert run("fit", *flags, "--num_epochs", "1", "--output_dir", "first").status == 0
+    assert run("fit", *flags, "--num_epochs", "2", "--output_dir", "whole").status == 0
+
+    for number, resume in enumerate(["first", "first/checkpoints/last.ckpt"]):
+        outcome = run("fit", *flags, "--num_epochs", "2", "--output_dir", f"r{number}", "--resume", resume)
+        assert outcome.status == 0, outcome.err
+        assert same_weights(f"r{number}", "whole")
+
+    # a restart of the same command by the cluster: it goes on where it was itself, here at its end
+    again = run("fit", *flags, "--num_epochs", "2", "--output_dir", "r0", "--resume", "first")
+    assert again.out.startswith("r0: training is finished (2 epochs)")
+
+
+def test_a_terminal_shows_a_bar_with_the_metrics(run: Command, cifar10: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
+    arguments = command_line("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--data.val_split", "20")
+
+    process = subprocess.Popen(arguments, stdout=theirs, stderr=theirs, env=environment())
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:  # a terminal ends this way, when nobody writes to it any more
+        pass
+
+    assert process.wait() == 0
+    text = shown.decode()
+    assert re.search(r"epoch 1/1: 100%.*45/45.*train_loss=\d\.\d+.*val_accuracy=\d\.\d+", text), text
+    assert "batch=" not in text
+
+
+def test_a_model_and_data_from_outside_the_project_are_trained(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "my_module.py").write_text(
+        """
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+class MyModel(pl.LightningModule):
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))
+
+    def training_step(self, batch, batch_idx):
+        loss = torch.nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
+        self.log("my_loss", loss)
+        return loss
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=0.01)
+
+class MyData(pl.LightningDataModule):
+    def __init__(self, batch_size: int = 16):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        points = torch.randn(512, 4, generator=torch.Generator().manual_seed(0))
+        return DataLoader(TensorDataset(points, (points.sum(1) > 0).long()), batch_size=self.batch_size)
+"""
+    )
+    chosen = ["--model", "my_module.MyModel", "--data", "my_module.MyData"]
+    settings = ["--model.width", "16", "--batch_size", "8", "--trainer.log_every_n_steps", "32"]
+
+    outcome = run("fit", *chosen, *settings, "--num_epochs", "2")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    losses = [row["metrics"]["my_loss"] for row in journal("outputs")]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert state("outputs")["layers.0.weight"].shape == (16, 4)
+    assert "Finished: 2 epochs, 128 steps." in outcome.out
+
+
+def test_every_row_of_the_journal_is_standard_json(run: Command, cifar10: Path) -> None:
+    assert run("fit", "--data_path", str(cifar10), "--learning_rate", "1e20", "--num_epochs", "1").status == 0
+
+    def refuse(word: str) -> None:
+        pytest.fail(f"{word} is not JSON")
+
+    rows = [json.loads(line, parse_constant=refuse) for line in Path("outputs/metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["metrics"]["train_loss"] == "NaN"

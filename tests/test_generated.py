@@ -1,0 +1,53 @@
+import hashlib
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from datamodules import CIFAR10DataModule, ImageFolderDataModule, cifar10_files, generated
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def digest(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
+def test_generated_images_are_the_same_each_time(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = digest(generated.image_folder())
+    (empty_cache / "again").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(empty_cache / "again"))
+
+    assert digest(generated.image_folder()) == first
+
+
+def test_they_are_generated_once_by_whoever_comes_first(empty_cache: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    with context.Pool(4) as pool:
+        folders = {result.get(120) for result in [pool.apply_async(generated.image_folder) for _ in range(4)]}
+
+    assert len(folders) == 1
+    left = [path.name for path in next(iter(folders)).parent.iterdir()]
+    assert sorted(left) == ["generated-image-folder-2", "generated-image-folder-2.lock"]
+
+
+def test_a_cache_that_belongs_to_somebody_else_is_not_trusted(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_cache / f"lightning-azureml-{os.getuid() + 1}").mkdir()
+    monkeypatch.setattr("os.getuid", lambda me=os.getuid(): me + 1)
+
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        generated.image_folder()
+
+
+def test_they_have_the_classes_that_are_announced_before_they_exist(empty_cache: Path) -> None:
+    folder = cifar10_files.find_folder(generated.cifar10_folder())
+    assert cifar10_files.read_classes(folder) == CIFAR10DataModule().classes
+    assert ImageFolderDataModule(str(generated.image_folder())).classes == ImageFolderDataModule().classes

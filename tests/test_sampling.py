@@ -1,0 +1,46 @@
+import pytest
+
+from datamodules.sampling import EpochSampler, stream_seed
+
+
+def share(size: int, world_size: int, rank: int, *, shuffle: bool, epoch: int = 0) -> list[int]:
+    sampler = EpochSampler(size, shuffle=shuffle, rank=rank, world_size=world_size)
+    sampler.set_epoch(epoch)
+    indices = sampler.indices().tolist()
+    assert len(indices) == len(sampler)
+    assert list(sampler) == [(epoch, index) for index in indices]
+    return indices
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = share(50, 1, 0, shuffle=True, epoch=3)
+
+    assert sorted(first) == list(range(50))
+    assert share(50, 1, 0, shuffle=True, epoch=3) == first
+    assert share(50, 1, 0, shuffle=True, epoch=4) != first
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    assert share(50, 1, 0, shuffle=True, epoch=3) != first
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [1, 2, 7, 103])
+def test_evaluation_counts_every_image_once(size: int, world_size: int) -> None:
+    shares = [share(size, world_size, rank, shuffle=False) for rank in range(world_size)]
+
+    assert sorted(sum(shares, [])) == list(range(size))
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 8])
+@pytest.mark.parametrize("size", [1, 2, 7, 103])
+def test_training_gives_every_process_the_same_number_of_steps(size: int, world_size: int) -> None:
+    shares = [share(size, world_size, rank, shuffle=True) for rank in range(world_size)]
+
+    assert {len(s) for s in shares} == {-(-size // world_size)}
+    assert set(sum(shares, [])) == set(range(size))
+
+
+def test_seeds_of_neighbouring_streams_differ() -> None:
+    keys = [(seed, epoch, image) for seed in range(4) for epoch in range(8) for image in range(64)]
+
+    assert len({stream_seed(*key) for key in keys}) == len(keys)
+    assert stream_seed(1, 2) != stream_seed(2, 1)
