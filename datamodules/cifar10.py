@@ -166,6 +166,12 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
 
 def _download(data_path: Path) -> None:
+    data_path.mkdir(parents=True, exist_ok=True)
+    try:
+        cifar10_files.find_folder(data_path)
+        return  # not looked at any closer: torchvision would fetch re-encoded batches again for their MD5 sums
+    except DataError:
+        log.info("Fetching CIFAR-10 into %s.", data_path)
     try:
         CIFAR10(str(data_path), train=True, download=True)
     except Exception as error:  # urllib, ssl, tarfile and torchvision each raise their own

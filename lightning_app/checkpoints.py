@@ -52,7 +52,8 @@ class RunCheckpoints(Checkpoint):
         trainer.save_checkpoint(self._folder.last)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+        # the seed, because it chose the validation images, which validate must find again
+        return {"best_score": self.best_score, "seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"]

@@ -35,6 +35,9 @@ def checkpoint_arguments(command: str, arguments: Sequence[str], default_output_
     if data and command == "predict":
         data["init_args"].pop("data_path", None)  # those images have labels already
     chosen = [f"--model={json.dumps(model)}"] if model else []
+    seed = content.get("callbacks", {}).get("RunCheckpoints", {}).get("seed")
+    if seed is not None:
+        chosen.append(f"--seed_everything={seed}")
     return chosen + ([f"--data={json.dumps(data)}"] if data else natural_data(arguments)), path
 
 

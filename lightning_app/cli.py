@@ -1,25 +1,24 @@
 """LightningCLI with this project's defaults, run folder and help."""
 
 import logging
-from argparse import HelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
-from lightning_app import help_page, training
+from lightning_app import evaluation, training
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
 from lightning_app.errors import UsageError
-from lightning_app.journal_logger import JournalLogger
-from lightning_app.parse_errors import one_line
-from lightning_app.predictions import write_predictions
-from lightning_app.progress import EpochBar, LineLogger, in_terminal
+from lightning_app.loggers import run_loggers
+from lightning_app.parser import Parser
+from lightning_app.progress import EpochBar, in_terminal
 from lightning_app.resume import Plan, plan
 from lightning_app.run_folder import RunFolder
 from lightning_app.run_start import RunStart
@@ -38,25 +37,6 @@ _TRAINER_DEFAULTS = {
 }
 
 
-class Parser(LightningArgumentParser):
-    """Shows the flags that people use first, and raises errors in one line instead of printing a page."""
-
-    command: str | None = None
-
-    def format_help(self, formatter: HelpFormatter | None = None) -> str:
-        if self.command is None:
-            return help_page.overview()
-        text: str = super().format_help(formatter)
-        defaults = {"seed_everything": SEED} | _TRAINER_DEFAULTS
-        return help_page.page(self.command, defaults, text)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a parser within the parser, for the settings of a class
-            super().error(message, ex)
-        known = [name for action in self._actions for name in action.option_strings]
-        raise UsageError(one_line(message, known)) from ex
-
-
 class RunCLI(LightningCLI):
     """The commands fit, validate, test and predict.
 
@@ -67,6 +47,7 @@ class RunCLI(LightningCLI):
         self.checkpoint = checkpoint
         self.plan = Plan()
         self.throughput = Throughput()
+        Parser.defaults_shown = {"seed_everything": SEED} | _TRAINER_DEFAULTS
         super().__init__(
             args=list(arguments),
             parser_class=Parser,
@@ -82,7 +63,7 @@ class RunCLI(LightningCLI):
         commands = LightningCLI.subcommands()
         commands["fit"] |= {"ckpt_path", "weights_only"}  # --resume is the one name for it
         for name in ("validate", "test", "predict"):
-            commands[name] |= {"weights_only", "verbose", "return_predictions"} - {"ckpt_path"}
+            commands[name] |= {"weights_only", "verbose", "return_predictions"}
         return commands
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -109,7 +90,7 @@ class RunCLI(LightningCLI):
 
     @property
     def folder(self) -> RunFolder:
-        return RunFolder(Path(self.settings.trainer.default_root_dir))
+        return RunFolder(Path(self.settings.trainer.default_root_dir or OUTPUT_DIR))
 
     def before_instantiate_classes(self) -> None:
         if self.subcommand != "fit" or self.settings.trainer.fast_dev_run:
@@ -135,45 +116,32 @@ class RunCLI(LightningCLI):
         kwargs["enable_progress_bar"] = fitting and in_terminal() and trainer.enable_progress_bar is not False
         if kwargs["enable_progress_bar"]:
             kwargs["callbacks"].append(EpochBar())
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+            raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
+        if self.plan.checkpoint is not None:
+            evaluation.require_same_classes(datamodule, self.plan.checkpoint)
         training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
 
-    def validate(self, **kwargs: Any) -> None:
-        self._measure("validate", "val_dataloader", kwargs)
+    def validate(self, **_: Any) -> None:
+        evaluation.measure(self.trainer, "validate", self.model, self.datamodule, self._chosen())
 
-    def test(self, **kwargs: Any) -> None:
-        self._measure("test", "test_dataloader", kwargs)
+    def test(self, **_: Any) -> None:
+        evaluation.measure(self.trainer, "test", self.model, self.datamodule, self._chosen())
 
-    def predict(self, csv: str | None = None, **kwargs: Any) -> None:
-        batches: Any = self.trainer.predict(**{**kwargs, "ckpt_path": str(self.checkpoint)}) or []
+    def predict(self, **_: Any) -> None:
         target = Path(self.settings.csv) if self.settings.csv else self.folder.predictions
-        data = self.datamodule
-        count = write_predictions(target, data.data_path, data.predicted_paths, self.model.classes, batches)
-        log.info("%s images labelled: %s", f"{count:,}", target)
+        evaluation.predict(self.trainer, self.model, self.datamodule, self._chosen(), target)
 
-    def _measure(self, command: str, images: str, kwargs: dict[str, Any]) -> None:
-        run = getattr(self.trainer, command)
-        results = run(**{**kwargs, "ckpt_path": str(self.checkpoint), "verbose": False})
-        metrics = training.measured(self.trainer, results)
-        if not metrics:
-            raise UsageError(f"{command}: the data has no images for it ({images} is empty)")
-        for name, value in metrics.items():
-            log.info("%s %.4f", name, value)
+    def _chosen(self) -> Path:
+        assert self.checkpoint is not None
+        return self.checkpoint
 
-    def _loggers(self, trainer: pl.Trainer) -> list[Logger]:
-        screen: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
-        wanted = self.settings.trainer.logger
-        if wanted is False:
-            return screen
-        tensorboard = self.folder.tensorboard
-        events: list[Logger] = []
-        if wanted in (None, True):
-            events = [
-                TensorBoardLogger(str(tensorboard.parent), name="", version=tensorboard.name, default_hp_metric=False)
-            ]
-        return [JournalLogger(self.folder.journal), *events, *screen]
+    def _loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
+        return run_loggers(trainer, self.folder, self.plan, self.settings.trainer.logger)
 
     def _write_config(self) -> None:
         unfinished = self.folder.config.with_suffix(".tmp")

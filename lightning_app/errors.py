@@ -24,10 +24,10 @@ USER_ERRORS = (UsageError, DataError, ModelError)
 def told(error: BaseException) -> str | None:
     """The one line for an error that the user can mend; None for any other."""
     for cause in _chain(error):  # the parser wraps what a constructor raises
-        if isinstance(cause, MisconfigurationException):
-            return f"Lightning's Trainer can't work with these settings: {_one_line(str(cause))}"
         if isinstance(cause, USER_ERRORS):
             return _one_line(str(cause))
+        if isinstance(cause, MisconfigurationException):
+            return f"Lightning can't work with these settings: {_one_line(str(cause))}"
         if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
             return f"--output_dir: {cause.strerror} while writing; what was complete is kept, free some space and go on"
     return None

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from lightning_app import screen
-from lightning_app.errors import fail, told
+from lightning_app.errors import UsageError, fail, told
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,8 +25,9 @@ def _run(arguments: list[str]) -> None:
     from lightning_app.cli import OUTPUT_DIR, RunCLI
     from lightning_app.flags import COMMANDS, expand
 
-    sys.argv = sys.argv[:1]  # LightningCLI warns when it is given arguments beside sys.argv
-    if not arguments or arguments[0] not in COMMANDS:
+    if not arguments:
+        raise UsageError(f"no command given; expected one of {', '.join(COMMANDS)}, or --help")
+    if arguments[0] not in COMMANDS:
         RunCLI(arguments)
         return
     command, rest = arguments[0], expand(arguments[1:])

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_UPDATES = 0.2
+_BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{remaining} left, {rate_fmt}{postfix}]"
 
 
 class EpochBar(ProgressBar):
@@ -33,7 +34,7 @@ class EpochBar(ProgressBar):
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
         self._bar = tqdm(
-            total=self.total_train_batches, desc=f"epoch {trainer.current_epoch + 1}{last}", unit=" batches"
+            total=self.total_train_batches, desc=f"epoch {trainer.current_epoch + 1}{last}", bar_format=_BAR
         )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -36,6 +36,11 @@ class RunStart(pl.Callback):
         trainer.strategy.barrier("run folder")
         trainer.loggers = [*trainer.loggers, *self._make_loggers(trainer)]
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt):
+            done = counted(trainer.current_epoch, "epoch")
+            log.info("Interrupted after %s; the same command goes on from there.", done)
+
     def _prepare_folder(self) -> None:
         if self._plan.set_aside:
             log.info("%s: the run that was here is set aside in %s", self._folder.root, self._folder.set_aside())

@@ -4,6 +4,8 @@ import logging
 import sys
 import warnings
 
+from pytorch_lightning.utilities import rank_zero_only
+
 OURS = ("lightning_app", "datamodules", "models")
 
 _KNOWN_HARMLESS = (
@@ -17,6 +19,8 @@ _KNOWN_HARMLESS = (
     r".*The total number of parameters detected may be inaccurate",
     # a folder with checkpoints in it is what resuming is about, and resume.py decides it
     r".*Checkpoint directory .* exists and is not empty",
+    # the arguments are those of the command line, with their short spellings replaced
+    r"LightningCLI's args parameter is intended to run from within Python",
     # validate, test and predict need the network of a checkpoint, not the callbacks of the training
     r".*callbacks used to create the checkpoint need to be provided",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies
@@ -38,6 +42,7 @@ def set_up() -> None:
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)  # one process of a run speaks
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in OURS:
         logger = logging.getLogger(name)

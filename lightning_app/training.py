@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from lightning_app.evaluation import measured
 from lightning_app.resume import Plan
 from lightning_app.run_folder import RunFolder
 from lightning_app.screen import counted
@@ -49,14 +50,6 @@ def summary(
     if metrics:
         lines.append("Test:       " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     return lines + [f"Checkpoint: {path}" for path in checkpoints]
-
-
-def measured(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """All metrics of validate or test: what they return, and what was logged for callbacks alone."""
-    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    for metrics in results:
-        found |= metrics
-    return found
 
 
 def _test(

@@ -48,3 +48,30 @@ def test_the_network_of_cifar_labels_images_of_any_size(run: Command, cifar10: P
     tested = run("test", "--output_dir", "my_run")
     expected = list(read_journal(Path("my_run/metrics.jsonl")))[-1]["metrics"]["test_accuracy"]
     assert f"test_accuracy {expected:.4f}" in tested.out
+
+
+def test_validate_finds_the_images_again_that_the_runs_seed_held_out(run: Command, cifar10: Path) -> None:
+    flags = ["--data_path", str(cifar10), "--num_epochs", "2", "--data.val_split", "60", "--seed", "7"]
+    assert run("fit", *flags).status == 0
+    rows = [row["metrics"] for row in read_journal(Path("outputs/metrics.jsonl")) if "val_loss" in row["metrics"]]
+    best = max(rows, key=lambda metrics: metrics["val_accuracy"])
+
+    outcome = run("validate")
+
+    assert f"val_loss {best['val_loss']:.4f}" in outcome.out, outcome.err
+
+
+def test_data_of_other_classes_is_refused(run: Command, tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "data")
+    flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32", "--num_epochs", "1"]
+    assert run("fit", *flags, "--data_path", "data").status == 0
+    for split in ("train", "val"):
+        (tmp_path / "data" / split / "dark").rename(tmp_path / "data" / split / "night")
+
+    validated = run("validate")
+    resumed = run("fit", *flags, "--data_path", "data", "--num_epochs", "2")
+
+    for outcome in (validated, resumed):
+        assert outcome.status == 2
+        assert "holds the classes light, night; " in outcome.err
+        assert "knows dark, light" in outcome.err

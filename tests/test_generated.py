@@ -40,8 +40,9 @@ def test_they_are_generated_once_by_whoever_comes_first(empty_cache: Path) -> No
 def test_a_cache_that_belongs_to_somebody_else_is_not_trusted(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (empty_cache / f"lightning-azureml-{os.getuid() + 1}").mkdir()
-    monkeypatch.setattr("os.getuid", lambda me=os.getuid(): me + 1)
+    somebody = os.getuid() + 1
+    (empty_cache / f"lightning-azureml-{somebody}").mkdir()
+    monkeypatch.setattr("os.getuid", lambda: somebody)
 
     with pytest.raises(PermissionError, match="belongs to another user"):
         generated.image_folder()

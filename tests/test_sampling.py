@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from datamodules.sampling import EpochSampler, stream_seed
@@ -27,7 +29,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(monkeypatch: pytest.MonkeyPat
 def test_evaluation_counts_every_image_once(size: int, world_size: int) -> None:
     shares = [share(size, world_size, rank, shuffle=False) for rank in range(world_size)]
 
-    assert sorted(sum(shares, [])) == list(range(size))
+    assert sorted(itertools.chain(*shares)) == list(range(size))
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 8])
@@ -36,7 +38,7 @@ def test_training_gives_every_process_the_same_number_of_steps(size: int, world_
     shares = [share(size, world_size, rank, shuffle=True) for rank in range(world_size)]
 
     assert {len(s) for s in shares} == {-(-size // world_size)}
-    assert set(sum(shares, [])) == set(range(size))
+    assert set(itertools.chain(*shares)) == set(range(size))
 
 
 def test_seeds_of_neighbouring_streams_differ() -> None:

@@ -1,0 +1,152 @@
+"""What this project is compared with, each in a process of its own: ``python -m benchmarks.contenders NAME ...``.
+
+Each prints the images a second that it trained, from its first batch on.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision.datasets import CIFAR10
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from datamodules import CIFAR10DataModule
+from models.cifar_net import CifarNetwork
+
+Batch = tuple[Tensor, Tensor]
+
+
+class UncheckedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no types
+    """Torchvision's dataset for generated or re-encoded batches, whose MD5 sums are not the official ones."""
+
+    def _check_integrity(self) -> bool:
+        return True
+
+    def _load_meta(self) -> None:
+        self.classes = [str(label) for label in range(10)]
+
+
+def tutorial_loader(data_path: str, batch_size: int) -> DataLoader[Any]:
+    transform = Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)])
+    images = UncheckedCIFAR10(data_path, train=True, transform=transform)
+    return DataLoader(images, batch_size=batch_size, shuffle=True, num_workers=2)
+
+
+def tutorial(data_path: str, batch_size: int, steps: int) -> float:
+    """The training loop of the tutorials, with their dataset and two worker processes."""
+    network = CifarNetwork(10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    return _loop(tutorial_loader(data_path, batch_size), network, optimizer, steps, item_each_step=True)
+
+
+def limit(data_path: str, batch_size: int, steps: int) -> float:
+    """A bare loop over batches that lie ready in memory, with what this project trains with: the fused optimizer."""
+    network = CifarNetwork(10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
+    data = CIFAR10DataModule(data_path, batch_size=batch_size)
+    data.setup("fit")
+    ready = [batch for _, batch in zip(range(min(steps, 64)), data.train_dataloader(), strict=False)]
+    return _loop(_repeated(ready), network, optimizer, steps, item_each_step=False)
+
+
+def usual_lightning(data_path: str, batch_size: int, steps: int) -> float:
+    """A Lightning program as most are written: everything logged each step, bar, checkpoints, CSV file."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=-1,
+            max_steps=steps,
+            callbacks=[clock],
+            logger=pl.loggers.CSVLogger(folder),
+            default_root_dir=folder,
+        )
+        trainer.fit(UsualModule(), tutorial_loader(data_path, batch_size))
+    return clock.images / clock.seconds
+
+
+class UsualModule(pl.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = CifarNetwork(10)
+        self.accuracy = MulticlassAccuracy(10)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits = self.network(images)
+        loss = nn.functional.cross_entropy(logits, labels)
+        self.accuracy(logits, labels)
+        self.log("train_loss", loss, prog_bar=True)
+        self.log("train_accuracy", self.accuracy, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.001, momentum=0.9)
+
+
+class Clock(pl.Callback):
+    """Images and seconds from the first batch on."""
+
+    def __init__(self) -> None:
+        self.images, self.started, self.ended = 0, 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self.started = self.started or time.monotonic()
+        self.images += len(batch[1])
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.ended = time.monotonic()
+
+
+def _loop(
+    batches: Any, network: nn.Module, optimizer: torch.optim.Optimizer, steps: int, item_each_step: bool
+) -> float:
+    criterion = nn.CrossEntropyLoss()
+    images_done, started, running_loss = 0, 0.0, 0.0
+    for step, (images, labels) in enumerate(batches):
+        started = started or time.monotonic()
+        optimizer.zero_grad()
+        loss = criterion(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        if item_each_step:
+            running_loss += loss.item()
+        images_done += len(labels)
+        if step + 1 == steps:
+            break
+    return images_done / (time.monotonic() - started)
+
+
+def _repeated(batches: list[Batch]) -> Iterator[Batch]:
+    while True:
+        yield from batches
+
+
+CONTENDERS = {"tutorial": tutorial, "usual_lightning": usual_lightning, "limit": limit}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=CONTENDERS)
+    parser.add_argument("--data_path", required=True)
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    arguments = parser.parse_args()
+    print(CONTENDERS[arguments.name](arguments.data_path, arguments.batch_size, arguments.steps))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What is done with a trained network: measured, or asked for labels."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lightning_app.choices import read_checkpoint
+from lightning_app.errors import UsageError
+from lightning_app.predictions import write_predictions
+from models import ImageClassifier
+
+log = logging.getLogger(__name__)
+
+
+def measure(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamodule: Any, checkpoint: Path) -> None:
+    """Runs ``validate`` or ``test`` and prints the metrics, one a line.
+
+    Raises:
+        UsageError: The data has other classes than the network, or no images for this.
+    """
+    require_same_classes(datamodule, checkpoint)
+    run = getattr(trainer, command)
+    results = run(model, datamodule=datamodule, ckpt_path=str(checkpoint), verbose=False)
+    metrics = measured(trainer, results)
+    if not metrics:
+        raise UsageError(f"{command}: the data holds no images for it")
+    for name, value in metrics.items():
+        log.info("%s %.4f", name, value)
+
+
+def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, checkpoint: Path, target: Path) -> None:
+    """Labels the images at the datamodule's path and writes the table ``target``.
+
+    Raises:
+        UsageError: The model or the data isn't one of this project's.
+    """
+    if not isinstance(model, ImageClassifier) or not hasattr(datamodule, "predicted_paths"):
+        raise UsageError("predict: works with the models and the data of this project alone")
+    batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
+    count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, batches)
+    log.info("%s images labelled: %s", f"{count:,}", target)
+
+
+def measured(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """All metrics of validate or test: what they return, and what was logged for callbacks alone."""
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    for metrics in results:
+        found |= metrics
+    return found
+
+
+def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
+    """The outputs of a trained network mean the classes that it was trained on, in their order.
+
+    Raises:
+        UsageError: The data has others.
+    """
+    there = read_checkpoint(checkpoint).get("hyper_parameters", {}).get("classes")
+    here = getattr(datamodule, "classes", None)
+    if there and here and list(there) != list(here):
+        raise UsageError(f"--data_path: holds the classes {_few(here)}; {str(checkpoint)!r} knows {_few(there)}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

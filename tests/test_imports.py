@@ -1,0 +1,30 @@
+"""Who may import whom: the program uses data and models, which use nothing of ours."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MAY_IMPORT = {"datamodules": set(), "models": set(), "lightning_app": {"datamodules", "models"}}
+OURS = {"lightning_app", "datamodules", "models", "submit", "benchmarks", "tests"}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_what_it_may(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+
+    for path in files:
+        assert imported(path) & OURS <= MAY_IMPORT[package] | {package}, path

@@ -1,0 +1,16 @@
+import pytest
+
+from lightning_app.parse_errors import one_line
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Unrecognized arguments: --sed 3", "--sed: unknown flag; did you mean --seed?"),
+        ("Unrecognized arguments: --zzzzz 3", "--zzzzz: unknown flag; --help lists them"),
+        ("Unrecognized arguments: cifar", "cifar: expected a flag, such as --data_path DIR; found a word on its own"),
+        ("something new\n  of two lines", "something new of two lines"),
+    ],
+)
+def test_an_error_becomes_one_line(message: str, expected: str) -> None:
+    assert one_line(message, []) == expected

@@ -1,0 +1,120 @@
+"""What --resume decides, on checkpoints of the real thing (see test_fit for whole runs)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_app.errors import UsageError
+from lightning_app.resume import Plan, plan
+from lightning_app.run_folder import RunFolder
+
+CONFIG = {
+    "seed_everything": 0,
+    "trainer": {"max_epochs": 3, "max_steps": -1, "precision": None},
+    "model": {"class_path": "models.CifarNet", "init_args": {"learning_rate": 0.001}},
+    "data": {"class_path": "datamodules.CIFAR10DataModule", "init_args": {"data_path": "/mnt/a", "batch_size": 4}},
+    "resume": "auto",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None) -> None:
+    folder.last.parent.mkdir(parents=True)
+    checkpoint = {
+        "state_dict": {},
+        "pytorch-lightning_version": "2.6",
+        "global_step": epochs * 10,
+        "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": epochs}}}},
+        "hyper_parameters": {"_class_path": "models.CifarNet"},
+    }
+    torch.save(checkpoint, folder.last)
+    if config:
+        import yaml
+
+        folder.config.write_text(yaml.safe_dump(config))
+
+
+def test_an_empty_folder_starts_afresh(folder: RunFolder) -> None:
+    assert plan(folder, "auto", CONFIG) == Plan()
+
+
+def test_an_unfinished_run_goes_on(folder: RunFolder) -> None:
+    save(folder, epochs=2, config=CONFIG)
+
+    assert plan(folder, "auto", CONFIG) == Plan(folder.last, epochs_done=2, steps_done=20)
+
+
+def test_a_run_without_a_checkpoint_is_set_aside(folder: RunFolder) -> None:
+    folder.root.mkdir()
+    folder.journal.write_text("")
+
+    assert plan(folder, "auto", CONFIG) == Plan(set_aside=True)
+
+
+def test_a_finished_run_that_was_tested_has_nothing_left_to_do(folder: RunFolder) -> None:
+    save(folder, epochs=3, config=CONFIG)
+    assert (plan(folder, "auto", CONFIG).finished, plan(folder, "auto", CONFIG).tested) == (True, False)
+
+    folder.journal.write_text('{"step": 30, "metrics": {"test_loss": 1.0}}\n')
+
+    assert plan(folder, "auto", CONFIG).tested
+
+
+def test_the_data_may_be_mounted_elsewhere_the_next_time(folder: RunFolder) -> None:
+    save(folder, epochs=2, config=CONFIG)
+    moved = CONFIG | {"data": {"class_path": "datamodules.CIFAR10DataModule",
+                               "init_args": {"data_path": "/mnt/b", "batch_size": 4}}}  # fmt: skip
+
+    assert plan(folder, "auto", moved).checkpoint == folder.last
+
+
+def test_never_sets_the_run_aside(folder: RunFolder) -> None:
+    save(folder, epochs=2, config=CONFIG)
+
+    assert plan(folder, "never", CONFIG) == Plan(set_aside=True)
+    aside = folder.set_aside()
+
+    assert not folder.holds_a_run()
+    assert RunFolder(aside).holds_a_run()
+    assert plan(folder, "never", CONFIG) == Plan()
+
+
+def test_a_checkpoint_elsewhere_makes_another_run_in_the_folder_give_way(folder: RunFolder, tmp_path: Path) -> None:
+    save(folder, epochs=2, config=CONFIG)
+    other = RunFolder(tmp_path / "other")
+    save(other, epochs=1)
+
+    found = plan(folder, str(other.root), CONFIG | {"resume": str(other.root)})
+
+    assert found == Plan(other.last, epochs_done=1, steps_done=10, set_aside=True)
+
+
+def test_a_restarted_job_goes_on_where_it_was_and_not_where_it_once_began(folder: RunFolder, tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other")
+    save(other, epochs=1)
+    config = CONFIG | {"resume": str(other.root)}
+    save(folder, epochs=2, config=config)
+
+    assert plan(folder, str(other.root), config).checkpoint == folder.last
+
+
+def test_another_model_is_refused(folder: RunFolder) -> None:
+    save(folder, epochs=2)
+    other = CONFIG | {"model": {"class_path": "models.ResNetTransfer", "init_args": {}}}
+
+    with pytest.raises(UsageError, match=r"is a checkpoint of models\.CifarNet, but --model is models\.ResNetTransfer"):
+        plan(folder, "auto", other)
+
+
+def test_a_damaged_checkpoint_is_told(folder: RunFolder) -> None:
+    folder.last.parent.mkdir(parents=True)
+    folder.last.write_text("x")
+
+    with pytest.raises(UsageError, match=r"last\.ckpt': can't be read"):
+        plan(folder, "auto", CONFIG)
