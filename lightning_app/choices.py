@@ -13,6 +13,7 @@ from lightning_app.run_folder import RunFolder
 
 DEFAULT_MODEL = "models.CifarNet"
 _NATURAL_DATA = {"CifarNet": "datamodules.CIFAR10DataModule", "ResNetTransfer": "datamodules.ImageFolderDataModule"}
+SHORT_NAMES = (*_NATURAL_DATA, *(path.rpartition(".")[2] for path in _NATURAL_DATA.values()))
 
 
 def natural_data(arguments: Sequence[str]) -> list[str]:

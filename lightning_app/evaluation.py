@@ -37,7 +37,7 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
     Raises:
         UsageError: The model or the data isn't one of this project's.
     """
-    if not isinstance(model, ImageClassifier) or not hasattr(datamodule, "predicted_paths"):
+    if not isinstance(model, ImageClassifier) or not hasattr(type(datamodule), "predicted_paths"):
         raise UsageError("predict: works with the models and the data of this project alone")
     batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
     count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, batches)

@@ -5,9 +5,9 @@ import inspect
 import re
 from collections.abc import Iterable
 
+from lightning_app.choices import SHORT_NAMES
 from lightning_app.flags import FLAGS, nearest, short_name
 
-_SHORT_NAMES = {"CifarNet", "ResNetTransfer", "CIFAR10DataModule", "ImageFolderDataModule"}
 _TYPES = {
     "int": "a whole number",
     "float": "a finite number",
@@ -37,7 +37,7 @@ def one_line(message: str, known_flags: Iterable[str]) -> str:
     setting = ".".join(dict.fromkeys(_KEY.findall(text)))  # outermost first: model, then learning_rate
     flag = short_name(setting)
     if found := _NO_CLASS.search(text):
-        return f"{flag} {found[1]}: no such class{nearest(found[1], _SHORT_NAMES) or '; give an import path'}"
+        return f"{flag} {found[1]}: no such class{nearest(found[1], SHORT_NAMES) or '; give an import path'}"
     if found := _WRONG_BASE.search(text):
         return f"{flag} {text.rpartition('Given value: ')[2]}: expected a subclass of {found[1]}"
     if found := _NOT_ACCEPTED.search(text):

@@ -77,11 +77,10 @@ class ResNetTransfer(ImageClassifier):
         else:
             load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
 
-    def train(self, mode: bool = True) -> "ResNetTransfer":
-        super().train(mode)
-        if mode and self.freeze_backbone:
-            self.network.eval()  # else the batch norms would go on averaging; a linear head is the same in both modes
-        return self
+    def on_train_epoch_start(self) -> None:
+        """Keeps the batch norms of a frozen backbone from averaging; a linear head is the same in both modes."""
+        if self.freeze_backbone:
+            self.network.eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.sgd()

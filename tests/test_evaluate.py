@@ -22,7 +22,7 @@ def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Com
 
     tested = run("test")
     assert tested.status == 2
-    assert "the data has no images for it" in tested.err
+    assert "the data holds no images for it" in tested.err
 
     (tmp_path / "data").rename(tmp_path / "gone")
     predicted = run("predict", "--data_path", "photos", "--batch_size", "5")

@@ -112,6 +112,21 @@ def test_a_run_killed_after_an_epoch_goes_on_and_ends_as_if_it_never_stopped(run
     assert journal("whole") == journal("cut")
 
 
+def test_an_interrupted_run_says_how_it_goes_on(run: Command, tmp_path: Path) -> None:
+    make_cifar10(tmp_path / "data", images_a_batch=400)
+    arguments = command_line("fit", "--data_path", "data", "--num_epochs", "50")
+    process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not Path("outputs/checkpoints/last.ckpt").exists():
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert re.search(r"Interrupted after \d+ epochs?; the same command goes on from there\.\n$", out), out
+    assert err == ""
+
+
 def test_a_finished_run_is_not_trained_again_and_a_raised_number_of_epochs_continues_it(
     run: Command, cifar10: Path
 ) -> None:

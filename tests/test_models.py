@@ -4,10 +4,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from models import CifarNet, ModelError, ResNetTransfer
+from models.resnet_transfer import Depth
 from models.step_metrics import StepMetrics
 
 
@@ -135,7 +136,8 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
         model.setup("fit")
 
 
-def test_frozen_layers_are_in_evaluation_mode_while_the_model_trains() -> None:
-    assert not ResNetTransfer(weights="none").train().network.training
-    assert ResNetTransfer(weights="none", freeze_backbone=False).train().network.training
-    assert isinstance(ResNetTransfer(depth=50, weights="none").network, nn.Module)
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_every_depth_has_a_head_for_the_classes(depth: Depth) -> None:
+    network = ResNetTransfer(depth=depth, weights="none", classes=["a", "b", "c"]).network
+
+    assert network.fc.out_features == 3
