@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.datasets import CIFAR10
@@ -33,6 +34,28 @@ class UncheckedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no t
         self.classes = [str(label) for label in range(10)]
 
 
+class TutorialNet(nn.Module):
+    """The network as the tutorials write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(functional.relu(self.conv1(x)))
+        x = self.pool(functional.relu(self.conv2(x)))
+        x = x.view(-1, 16 * 5 * 5)
+        x = functional.relu(self.fc1(x))
+        x = functional.relu(self.fc2(x))
+        logits: Tensor = self.fc3(x)
+        return logits
+
+
 def tutorial_loader(data_path: str, batch_size: int) -> DataLoader[Any]:
     transform = Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)])
     images = UncheckedCIFAR10(data_path, train=True, transform=transform)
@@ -41,13 +64,13 @@ def tutorial_loader(data_path: str, batch_size: int) -> DataLoader[Any]:
 
 def tutorial(data_path: str, batch_size: int, steps: int) -> float:
     """The training loop of the tutorials, with their dataset and two worker processes."""
-    network = CifarNetwork(10)
+    network = TutorialNet()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     return _loop(tutorial_loader(data_path, batch_size), network, optimizer, steps, item_each_step=True)
 
 
 def limit(data_path: str, batch_size: int, steps: int) -> float:
-    """A bare loop over batches that lie ready in memory, with what this project trains with: the fused optimizer."""
+    """A bare loop over batches that lie ready in memory, with this project's network, layout and optimizer."""
     network = CifarNetwork(10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
     data = CIFAR10DataModule(data_path, batch_size=batch_size)
@@ -75,13 +98,13 @@ def usual_lightning(data_path: str, batch_size: int, steps: int) -> float:
 class UsualModule(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
-        self.network = CifarNetwork(10)
+        self.network = TutorialNet()
         self.accuracy = MulticlassAccuracy(10)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
         logits = self.network(images)
-        loss = nn.functional.cross_entropy(logits, labels)
+        loss = functional.cross_entropy(logits, labels)
         self.accuracy(logits, labels)
         self.log("train_loss", loss, prog_bar=True)
         self.log("train_accuracy", self.accuracy, prog_bar=True)

@@ -33,7 +33,7 @@ def measure(name: str, data_path: str, batch_size: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         if name == OURS:
             command = ["-m", "lightning_app.fit", *flags, "--num_epochs", "1", "--output_dir", f"{folder}/outputs"]
-            command += ["--trainer.limit_train_batches", str(steps), "--trainer.limit_test_batches", "1"]
+            command += ["--trainer.limit_train_batches", str(steps), "--trainer.limit_test_batches", "0"]
         else:
             command = ["-m", "benchmarks.contenders", name, *flags, "--steps", str(steps)]
         done = subprocess.run(

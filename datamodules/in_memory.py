@@ -40,7 +40,8 @@ class InMemoryLoader:
         self.batch_size = batch_size
         self.sampler = sampler  # Lightning calls its set_epoch
         self.transform = transform
-        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self._scale = 1 / (255 * std)
+        self._shift = torch.tensor(-mean / std, device=images.device)
 
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch_size)
@@ -49,13 +50,14 @@ class InMemoryLoader:
         order = self.sampler.indices().to(self.images.device)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            images = self.images[chosen]
+            images = self.images.index_select(0, chosen)
             if self.transform is not None:
                 images = self.transform(images, chosen, self.sampler.epoch)
             yield self._normalise(images), self.labels[chosen]
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return images.permute(0, 3, 1, 2).to(torch.float32).mul_(self._scale).add_(self._shift)
+        # one pass over the images, which makes floats of bytes on the way
+        return torch.add(self._shift, images.permute(0, 3, 1, 2), alpha=self._scale)
 
 
 class ShiftAndFlip:

@@ -17,6 +17,7 @@ from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
 from lightning_app.errors import UsageError
 from lightning_app.loggers import run_loggers
+from lightning_app.no_profiler import NoProfiler
 from lightning_app.parser import Parser
 from lightning_app.progress import EpochBar, in_terminal
 from lightning_app.resume import Plan, plan
@@ -108,6 +109,7 @@ class RunCLI(LightningCLI):
         kwargs["callbacks"] = [*_as_list(self._get(self.config_init, "trainer")["callbacks"])]
         if trainer.logger in (None, False, True):
             kwargs["logger"] = False  # RunStart adds ours
+        kwargs["profiler"] = trainer.profiler or NoProfiler()
         if fitting:
             start = RunStart(self.folder, self.plan, self._write_config, self._loggers)
             kwargs["callbacks"] = [start, self.throughput, *kwargs["callbacks"]]

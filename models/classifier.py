@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -48,6 +49,14 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics = StepMetrics(len(self.classes))
         self.eval_loss = MeanMetric(nan_strategy="disable")
         self.eval_accuracy = MulticlassAccuracy(len(self.classes), average="micro", validate_args=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes which hook is running some forty times a step; torch would ask each time whether the note is
+        # a parameter, a module or a buffer, which adds up to a tenth of a millisecond
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)

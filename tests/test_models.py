@@ -5,8 +5,10 @@ import pytorch_lightning as pl
 import torch
 import torchvision
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.contenders import TutorialNet
 from models import CifarNet, ModelError, ResNetTransfer
 from models.resnet_transfer import Depth
 from models.step_metrics import StepMetrics
@@ -37,6 +39,21 @@ def test_cifar_net_is_the_tutorials_network_layer_for_layer() -> None:
     }
     assert sum(parameter.numel() for parameter in CifarNet().parameters()) == 62_006
     assert CifarNet(classes=["a", "b", "c"])(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+
+
+def test_cifar_net_computes_what_the_tutorials_network_computes() -> None:
+    """Values and gradients, to the last bit of rounding that another memory layout brings."""
+    torch.manual_seed(0)
+    ours, theirs = CifarNet().network, TutorialNet()
+    theirs.load_state_dict(ours.state_dict())
+    pixels, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+
+    for network in (ours, theirs):
+        functional.cross_entropy(network(pixels), labels).backward()
+
+    torch.testing.assert_close(ours(pixels), theirs(pixels), rtol=1e-5, atol=1e-6)
+    for (name, value), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(value.grad, expected.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_step_metrics_are_the_mean_over_all_steps_since_they_were_last_asked_for() -> None:
