@@ -133,8 +133,9 @@ def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
 
 def _cache() -> Path:
     """On the node's own disk, never on a mount; one folder a user, so that nobody reads what another one planted."""
-    folder = Path(tempfile.gettempdir()) / f"lightning-azureml-{os.getuid()}"
+    user = os.getuid()
+    folder = Path(tempfile.gettempdir()) / f"lightning-azureml-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if folder.stat().st_uid != user:
         raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
     return folder

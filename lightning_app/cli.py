@@ -71,7 +71,8 @@ class RunCLI(LightningCLI):
         parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser: Parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)  # type: ignore[assignment]
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        assert isinstance(parser, Parser)
         parser.command = subcommand
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
@@ -103,10 +104,10 @@ class RunCLI(LightningCLI):
             raise SystemExit(0)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        trainer = self.settings.trainer
+        trainer = self._get(self.config_init, "trainer")
         fitting = self.subcommand == "fit" and not trainer.fast_dev_run
         kwargs["plugins"] = [AtomicCheckpointIO(), *_as_list(trainer.plugins)]
-        kwargs["callbacks"] = [*_as_list(self._get(self.config_init, "trainer")["callbacks"])]
+        kwargs["callbacks"] = _as_list(trainer.callbacks)
         if trainer.logger in (None, False, True):
             kwargs["logger"] = False  # RunStart adds ours
         kwargs["profiler"] = trainer.profiler or NoProfiler()

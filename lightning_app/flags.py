@@ -78,7 +78,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _value(flag: Flag, name: str, rest: list[str]) -> str:
     if not flag.value:  # a switch: its value may be left out
         return rest.pop(0) if rest and rest[0] in ("true", "false") else "true"
-    if not rest or rest[0].startswith("--"):
+    if not rest or not rest[0] or rest[0].startswith("--"):
         raise UsageError(f"{name}: expected a value ({flag.value}) after it")
     return rest.pop(0)
 
