@@ -81,7 +81,7 @@ class LineLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         shown = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        if not shown:
+        if not shown or self._trainer.testing:  # the summary at the end tells the test
             return
         if "train_loss" in shown:
             text = f"loss {shown['train_loss']:.2f}"
@@ -94,8 +94,6 @@ class LineLogger(Logger):
         """Nothing to print."""
 
     def _where(self, metrics: Mapping[str, float]) -> str:
-        if self._trainer.testing:
-            return "test"
         epoch = f"epoch={self._trainer.current_epoch + 1}"
         whole_epoch = all(name.startswith("val_") for name in metrics)
         return epoch if whole_epoch else f"{epoch}, batch={self._trainer.fit_loop.batch_idx + 1:5}"
