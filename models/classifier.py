@@ -116,8 +116,13 @@ class ImageClassifier(pl.LightningModule):
 
     def _report(self, stage: str, means: Mapping[str, Tensor], *, on_step: bool) -> None:
         metrics = {f"{stage}_{name}": value for name, value in means.items()}
-        # logger=False: Lightning would log at its own steps, counted from 0 and across epochs
-        self.log_dict(metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step)
+        # logger=False: Lightning would log at its own steps, counted from 0 and across epochs.
+        # sync_dist changes nothing, all processes have gathered the same mean already, but Lightning warns without it.
+        self.log_dict(
+            metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step, sync_dist=not on_step
+        )
         numbers = {name: float(value) for name, value in metrics.items()}
+        if stage != "test":  # which comes after all epochs
+            numbers["epoch"] = self.current_epoch
         for logger in self.loggers:
-            logger.log_metrics({**numbers, "epoch": self.current_epoch}, step=self.global_step)
+            logger.log_metrics(numbers, step=self.global_step)
