@@ -19,7 +19,7 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{remaining} le
 class EpochBar(ProgressBar):
     """One bar an epoch, which stays with its last figures.
 
-    It is drawn by the clock: Lightning's own draws once a batch, which at batch size 4 takes longer than the batch.
+    It is drawn by the clock: Lightning's own draws after each batch, and there are hundreds of batches a second.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,6 @@ _KNOWN_HARMLESS = (
     # a data set without validation images is the tutorials' own default, chosen knowingly
     r".*You defined a `validation_step` but have no `val_dataloader`",
     r"Total length of `list` across ranks is zero",
-    r".*The total number of parameters detected may be inaccurate",
     # a folder with checkpoints in it is what resuming is about, and resume.py decides it
     r".*Checkpoint directory .* exists and is not empty",
     # the arguments are those of the command line, with their short spellings replaced
@@ -25,12 +24,8 @@ _KNOWN_HARMLESS = (
     r".*callbacks used to create the checkpoint need to be provided",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r".*You're resuming from a checkpoint that ended before the epoch ended",
-    # the batch size of what is logged doesn't matter: metrics arrive already averaged
-    r".*Trying to infer the `batch_size` from an ambiguous collection",
     # a sampler of our own under DDP, see datamodules.sampling
     r".*Using `DistributedSampler` with the dataloaders",
-    r".*in the `DataLoader` will be replaced by",
 )
 
 

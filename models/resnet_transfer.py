@@ -102,7 +102,7 @@ class ResNetTransfer(ImageClassifier):
 
 
 def _resnet(depth: Depth, num_classes: int) -> nn.Module:
-    # one-hundredth of a second here; weights come later, from setup
+    # the pretrained weights come later, from setup
     network: nn.Module = torchvision.models.get_model(f"resnet{depth}", weights=None)
     network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
     return network
