@@ -115,14 +115,22 @@ def test_a_run_killed_after_an_epoch_goes_on_and_ends_as_if_it_never_stopped(run
 def test_an_interrupted_run_says_how_it_goes_on(run: Command, tmp_path: Path) -> None:
     make_cifar10(tmp_path / "data", images_a_batch=400)
     arguments = command_line("fit", "--data_path", "data", "--num_epochs", "50")
-    process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts its background jobs deaf to interrupts, and their children inherit it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not Path("outputs/checkpoints/last.ckpt").exists():
         time.sleep(0.01)
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
 
-    assert process.returncode == 1
+    assert process.returncode == 1, (out, err)
     assert re.search(r"Interrupted after \d+ epochs?; the same command goes on from there\.\n$", out), out
     assert err == ""
 
