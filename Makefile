@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 endif
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
-CODE := lightning_app datamodules models tests benchmarks
+CODE := lightning_app datamodules models submit tests benchmarks
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -50,5 +50,5 @@ clean:  ## remove what the commands made, except runs
 
 .PHONY: python-has-all
 python-has-all:
-	@$(PYTHON) -c 'import jsonargparse, pytest, pytorch_lightning, tensorboard, torchvision, xdist' 2>/dev/null \
+	@$(PYTHON) -c 'import azureml.core, jsonargparse, pytest, pytorch_lightning, tensorboard, torchvision, trustme, xdist' 2>/dev/null \
 	    || $(PYTHON) -m pip install --editable '.[dev]'

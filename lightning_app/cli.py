@@ -13,6 +13,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
 from lightning_app import evaluation, training
+from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
 from lightning_app.errors import UsageError
@@ -76,6 +77,7 @@ class RunCLI(LightningCLI):
         parser.command = subcommand
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
+            parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
             parser.add_argument("--csv", type=str | None, default=None, help="Where the labels go")
@@ -144,7 +146,7 @@ class RunCLI(LightningCLI):
         return self.checkpoint
 
     def _loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
-        return run_loggers(trainer, self.folder, self.plan, self.settings.trainer.logger)
+        return run_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
 
     def _write_config(self) -> None:
         unfinished = self.folder.config.with_suffix(".tmp")

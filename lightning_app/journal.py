@@ -1,11 +1,11 @@
 """``metrics.jsonl``: what a run measured, one JSON object a logged step, appended before anybody else hears of it."""
 
-import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from lightning_app import json_lines
 
 
 class Journal:
@@ -20,7 +20,7 @@ class Journal:
         self.path = path
         self._last_steps: dict[str, int] = {}
         if path.exists():
-            _cut_torn_row(path)
+            json_lines.cut_torn_line(path)
             for row in read_journal(path):
                 self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
 
@@ -30,38 +30,17 @@ class Journal:
         if not new:
             return
         row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": new}
-        _append_whole(self.path, (json.dumps(row, allow_nan=False) + "\n").encode())
+        json_lines.append(self.path, row)
         self._last_steps.update(dict.fromkeys(new, step))
+
+    def next_step(self, names: Iterable[str]) -> int:
+        """The first step at which all these metrics are new, for callers who count no steps."""
+        return 1 + max((self._last_steps.get(name, -1) for name in names), default=-1)
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a journal in the order in which they were written."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
-def _append_whole(path: Path, line: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        before = os.fstat(file).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(file, line[written:])
-        except OSError:
-            os.ftruncate(file, before)
-            raise
-    finally:
-        os.close(file)
-
-
-def _cut_torn_row(path: Path) -> None:
-    """A machine that stopped in mid-write may have left part of a row at the end."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    return json_lines.read(path)
 
 
 def _encoded(value: float) -> float | str:

@@ -1,27 +1,36 @@
 """Who hears of what a run logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from lightning_app.journal_logger import JournalLogger
+from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.progress import LineLogger
 from lightning_app.resume import Plan
 from lightning_app.run_folder import RunFolder
 
 
-def run_loggers(trainer: pl.Trainer, folder: RunFolder, plan: Plan, wanted: object) -> Sequence[Logger]:
-    """The journal, TensorBoard, and the screen where no bar is drawn.
+def run_loggers(trainer: pl.Trainer, folder: RunFolder, plan: Plan, settings: Mapping[str, Any]) -> Sequence[Logger]:
+    """The journal, which Azure ML hears of in a job, TensorBoard, and the screen where no bar is drawn.
 
-    ``wanted`` is ``--trainer.logger``: false leaves the screen alone, and a logger of the user's takes TensorBoard's
-    place.
+    With ``--trainer.logger false`` the screen alone; a logger of the user's takes TensorBoard's place.
     """
+    wanted = settings["trainer"]["logger"]
     screen: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
     if wanted is False:
         return screen
     events = [_tensorboard(folder, plan)] if wanted in (None, True) else []
-    return [JournalLogger(folder.journal), *events, *screen]
+    journal = AzureMLRunLogger(folder.root, **settings["azureml"])
+    journal.log_hyperparams(_hyperparameters(settings))
+    return [journal, *events, *screen]
+
+
+def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that neither the model nor the data tells by itself."""
+    chosen = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
+    return chosen | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
 
 
 def _tensorboard(folder: RunFolder, plan: Plan) -> TensorBoardLogger:

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from lightning_app import screen
-from lightning_app.errors import UsageError, fail, told
+from lightning_app.errors import UsageError
+from lightning_app.told import fail, told
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,6 +29,29 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def charts(self) -> Path:
+        """Confusion matrices, images, tables and lists: a JSON file each, and a picture where it is one."""
+        return self.root / "charts"
+
+    @property
+    def hyperparameters(self) -> Path:
+        return self.root / "hparams.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """What Azure ML has confirmed of the journal and the charts."""
+        return self.root / "delivery.jsonl"
+
+    @property
+    def delivery_log(self) -> Path:
+        """What the sender had to say; for whoever looks for the reason why something doesn't arrive."""
+        return self.root / "delivery.log"
+
+    @property
+    def delivery_lock(self) -> Path:
+        return self.root / ".delivery.lock"
+
+    @property
     def config(self) -> Path:
         return self.root / "config.yaml"
 
@@ -64,7 +87,8 @@ class RunFolder:
         while (target := self.root / "previous" / f"{number:03d}").exists():
             number += 1
         target.mkdir(parents=True)
-        for path in (self.root / "checkpoints", self.journal, self.config, self.predictions):
+        parts = (self.journal, self.charts, self.hyperparameters, self.ledger, self.delivery_log)
+        for path in (self.last.parent, *parts, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)
         if self.tensorboard.is_dir():

@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from models.errors import ModelError
+from models.evaluation_charts import EvaluationCharts
 from models.step_metrics import StepMetrics
 
 Batch = tuple[Tensor, Tensor]
@@ -24,7 +25,8 @@ class ImageClassifier(pl.LightningModule):
 
     Logs ``train_loss`` and ``train_accuracy`` over all steps since they were last logged, every
     ``trainer.log_every_n_steps`` batches of an epoch and at its end; ``val_*`` and ``test_*`` over the whole set.
-    The step that goes with a metric is the number of optimizer steps done.
+    The step that goes with a metric is the number of optimizer steps done. Loggers that take charts get a confusion
+    matrix and the most wrong images: of the last validation, when training ends, and of the test.
 
     Args:
         network: The network; its last layer has an output a class.
@@ -49,6 +51,7 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics = StepMetrics(len(self.classes))
         self.eval_loss = MeanMetric(nan_strategy="disable")
         self.eval_accuracy = MulticlassAccuracy(len(self.classes), average="micro", validate_args=False)
+        self.eval_charts = EvaluationCharts(self.classes)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes which hook is running some forty times a step; torch would ask each time whether the note is
@@ -84,8 +87,12 @@ class ImageClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._report_evaluation("val")
 
+    def on_train_end(self) -> None:
+        self.eval_charts.log(self.loggers, "val", self.global_step)
+
     def on_test_epoch_end(self) -> None:
         self._report_evaluation("test")
+        self.eval_charts.log(self.loggers, "test", self.global_step)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """From images and their numbers to (numbers, labels, probabilities of these labels), each of shape (B,)."""
@@ -104,13 +111,17 @@ class ImageClassifier(pl.LightningModule):
     def _evaluate(self, batch: Batch) -> None:
         images, labels = batch
         logits = self.network(images)
-        self.eval_loss.update(functional.cross_entropy(logits, labels, reduction="none"))
-        self.eval_accuracy.update(logits.argmax(1), labels)
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        predicted = logits.argmax(1)
+        self.eval_loss.update(losses)
+        self.eval_accuracy.update(predicted, labels)
+        self.eval_charts.add(images, losses, labels, predicted)
 
     def _report_evaluation(self, stage: str) -> None:
         means = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
         self.eval_loss.reset()
         self.eval_accuracy.reset()
+        self.eval_charts.compute()
         if not self.trainer.sanity_checking:
             self._report(stage, means, on_step=False)
 

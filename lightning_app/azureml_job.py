@@ -1,0 +1,31 @@
+"""Whether this process is part of an Azure ML job, read from the environment here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+
+# With one of these missing, azureml-core goes offline without a word (measured with azureml-core 1.61).
+REQUIRED = (
+    "AZUREML_RUN_ID",
+    "AZUREML_RUN_TOKEN",
+    "AZUREML_SERVICE_ENDPOINT",
+    "AZUREML_ARM_SUBSCRIPTION",
+    "AZUREML_ARM_RESOURCEGROUP",
+    "AZUREML_ARM_WORKSPACE_NAME",
+    "AZUREML_ARM_PROJECT_NAME",
+)
+
+
+def run_id(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The run that Azure ML started; None outside a job, or where a variable is missing."""
+    return None if missing(environment) else environment["AZUREML_RUN_ID"]
+
+
+def missing(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The variables that azureml-core needs and doesn't find."""
+    return [name for name in REQUIRED if not environment.get(name)]
+
+
+def half_missing(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The missing variables, where others are there: somebody meant this to be a job."""
+    absent = missing(environment)
+    return absent if len(absent) < len(REQUIRED) else []

@@ -1,0 +1,232 @@
+"""``AzureMLRunLogger``: a Lightning logger whose rows are in the run folder first, and then at Azure ML."""
+
+import atexit
+import logging
+import math
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_app import azureml_job
+from lightning_app.charts import Charts
+from lightning_app.delivery.names import DEFAULT_PRIORITY
+from lightning_app.delivery.pending import pending
+from lightning_app.delivery.sender_process import SenderProcess
+from lightning_app.errors import NonFiniteError
+from lightning_app.hyperparameters import merge_hyperparameters
+from lightning_app.journal import Journal
+from lightning_app.run_folder import RunFolder
+from lightning_app.values import as_number
+
+log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 5.0  # at the sender, which is not asked at each call
+
+
+class AzureMLRunLogger(Logger):
+    """Logs to a run folder, and in an Azure ML job to the run that Azure ML started, too.
+
+    Each row is in ``metrics.jsonl`` when ``log_metrics`` returns. A process of its own sends what is there to the
+    service, so that training never waits for it, not even at its end for longer than ``exit_timeout``. What is left
+    then is delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job nothing is sent.
+
+    Args:
+        output_dir: The run folder. Azure ML uploads ``outputs`` by itself.
+        exit_timeout: How long the end of the program may wait for the rest to be delivered, in seconds.
+        priority: Patterns of metric names, as of the shell: which ones matter where there are more than the 50 that
+            Azure ML takes.
+        stop_on_nonfinite: Whether a metric that is NaN or infinite ends the run; otherwise it is counted in a tag.
+
+    Raises:
+        ValueError: ``exit_timeout`` is negative.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path = "outputs",
+        exit_timeout: float = 10.0,
+        priority: Sequence[str] = DEFAULT_PRIORITY,
+        stop_on_nonfinite: bool = False,
+    ) -> None:
+        super().__init__()
+        if not exit_timeout >= 0:
+            raise ValueError(f"exit_timeout {exit_timeout}: expected seconds, 0 or more")
+        self._folder = RunFolder(Path(output_dir))
+        self._exit_timeout = exit_timeout
+        self._priority = tuple(priority)
+        self._stop_on_nonfinite = stop_on_nonfinite
+        self._forget_processes()
+
+    def _forget_processes(self) -> None:
+        self._journal: Journal | None = None
+        self._sender: SenderProcess | None = None
+        self._run: Any = None
+        self._next_look = 0.0
+        self._not_numbers: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the sender and the run, which belong to one process."""
+        copied = AzureMLRunLogger(self._folder.root, self._exit_timeout, self._priority, self._stop_on_nonfinite)
+        return vars(copied)
+
+    @property
+    def name(self) -> str:
+        """Empty, so that Lightning's own checkpoints go to ``OUTPUT_DIR/checkpoints``."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Empty, see ``name``."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self._folder.root)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """azureml-core's own ``Run``, for what this logger doesn't do; importing it takes a second.
+
+        Outside a job it is azureml-core's offline run, which prints what it is told.
+        """
+        if self._run is None:
+            from azureml.core import Run
+
+            self._run = Run.get_context()
+        return self._run
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Writes a row; without ``step`` it goes one step after the last of these metrics.
+
+        Raises:
+            NonFiniteError: A value is NaN or infinite, and ``stop_on_nonfinite`` was asked for.
+            OSError: The run folder can't be written.
+        """
+        journal = self._opened()
+        values = self._as_numbers(metrics)
+        epoch = values.pop("epoch", None)  # Lightning sends it along as if it were a metric
+        if values:
+            step = journal.next_step(values) if step is None else int(step)
+            journal.append(step, None if epoch is None else int(epoch), values)
+            if self._stop_on_nonfinite:
+                _require_finite(values, step)
+        self._look_at_sender()
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Adds to ``hparams.yaml``, from which the run's tags are made; may be called again, by a resumed run too."""
+        self._opened()
+        merge_hyperparameters(self._folder.hyperparameters, params)
+
+    @rank_zero_only
+    def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:
+        """``matrix``: counts, (C, C), a row each true class, a column each predicted one."""
+        self._charts().confusion_matrix(name, matrix, class_labels, step)
+
+    @rank_zero_only
+    def log_image(self, name: str, image: Any, step: int = 0) -> None:
+        """``image``: a PIL image, a matplotlib figure, an array (H, W) or (H, W, 3) of bytes, or a picture's path."""
+        self._charts().image(name, image, step)
+
+    @rank_zero_only
+    def log_images(self, name: str, images: Any, captions: Sequence[str], step: int = 0) -> None:
+        """``images``: (N, H, W, 3), numbers from 0 to 1, drawn as one picture with a caption each."""
+        self._charts().images(name, images, captions, step)
+
+    @rank_zero_only
+    def log_table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int = 0) -> None:
+        """``columns``: cells by the name of their column; Azure ML shows the first 15 columns."""
+        self._charts().table(name, columns, step)
+
+    @rank_zero_only
+    def log_list(self, name: str, values: Sequence[Any], step: int = 0) -> None:
+        """``values``: numbers or texts."""
+        self._charts().list(name, values, step)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Tells what the sender has to say. The end of the program is what waits: a test may follow the training."""
+        self._next_look = 0.0
+        self._look_at_sender()
+
+    def close(self) -> None:
+        """Waits up to ``exit_timeout`` for the rest to be delivered; the end of the program does this by itself."""
+        atexit.unregister(self.close)
+        sender, self._sender = self._sender, None
+        if sender is None:
+            return
+        _tell(sender.finish(self._exit_timeout))
+        run_id = azureml_job.run_id() or ""
+        left = pending(self._folder, run_id)
+        if left:
+            command = f"python -m lightning_app.deliver {self._folder.root}"
+            log.warning("Azure ML: %s undelivered; to deliver them: %s", left, command)
+        else:
+            log.info("Azure ML: %s rows delivered to run %s.", f"{left.all_rows:,}", run_id)
+        log.info("%s", self._where_checkpoints_are())
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            self._folder.root.mkdir(parents=True, exist_ok=True)
+            self._journal = Journal(self._folder.journal)
+            if azureml_job.run_id() is not None:
+                self._sender = SenderProcess(self._folder, self._priority)
+                self._sender.ensure_running()
+                atexit.register(self.close)
+            elif missing := azureml_job.half_missing():
+                log.warning(
+                    "Not an Azure ML job: %s not set, which azureml-core needs; metrics are in %s alone.",
+                    ", ".join(missing),
+                    self._folder.journal,
+                )
+        return self._journal
+
+    def _charts(self) -> Charts:
+        self._opened()
+        return Charts(self._folder.charts)
+
+    def _look_at_sender(self) -> None:
+        if self._sender is not None and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+            self._sender.ensure_running()
+            _tell(self._sender.lines())
+
+    def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        values = {name: as_number(value) for name, value in metrics.items()}
+        for name, value in values.items():
+            if value is None and name not in self._not_numbers:
+                self._not_numbers.add(name)
+                log.warning("Metric %r is not logged: expected a number; got %s.", name, _described(metrics[name]))
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _where_checkpoints_are(self) -> str:
+        found = sorted(str(path) for path in (self._folder.root / "checkpoints").glob("*.ckpt"))
+        if Path("outputs").resolve() not in [self._folder.root.resolve(), *self._folder.root.resolve().parents]:
+            return f"{self._folder.root} isn't below ./outputs, which is all that Azure ML keeps of a job's disk."
+        return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
+
+
+def _require_finite(values: Mapping[str, float], step: int) -> None:
+    found = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if found:
+        told = ", ".join(f"{name} is {value}" for name, value in found.items())
+        raise NonFiniteError(f"{told} at step {step}, and stop_on_nonfinite was asked for; try a lower learning rate")
+
+
+def _described(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else f"{value!r:.60}"
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        log.warning("%s", line)

@@ -1,0 +1,90 @@
+"""Charts in the run folder: a JSON file each, from which they are delivered, and a picture where it is one."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lightning_app.chart_pictures import draw_confusion_matrix, draw_labelled_images
+from lightning_app.values import as_plain
+
+_UNSAFE_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Charts:
+    """Writes charts as ``NAME-stepN.json`` and ``NAME-stepN.png``, each there whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int) -> None:
+        """``matrix``: counts, (C, C), a row each true class; ``class_labels``: C names."""
+        counts = np.asarray(matrix)
+        size = len(class_labels)
+        if counts.shape != (size, size):
+            raise ValueError(
+                f"confusion matrix {name!r}: has shape {counts.shape}; expected {(size, size)}, a row and "
+                "a column each class label"
+            )
+        labels = [str(label) for label in class_labels]
+        stem = self._stem(name, step)
+        self._save_picture(stem, draw_confusion_matrix(counts, labels, f"{name}, step {step:,}"))
+        content = {"class_labels": labels, "matrix": counts.astype(int).tolist()}
+        self._save(stem, {"kind": "confusion_matrix", "name": name, "step": step} | content)
+
+    def image(self, name: str, image: Any, step: int) -> None:
+        """``image``: a PIL image, a matplotlib figure, an array (H, W) or (H, W, 3) of bytes, or a picture's path."""
+        stem = self._stem(name, step)
+        self._save_picture(stem, image)
+        self._save(stem, {"kind": "image", "name": name, "step": step, "picture": f"{stem}.png"})
+
+    def images(self, name: str, images: Any, captions: Sequence[str], step: int) -> None:
+        """``images``: (N, H, W, 3), numbers from 0 to 1; ``captions``: N texts."""
+        pictures = np.asarray(images)
+        if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) != len(captions) or not len(captions):
+            raise ValueError(
+                f"images {name!r}: have shape {pictures.shape} and {len(captions)} captions; expected (N, H, W, 3) and "
+                "N captions, N at least 1"
+            )
+        self.image(name, draw_labelled_images(pictures, captions, f"{name}, step {step:,}"), step)
+
+    def table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int) -> None:
+        """``columns``: cells by the name of their column, all of the same number."""
+        plain = {str(column): [as_plain(cell) for cell in cells] for column, cells in columns.items()}
+        if len({len(cells) for cells in plain.values()}) != 1:
+            lengths = ", ".join(f"{column!r} {len(cells)}" for column, cells in plain.items()) or "none"
+            raise ValueError(f"table {name!r}: expected columns of the same length; found {lengths}")
+        self._save(self._stem(name, step), {"kind": "table", "name": name, "step": step, "columns": plain})
+
+    def list(self, name: str, values: Sequence[Any], step: int) -> None:
+        """``values``: numbers or texts."""
+        self._save(
+            self._stem(name, step),
+            {"kind": "list", "name": name, "step": step, "values": [as_plain(value) for value in values]},
+        )
+
+    def _stem(self, name: str, step: int) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return f"{_UNSAFE_IN_FILE_NAMES.sub('_', name)[:100]}-step{step}"
+
+    def _save(self, stem: str, content: Mapping[str, Any]) -> None:
+        unfinished = self._folder / f".{stem}.tmp"
+        unfinished.write_text(json.dumps(content) + "\n")
+        unfinished.replace(self._folder / f"{stem}.json")
+
+    def _save_picture(self, stem: str, image: Any) -> None:
+        target = self._folder / f"{stem}.png"
+        if hasattr(image, "savefig"):
+            image.savefig(target, dpi=120)
+        elif isinstance(image, Image.Image):
+            image.save(target)
+        elif isinstance(image, str | os.PathLike):
+            with Image.open(image) as opened:
+                opened.save(target)
+        else:
+            Image.fromarray(np.asarray(image)).save(target)

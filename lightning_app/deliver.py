@@ -1,0 +1,90 @@
+"""``python -m lightning_app.deliver OUTPUT_DIR``: brings what Azure ML doesn't hold yet of a run to it."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import Timeout
+
+from lightning_app import azureml_job
+from lightning_app.delivery.names import DEFAULT_PRIORITY
+from lightning_app.delivery.pending import pending
+from lightning_app.run_folder import RunFolder
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when everything is delivered, 1 when something is left, 2 when the command can't work."""
+    given = _parser().parse_args(arguments)
+    folder = RunFolder(given.output_dir)
+    reason = _hindrance(folder)
+    if reason is not None:
+        print(f"error: {reason}", file=sys.stderr)
+        return 2
+    logging.disable(logging.CRITICAL)  # azureml-core tells of each failure in forty lines; one is enough
+    return _deliver(folder, given.timeout, given.priority)
+
+
+def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
+    from lightning_app.delivery.session import Session  # it imports azureml-core, which --help doesn't need
+
+    run_id = azureml_job.run_id()
+    assert run_id is not None
+    before = pending(folder, run_id)
+    deadline = time.monotonic() + timeout
+    try:
+        with Session(folder, priority, print, wait_for_lock=timeout) as session:
+            while not session.deliver() and time.monotonic() < deadline:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+    except Timeout:
+        print(f"error: {folder.root}: another sender is at work on it, as long as training runs", file=sys.stderr)
+        return 1
+    left = pending(folder, run_id)
+    print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left if left else 'nothing'} left.")
+    if left:
+        why = session.trouble or "the service refuses them"
+        print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
+    return int(bool(left))
+
+
+def _hindrance(folder: RunFolder) -> str | None:
+    if not folder.journal.is_file():
+        return f"{str(folder.root)!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs"
+    missing = azureml_job.missing()
+    if missing:
+        return (
+            f"{', '.join(missing)} not set; expected the variables that Azure ML sets in a job, "
+            "which say which run the rows belong to"
+        )
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_app.deliver",
+        description="Delivers the metrics and charts of a run folder that Azure ML hasn't confirmed yet. It can be run "
+        "any number of times: nothing is delivered twice.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="the run's --output_dir")
+    parser.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="give up then (default: 300)")
+    parser.add_argument(
+        "--priority",
+        nargs="+",
+        default=list(DEFAULT_PRIORITY),
+        metavar="PATTERN",
+        help="metric names that matter most where there are more than Azure ML takes (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # azureml-core's threads would be waited for, for minutes if the service is silent

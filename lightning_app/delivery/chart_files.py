@@ -1,0 +1,91 @@
+"""Charts that the run folder holds, as values and artefacts of the service."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_app.delivery import limits
+from lightning_app.delivery.values import MetricValue
+
+_KINDS = {
+    "confusion_matrix": "azureml.v2.confusion_matrix",
+    "image": "azureml.v2.image",
+    "list": "azureml.v1.list",
+    "table": "azureml.v1.table",
+}
+_TYPES = {bool: "bool", int: "int", float: "double", str: "string", type(None): "none"}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that a chart of the service refers to."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class ChartFile:
+    """A chart as the logger left it in the run folder: ``charts/NAME-stepN.json``."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "ChartFile":
+        return cls(path, json.loads(path.read_text()))
+
+    @property
+    def name(self) -> str:
+        return str(self.content["name"])
+
+    def artefact(self) -> Artefact | None:
+        """What has to be uploaded first; None for lists and tables, which the service keeps as metrics."""
+        kind = self.content["kind"]
+        if kind == "image":
+            picture = self.path.with_name(self.content["picture"])
+            return Artefact(f"charts/{picture.name}", picture.read_bytes())
+        if kind == "confusion_matrix":
+            return Artefact(f"charts/{self.path.name}", _confusion_matrix(self.content))
+        return None
+
+    def values(self, spelling: str, address: str | None) -> list[MetricValue]:
+        """The chart as rows of the metric ``spelling``; ``address`` is that of the artefact."""
+        if address is not None:
+            return [self._value(spelling, 0, {spelling: address}, {spelling: "Artifact"})]
+        if self.content["kind"] == "list":
+            rows: Sequence[Mapping[str, Any]] = [{spelling: value} for value in self.content["values"]]
+        else:
+            rows = _table_rows(self.content["columns"])
+        return [self._value(spelling, index, _plain(row)) for index, row in enumerate(rows)]
+
+    def _value(
+        self, spelling: str, index: int, data: dict[str, Any], columns: dict[str, str] | None = None
+    ) -> MetricValue:
+        columns = columns or {column: _TYPES[type(value)] for column, value in data.items()}
+        identity = f"{self.content['step']}/{index}"
+        return MetricValue(self.name, spelling, identity, data, columns, _KINDS[self.content["kind"]])
+
+
+def _confusion_matrix(content: Mapping[str, Any]) -> bytes:
+    # the form is that of Run.log_confusion_matrix in azureml-core
+    data = {"class_labels": content["class_labels"], "matrix": content["matrix"]}
+    return json.dumps({"schema_type": "confusion_matrix", "schema_version": "1.0.0", "data": data}).encode()
+
+
+def _table_rows(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    first = list(columns)[: limits.COLUMNS]
+    return [dict(zip(first, row, strict=True)) for row in zip(*(columns[name] for name in first), strict=True)]
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name[: limits.TEXT]: _cell(value) for name, value in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value[: limits.TEXT] if isinstance(value, str) else value

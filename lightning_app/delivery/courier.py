@@ -1,0 +1,108 @@
+"""All that a run folder has for the service: rows, charts, tags."""
+
+from collections.abc import Callable, Sequence
+
+import yaml
+
+from lightning_app.delivery import limits
+from lightning_app.delivery.chart_files import ChartFile
+from lightning_app.delivery.dispatch import Dispatch
+from lightning_app.delivery.journal_delivery import JournalDelivery
+from lightning_app.delivery.ledger import Ledger
+from lightning_app.delivery.names import Names
+from lightning_app.delivery.run_service import RunService
+from lightning_app.delivery.tags import as_tags, fitting
+from lightning_app.run_folder import RunFolder
+
+
+class Courier:
+    """Brings what isn't at the service yet, each value once.
+
+    Args:
+        folder: The run folder.
+        service: The run at the service.
+        priority: Patterns of the metric names that matter most.
+        tell: Called with each line that the user should read, once a run.
+
+    Raises:
+        DeliveryError: The service failed, and nothing was begun.
+    """
+
+    def __init__(
+        self, folder: RunFolder, service: RunService, priority: Sequence[str], tell: Callable[[str], None]
+    ) -> None:
+        self._folder, self._service, self._tell = folder, service, tell
+        self._ledger = ledger = Ledger.read(folder.ledger, service.run_id)
+        had = service.metric_names() if ledger.service_had_metrics or not ledger.begun else []
+        self._dispatch = Dispatch(service, service.held(had))
+        if not ledger.begun:
+            ledger.begin(service_had_metrics=bool(had))
+        self._names = Names(priority, ledger.names, self._name_decided)
+        self._journal = JournalDelivery(folder, ledger, self._names, self._dispatch, self._tell_once)
+
+    def deliver(self) -> None:
+        """Delivers all that there is now.
+
+        Raises:
+            DeliveryError: The service failed; calling again goes on where this stopped.
+        """
+        self._journal.deliver()
+        for path in sorted(self._folder.charts.glob("*.json")):
+            if self._ledger.charts.get(path.name) not in ("sent", "refused"):
+                self._deliver_chart(ChartFile.read(path))
+        self._deliver_tags()
+
+    def _deliver_chart(self, chart: ChartFile) -> None:
+        spelling = self._names.spelling(chart.name, priority=True)
+        if spelling is None:
+            self._ledger.chart(chart.path.name, "refused")
+            return
+        in_doubt = self._ledger.charts.get(chart.path.name) == "sending"
+        self._ledger.chart(chart.path.name, "sending")
+        artefact = chart.artefact()
+        address = self._service.upload(artefact.path, artefact.content) if artefact else None
+        refused = self._dispatch.send(chart.values(spelling, address), in_doubt=in_doubt)
+        self._ledger.chart(chart.path.name, "refused" if refused else "sent")
+        for reason in refused.values():
+            self._tell_once(f"Azure ML refuses the chart {chart.name!r} ({reason}); it is in {chart.path}.")
+
+    def _deliver_tags(self) -> None:
+        wanted = self._findings() | self._hyperparameters()
+        if wanted.items() <= self._ledger.tags.items():
+            return
+        tags = fitting(wanted, self._service.tags())
+        self._service.set_tags(tags)
+        self._ledger.tagged(wanted)
+        if len(tags) < len(wanted):
+            self._tell_once(
+                f"Azure ML takes {limits.TAGS} tags a run; {len(wanted) - len(tags)} hyperparameters are in "
+                f"{self._folder.hyperparameters} alone."
+            )
+
+    def _hyperparameters(self) -> dict[str, str]:
+        path = self._folder.hyperparameters
+        return as_tags(yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+    def _findings(self) -> dict[str, str]:
+        """What somebody who looks at the run must know of its metrics."""
+        counts = self._journal.nonfinite
+        found = {
+            "nonfinite_metrics": ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "metrics_in_journal_only": ", ".join(self._names.without_place),
+        }
+        return as_tags({name: text for name, text in found.items() if text})
+
+    def _name_decided(self, name: str, spelling: str | None) -> None:
+        self._ledger.named(name, spelling)
+        if spelling is None:
+            self._tell_once(
+                f"Azure ML takes {limits.METRIC_NAMES} metric names a run; the values of further ones, such as "
+                f"{name!r}, are in {self._folder.journal} alone. The logger's priority decides which ones are sent.",
+                key="metric names",
+            )
+        elif spelling != name:
+            self._tell_once(f"Azure ML knows the metric {name!r} as {spelling!r}.")
+
+    def _tell_once(self, text: str, key: str = "") -> None:
+        if self._ledger.tell(key or text):
+            self._tell(text)

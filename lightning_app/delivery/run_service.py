@@ -1,0 +1,137 @@
+"""The run that Azure ML started, spoken to through azureml-core."""
+
+import contextlib
+import datetime
+import io
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from azureml._restclient.models import BatchMetricV2Dto, MetricProperties, MetricV2Dto, MetricV2Value
+from azureml.core import Run
+
+from lightning_app.delivery.values import MetricValue
+
+log = logging.getLogger(__name__)
+
+_SECONDS_TO_ANSWER = 20  # azureml-core waits for 100
+_SURELY_NOT_TAKEN = {400, 401, 403, 404, 413, 429}
+
+
+class DeliveryError(Exception):
+    """A request didn't succeed, and is worth another try.
+
+    ``retry_after`` is what the service asked for, in seconds; ``in_doubt`` whether it may have been carried out;
+    ``malformed`` whether the service finds fault with what it was sent, so that the same won't do better.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(_first_line(cause))
+        response = getattr(cause, "response", None)
+        status = getattr(response, "status_code", None)
+        self.malformed = status in (400, 413)
+        self.retry_after = _seconds(getattr(response, "headers", {}).get("Retry-After", ""))
+        self.in_doubt = status not in _SURELY_NOT_TAKEN and "NewConnectionError" not in repr(cause)
+
+
+class RunService:
+    """Attaches to the run that the environment tells of; never creates one.
+
+    azureml-core's ``run.log`` can't say which values have arrived, and repeats requests by itself, which doubles
+    values where an answer got lost. So this uses the layer below: one request, one answer.
+
+    Raises:
+        DeliveryError: The run can't be looked up now.
+    """
+
+    def __init__(self) -> None:
+        with _told_as_delivery_error():
+            self._run: Any = Run.get_context(allow_offline=False)
+        self._metrics = self._run._client.metrics
+        self._metrics.retries = 0  # this program's own, which asks the service first what it holds
+        self._metrics._client.config.connection.timeout = _SECONDS_TO_ANSWER
+
+    @property
+    def run_id(self) -> str:
+        found: str = self._run.id
+        return found
+
+    def post(self, values: Sequence[MetricValue]) -> dict[str, str]:
+        """Sends values in one request and returns which names the service refused, each with its reason.
+
+        Raises:
+            DeliveryError: Nothing is known to have been stored.
+        """
+        batch = BatchMetricV2Dto(values=list(self._by_metric(values)), report_errors=True)
+        with _told_as_delivery_error():
+            answer = self._metrics._execute_with_workspace_run_arguments(
+                self._metrics._client.metric.post_run_metrics, batch
+            )
+        refused = {error.metric.name: error.error_response.error.message for error in (answer.errors if answer else [])}
+        return {value.name: refused[value.spelling] for value in values if value.spelling in refused}
+
+    def metric_names(self) -> list[str]:
+        """The names of all metrics that the service holds."""
+        with _told_as_delivery_error():
+            return list(self._metrics.list_metric_names_for_run_id())
+
+    def held(self, spellings: Iterable[str]) -> set[str]:
+        """The ids of all values that the service holds under these names."""
+        found: set[str] = set()
+        names = list(spellings)
+        with _told_as_delivery_error():
+            if names:
+                self._metrics.wait_for_metrics_ingest(timeout_seconds=_SECONDS_TO_ANSWER)
+            for name in names:
+                metric = self._metrics.get_metric_dto_for_run_v2(name)
+                found |= {value.metric_id for value in (metric.value if metric else [])}
+        return found
+
+    def tags(self) -> dict[str, str]:
+        """All tags of the run, whoever set them."""
+        with _told_as_delivery_error():
+            return dict(self._run.get_tags() or {})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Adds tags or changes them."""
+        with _told_as_delivery_error():
+            self._run.set_tags(dict(tags))
+
+    def upload(self, path: str, content: bytes) -> str:
+        """Stores an artefact unless it is there, which the service would refuse, and returns its address."""
+        with _told_as_delivery_error():
+            if path not in self._run.get_file_names():
+                self._run.upload_file(path, io.BytesIO(content))
+            return f"aml://artifactId/ExperimentRun/{self._run._data_container_id}/{path}"
+
+    def _by_metric(self, values: Sequence[MetricValue]) -> Iterator[MetricV2Dto]:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        groups: dict[str, list[MetricValue]] = {}
+        for value in values:
+            groups.setdefault(value.spelling, []).append(value)
+        for spelling, group in groups.items():
+            rows = [MetricV2Value(value.metric_id(self.run_id), now, value.step, value.data) for value in group]
+            columns = {name: kind for value in group for name, kind in value.columns.items()}
+            yield MetricV2Dto(
+                name=spelling, columns=columns, value=rows, properties=MetricProperties(ux_metric_type=group[0].kind)
+            )
+
+
+@contextlib.contextmanager
+def _told_as_delivery_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # azureml-core lets errors of four libraries through
+        log.info("%s", error)
+        raise DeliveryError(error) from error
+
+
+def _first_line(error: BaseException) -> str:
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = getattr(error, "message", None) or (lines[0] if lines else type(error).__name__)
+    return f"{code}: {text}" if code else str(text).splitlines()[0]
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() else 0.0

@@ -1,0 +1,85 @@
+"""Training's side of the sender: it is started, listened to and ended here."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_app.run_folder import RunFolder
+
+_SECONDS_BETWEEN_STARTS = 30.0
+_PROGRAM = "lightning_app.delivery.sender"
+_HOME_OF_PACKAGE = Path(__file__).parents[2]
+
+
+class SenderProcess:
+    """The sender of one run folder. Nothing here waits, except ``finish``."""
+
+    def __init__(self, folder: RunFolder, priority: Sequence[str]) -> None:
+        self._folder, self._priority = folder, tuple(priority)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+
+    def ensure_running(self) -> None:
+        """Starts the sender, or another one where it has died, but not too often."""
+        if self._is_running() or time.monotonic() - self._started_at < _SECONDS_BETWEEN_STARTS:
+            return
+        self._start()
+
+    def lines(self) -> list[str]:
+        """What the sender has to tell the user since it was last asked."""
+        if self._process is None or self._process.stdout is None:
+            return []
+        with contextlib.suppress(BlockingIOError, ValueError):
+            return os.read(self._process.stdout.fileno(), 65536).decode(errors="replace").splitlines()
+        return []
+
+    def finish(self, timeout: float) -> list[str]:
+        """Lets the sender deliver the rest, ends it after ``timeout`` seconds, and returns its last lines."""
+        deadline = time.monotonic() + timeout
+        if not self._is_running():
+            self._start()
+        process = self._process
+        assert process is not None
+        with contextlib.suppress(OSError):  # it may have died just now
+            assert process.stdin is not None
+            process.stdin.write(b"done\n")
+            process.stdin.flush()
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        lines = self.lines()
+        self._close()
+        return lines
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _start(self) -> None:
+        self._close()
+        self._started_at = time.monotonic()
+        paths = [str(_HOME_OF_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with self._folder.delivery_log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _PROGRAM, str(self._folder.root), "--priority", *self._priority],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # what interrupts or ends training's group leaves the sender at work
+            )
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+
+    def _close(self) -> None:
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    if pipe is not None:
+                        pipe.close()
+        self._process = None

@@ -1,0 +1,34 @@
+"""A value as the service stores it."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+SCALAR = "azureml.v1.scalar"
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One row of a metric at the service.
+
+    ``name`` is the name in the run folder, ``spelling`` the service's, ``identity`` what tells this value from all
+    others of the run.
+    """
+
+    name: str
+    spelling: str
+    identity: str
+    data: dict[str, Any]
+    columns: dict[str, str]
+    kind: str
+    step: int | None = None
+
+    def metric_id(self, run_id: str) -> str:
+        """The same however often the value is sent, so that the service can be asked whether it holds it."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{self.kind}/{self.spelling}/{self.identity}"))
+
+
+def scalar(name: str, spelling: str, step: int, value: float) -> MetricValue:
+    """A point of a chart."""
+    # always double: a name whose first value is a whole number would be a column of integers for good
+    return MetricValue(name, spelling, str(step), {spelling: float(value)}, {spelling: "double"}, SCALAR, step)

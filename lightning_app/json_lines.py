@@ -1,0 +1,47 @@
+"""Files of one JSON object a line, which only grow: a line is there whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def append(path: Path, content: Any) -> None:
+    """Adds one line; it is in the file when this returns, whatever becomes of the process.
+
+    Raises:
+        OSError: It could not be written; the file is as it was.
+        ValueError: The content holds a number that JSON has no word for.
+    """
+    _append_whole(path, (json.dumps(content, allow_nan=False) + "\n").encode())
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in the order in which they were written."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def cut_torn_line(path: Path) -> None:
+    """A machine that stopped in mid-write may have left part of a line at the end."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def _append_whole(path: Path, line: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        before = os.fstat(file).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(file, line[written:])
+        except OSError:
+            os.ftruncate(file, before)
+            raise
+    finally:
+        os.close(file)
