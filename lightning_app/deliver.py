@@ -39,13 +39,13 @@ def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
     deadline = time.monotonic() + timeout
     try:
         with Session(folder, priority, print, wait_for_lock=timeout) as session:
-            while not session.deliver() and time.monotonic() < deadline:
+            while not session.deliver(at_the_end=True) and time.monotonic() < deadline:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     except Timeout:
         print(f"error: {folder.root}: another sender is at work on it, as long as training runs", file=sys.stderr)
         return 1
     left = pending(folder, run_id)
-    print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left if left else 'nothing'} left.")
+    print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left} left.")
     if left:
         why = session.trouble or "the service refuses them"
         print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)

@@ -39,6 +39,5 @@ def _tensorboard(folder: RunFolder, plan: Plan) -> TensorBoardLogger:
         name="",
         version=folder.tensorboard.name,
         default_hp_metric=False,
-        # hides what a killed run showed of steps that are now repeated
-        purge_step=plan.steps_done + 1 if plan.checkpoint else None,
+        purge_step=plan.steps_done + 1,  # hides what a killed run showed of steps that are now repeated
     )

@@ -40,7 +40,8 @@ def plan(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> Plan:
     if resume != "auto" and not _goes_on_from(folder, resume):
         return _plan_from(_find_checkpoint(resume), config, set_aside=_others(folder, resume))
     if not folder.last.exists():
-        return Plan(set_aside=folder.holds_a_run())
+        # stopped before its first checkpoint: it starts again in place, so that what it logged isn't logged twice
+        return Plan(set_aside=folder.holds_a_run() and not _begun_with(folder, config))
     _require_same_settings(folder, config)
     found = _plan_from(folder.last, config)
     return Plan(**{**vars(found), "tested": found.finished and _tested(folder, found.steps_done)})
@@ -87,11 +88,20 @@ def _settings(folder: RunFolder) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _begun_with(folder: RunFolder, config: Mapping[str, Any]) -> bool:
+    settings = _settings(folder)
+    return bool(settings) and not _changed(_flat(settings), _flat(config))
+
+
+def _changed(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    return [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+
+
 def _require_same_settings(folder: RunFolder, config: Mapping[str, Any]) -> None:
     there, here = _flat(_settings(folder)), _flat(config)
     if not there:
         return
-    changed = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    changed = _changed(there, here)
     classes = [name for name in changed if name.endswith(".class_path")]
     if changed:
         shown = classes or changed  # another class has other settings, which go without saying

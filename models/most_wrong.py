@@ -25,10 +25,10 @@ class MostWrong(Metric):
         super().__init__()
         self.count = count
         # a loss of -1 is a place that no image has taken yet
-        self.add_state("losses", torch.full((count,), -1.0), dist_reduce_fx="cat")
-        self.add_state("images", torch.zeros(count, 3, SIDE, SIDE), dist_reduce_fx="cat")
-        self.add_state("labels", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="cat")
-        self.add_state("predicted", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="cat")
+        self.add_state("losses", torch.full((count,), -1.0), dist_reduce_fx=None)
+        self.add_state("images", torch.zeros(count, 3, SIDE, SIDE), dist_reduce_fx=None)
+        self.add_state("labels", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
+        self.add_state("predicted", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
 
     def update(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor) -> None:
         """Images (B, 3, H, W), the loss of each (B,), labels (B,), predicted labels (B,)."""
@@ -42,9 +42,11 @@ class MostWrong(Metric):
         self.predicted = torch.cat((self.predicted, predicted[worst]))[order]
 
     def compute(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        order = self.losses.argsort(descending=True)[: self.count]
-        order = order[self.losses[order] >= 0]
-        return self.losses[order], self.images[order], self.labels[order], self.predicted[order]
+        # with several processes the states have one more dimension in front, that of the processes
+        losses, order = self.losses.flatten().topk(self.count)
+        order = order[losses >= 0]
+        images = self.images.reshape(-1, 3, SIDE, SIDE)
+        return losses[losses >= 0], images[order], self.labels.flatten()[order], self.predicted.flatten()[order]
 
 
 def _at_one_size(images: Tensor) -> Tensor:

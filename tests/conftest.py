@@ -1,10 +1,10 @@
-"""Images in the real layouts, and the real command line in a process of its own."""
+"""Images in the real layouts, the real command line in a process of its own, and jobs of a loopback Azure ML."""
 
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ import torch
 from PIL import Image
 
 from datamodules import cifar10_files
+from lightning_app.journal import read_journal
+from submit.rehearsal import AzureMLService
+from submit.rehearsal.state import MetricRow
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +38,8 @@ Command = Callable[..., Outcome]
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"}
+    foreign = ("AZUREML_", "MLFLOW_", "PL_GLOBAL_SEED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -55,6 +59,73 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run_command
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of the service, in the test's own folder, which stands for the disk of a node."""
+
+    service: AzureMLService
+    run_id: str
+    folder: Path
+
+    def environment(self, **further: str) -> dict[str, str]:
+        home = self.folder / "home"
+        # matplotlib and torch look for their caches in the home, which is a new one for each job
+        caches = {"MPLCONFIGDIR": str(Path.home() / ".cache" / "matplotlib")}
+        return environment() | caches | self.service.job_environment(self.run_id, home) | further
+
+    def start(self, *command: str, **further: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self.folder,
+            env=self.environment(**further),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, **further: str) -> Outcome:
+        """Runs Python with these arguments as the job's command."""
+        process = self.start(*command, **further)
+        out, err = process.communicate(timeout=300)
+        return Outcome(process.returncode, out, err)
+
+    def rows(self) -> dict[str, list[MetricRow]]:
+        """What the service holds, by metric name."""
+        return self.service.run(self.run_id).metrics
+
+    def scalars(self) -> dict[str, list[tuple[int | None, float]]]:
+        """Step and value of each scalar that the service holds, in the order of the steps."""
+        return {
+            name: sorted((row.step, row.data[name]) for row in rows)
+            for name, rows in self.rows().items()
+            if rows[0].kind == "azureml.v1.scalar"
+        }
+
+
+def journal_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Step and value of each finite number in a run folder's journal."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in read_journal(folder / "metrics.jsonl"):
+        for name, value in row["metrics"].items():
+            if not isinstance(value, str):
+                found.setdefault(name, []).append((row["step"], value))
+    return found
+
+
+@pytest.fixture
+def service() -> Iterator[AzureMLService]:
+    with AzureMLService() as running:
+        yield running
+    assert running.unknown == []
+
+
+@pytest.fixture
+def job(service: AzureMLService, tmp_path: Path) -> Job:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    return Job(service, service.new_run().id, folder)
 
 
 def write_batch(path: Path, count: int, seed: int, protocol: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""Who may import whom: the program uses data and models, which use nothing of ours."""
+"""Who may import whom: the program uses data and models, which use nothing of ours; Azure's client stays apart."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-MAY_IMPORT = {"datamodules": set(), "models": set(), "lightning_app": {"datamodules", "models"}}
+MAY_IMPORT = {"datamodules": set(), "models": set(), "lightning_app": {"datamodules", "models"}, "submit": set()}
 OURS = {"lightning_app", "datamodules", "models", "submit", "benchmarks", "tests"}
 
 

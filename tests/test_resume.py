@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from lightning_app.errors import UsageError
 from lightning_app.resume import Plan, plan
@@ -35,8 +36,6 @@ def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None) -
     }
     torch.save(checkpoint, folder.last)
     if config:
-        import yaml
-
         folder.config.write_text(yaml.safe_dump(config))
 
 
@@ -50,11 +49,20 @@ def test_an_unfinished_run_goes_on(folder: RunFolder) -> None:
     assert plan(folder, "auto", CONFIG) == Plan(folder.last, epochs_done=2, steps_done=20)
 
 
-def test_a_run_without_a_checkpoint_is_set_aside(folder: RunFolder) -> None:
+def test_a_run_without_checkpoint_and_settings_is_set_aside(folder: RunFolder) -> None:
     folder.root.mkdir()
     folder.journal.write_text("")
 
     assert plan(folder, "auto", CONFIG) == Plan(set_aside=True)
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_again_in_place(folder: RunFolder) -> None:
+    folder.root.mkdir()
+    folder.journal.write_text("")
+    folder.config.write_text(yaml.safe_dump(CONFIG))
+
+    assert plan(folder, "auto", CONFIG) == Plan()
+    assert plan(folder, "auto", CONFIG | {"seed_everything": 1}) == Plan(set_aside=True)
 
 
 def test_a_finished_run_that_was_tested_has_nothing_left_to_do(folder: RunFolder) -> None:

@@ -42,14 +42,18 @@ class ChartFile:
     def name(self) -> str:
         return str(self.content["name"])
 
-    def artefact(self) -> Artefact | None:
-        """What has to be uploaded first; None for lists and tables, which the service keeps as metrics."""
+    def artefact(self, attempt: int) -> Artefact | None:
+        """What has to be uploaded first; None for lists and tables, which the service keeps as metrics.
+
+        Each attempt has a path of its own: of one whose upload failed, the service may hold the path but no content,
+        and it takes no path twice.
+        """
+        stem = f"charts/{self.path.stem}" + (f"-{attempt}" if attempt > 1 else "")
         kind = self.content["kind"]
         if kind == "image":
-            picture = self.path.with_name(self.content["picture"])
-            return Artefact(f"charts/{picture.name}", picture.read_bytes())
+            return Artefact(f"{stem}.png", self.path.with_name(self.content["picture"]).read_bytes())
         if kind == "confusion_matrix":
-            return Artefact(f"charts/{self.path.name}", _confusion_matrix(self.content))
+            return Artefact(f"{stem}.json", _confusion_matrix(self.content))
         return None
 
     def values(self, spelling: str, address: str | None) -> list[MetricValue]:

@@ -39,29 +39,40 @@ class Courier:
             ledger.begin(service_had_metrics=bool(had))
         self._names = Names(priority, ledger.names, self._name_decided)
         self._journal = JournalDelivery(folder, ledger, self._names, self._dispatch, self._tell_once)
+        self._charts_failed = False
+        self._hyperparameters_read: tuple[int, dict[str, str]] = (0, {})
 
-    def deliver(self) -> None:
-        """Delivers all that there is now.
+    def deliver(self, *, at_the_end: bool) -> None:
+        """Delivers all that there is now; charts come last, and after one that failed only at the end.
+
+        azureml-core tries an upload for more than a minute, during which nothing else is delivered.
 
         Raises:
             DeliveryError: The service failed; calling again goes on where this stopped.
         """
         self._journal.deliver()
+        self._deliver_tags()
+        if self._charts_failed and not at_the_end:
+            return
+        self._charts_failed = True
         for path in sorted(self._folder.charts.glob("*.json")):
             if self._ledger.charts.get(path.name) not in ("sent", "refused"):
                 self._deliver_chart(ChartFile.read(path))
-        self._deliver_tags()
+        self._charts_failed = False
 
     def _deliver_chart(self, chart: ChartFile) -> None:
         spelling = self._names.spelling(chart.name, priority=True)
         if spelling is None:
             self._ledger.chart(chart.path.name, "refused")
             return
-        in_doubt = self._ledger.charts.get(chart.path.name) == "sending"
+        attempt = self._ledger.attempts.get(chart.path.name, 0) + 1
         self._ledger.chart(chart.path.name, "sending")
-        artefact = chart.artefact()
-        address = self._service.upload(artefact.path, artefact.content) if artefact else None
-        refused = self._dispatch.send(chart.values(spelling, address), in_doubt=in_doubt)
+        artefact = chart.artefact(attempt)
+        address = self._service.address(artefact.path) if artefact else None
+        values = self._dispatch.missing(chart.values(spelling, address), in_doubt=attempt > 1)
+        if artefact and values:
+            self._service.upload(artefact.path, artefact.content)
+        refused = self._dispatch.send(values, in_doubt=False)
         self._ledger.chart(chart.path.name, "refused" if refused else "sent")
         for reason in refused.values():
             self._tell_once(f"Azure ML refuses the chart {chart.name!r} ({reason}); it is in {chart.path}.")
@@ -81,7 +92,12 @@ class Courier:
 
     def _hyperparameters(self) -> dict[str, str]:
         path = self._folder.hyperparameters
-        return as_tags(yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+        if not path.exists():
+            return {}
+        written = path.stat().st_mtime_ns
+        if written != self._hyperparameters_read[0]:
+            self._hyperparameters_read = written, as_tags(yaml.safe_load(path.read_text()) or {})
+        return self._hyperparameters_read[1]
 
     def _findings(self) -> dict[str, str]:
         """What somebody who looks at the run must know of its metrics."""

@@ -27,14 +27,22 @@ class Dispatch:
         Raises:
             DeliveryError: Some of the values have not been sent, or may not have been.
         """
-        held = self._held
-        if in_doubt:
-            held = held | self._service.held(dict.fromkeys(value.spelling for value in values))
-        missing = [value for value in values if value.metric_id(self._service.run_id) not in held]
+        missing = self.missing(values, in_doubt=in_doubt)
         refused: dict[str, str] = {}
         for start in range(0, len(missing), limits.ROWS):
             refused |= self._post(missing[start : start + limits.ROWS])
         return refused
+
+    def missing(self, values: Sequence[MetricValue], *, in_doubt: bool) -> list[MetricValue]:
+        """Those of the values that the service doesn't hold.
+
+        Raises:
+            DeliveryError: The service can't be asked.
+        """
+        held = self._held
+        if in_doubt:
+            held = held | self._service.held(dict.fromkeys(value.spelling for value in values))
+        return [value for value in values if value.metric_id(self._service.run_id) not in held]
 
     def _post(self, values: Sequence[MetricValue]) -> dict[str, str]:
         try:

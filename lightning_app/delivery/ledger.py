@@ -25,6 +25,7 @@ class Ledger:
     refused: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     names: dict[str, str | None] = field(default_factory=dict)
     charts: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
@@ -92,6 +93,7 @@ class Ledger:
             self.names[line["name"]] = line["spelling"]
         elif "chart" in line:
             self.charts[line["chart"]] = line["state"]
+            self.attempts[line["chart"]] = self.attempts.get(line["chart"], 0) + (line["state"] == "sending")
         elif "tags" in line:
             self.tags |= line["tags"]
         elif "told" in line:

@@ -18,8 +18,9 @@ class Pending:
         return bool(self.rows or self.charts)
 
     def __str__(self) -> str:
-        rows = f"{self.rows:,} of {self.all_rows:,} rows"
-        return f"{rows} and {self.charts} charts" if self.charts else rows
+        rows = [f"{self.rows:,} of {self.all_rows:,} rows"] if self.rows else []
+        charts = [f"{self.charts} chart{'s' * (self.charts > 1)}"] if self.charts else []
+        return " and ".join(rows + charts) or "nothing"
 
 
 def pending(folder: RunFolder, run_id: str) -> Pending:

@@ -4,11 +4,16 @@ import contextlib
 import datetime
 import io
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+os.environ.setdefault("AZUREML_DEFAULT_RETRIES", "0")  # this program's own tries are enough; read by the import below
+
 from azureml._restclient.models import BatchMetricV2Dto, MetricProperties, MetricV2Dto, MetricV2Value
 from azureml.core import Run
+from azureml.exceptions import AzureMLException
+from requests import RequestException
 
 from lightning_app.delivery.values import MetricValue
 
@@ -97,12 +102,14 @@ class RunService:
         with _told_as_delivery_error():
             self._run.set_tags(dict(tags))
 
-    def upload(self, path: str, content: bytes) -> str:
-        """Stores an artefact unless it is there, which the service would refuse, and returns its address."""
+    def address(self, path: str) -> str:
+        """How a metric refers to the artefact of this path."""
+        return f"aml://artifactId/ExperimentRun/{self._run._run_dto['data_container_id']}/{path}"
+
+    def upload(self, path: str, content: bytes) -> None:
+        """Stores an artefact; the service refuses a path that it has seen before."""
         with _told_as_delivery_error():
-            if path not in self._run.get_file_names():
-                self._run.upload_file(path, io.BytesIO(content))
-            return f"aml://artifactId/ExperimentRun/{self._run._data_container_id}/{path}"
+            self._run.upload_file(path, io.BytesIO(content))
 
     def _by_metric(self, values: Sequence[MetricValue]) -> Iterator[MetricV2Dto]:
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -121,8 +128,8 @@ class RunService:
 def _told_as_delivery_error() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # azureml-core lets errors of four libraries through
-        log.info("%s", error)
+    except Exception as error:  # azureml-core lets errors of four libraries through, and of its own code, too
+        log.info("%s", error, exc_info=not isinstance(error, AzureMLException | RequestException))
         raise DeliveryError(error) from error
 
 

@@ -24,8 +24,8 @@ _ORPHAN_SECONDS = 600.0  # without success, after training has gone
 class Training:
     """The process that writes the folder: at work, done, or gone without a word."""
 
-    def __init__(self) -> None:
-        self._pid = os.getppid()
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
         self._said_done = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -55,7 +55,7 @@ def main() -> None:
         os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("lightning_app").setLevel(logging.INFO)
-    training = Training()
+    training = Training(arguments.training_pid)
     with Session(RunFolder(arguments.folder), arguments.priority, _tell) as session:
         _follow(session, training)
     sys.stderr.flush()
@@ -66,9 +66,7 @@ def _follow(session: Session, training: Training) -> None:
     last_success = time.monotonic()
     while True:
         is_over = training.is_over  # asked before the last look, so that nothing is written after it
-        if is_over and not training.has_gone:
-            session.hurry()
-        if session.deliver():
+        if session.deliver(at_the_end=is_over):
             last_success = time.monotonic()
             if is_over:
                 return
@@ -86,6 +84,7 @@ def _tell(line: str) -> None:
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lightning_app.delivery.sender", description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--training_pid", type=int, required=True)
     parser.add_argument("--priority", nargs="*", default=[])
     return parser.parse_args()
 

@@ -63,10 +63,11 @@ class SenderProcess:
     def _start(self) -> None:
         self._close()
         self._started_at = time.monotonic()
+        options = ["--training_pid", str(os.getpid()), "--priority", *self._priority]
         paths = [str(_HOME_OF_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self._folder.delivery_log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _PROGRAM, str(self._folder.root), "--priority", *self._priority],
+                [sys.executable, "-m", _PROGRAM, str(self._folder.root), *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -33,7 +33,7 @@ class Session:
         self._lock = FileLock(folder.delivery_lock, timeout=wait_for_lock)
         self._courier: Courier | None = None
         self._pause = 0.0
-        self._next_try = 0.0
+        self._failed_at = self._next_try = 0.0
         self.trouble: DeliveryError | None = None
 
     def __enter__(self) -> "Session":
@@ -43,14 +43,20 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def deliver(self) -> bool:
-        """Whether all that is there now has been delivered; False as well where it is too early for another try."""
+    def deliver(self, *, at_the_end: bool) -> bool:
+        """Whether all that is there now has been delivered; False as well where it is too early for another try.
+
+        ``at_the_end`` nothing is left for later, and a new try comes every second; what the service asked for is
+        still respected.
+        """
+        if at_the_end and self.trouble is not None:
+            self._next_try = min(self._next_try, self._failed_at + max(1.0, self.trouble.retry_after))
         if time.monotonic() < self._next_try:
             return False
         try:
             if self._courier is None:
                 self._courier = Courier(self._folder, RunService(), self._priority, self._tell)
-            self._courier.deliver()
+            self._courier.deliver(at_the_end=at_the_end)
         except DeliveryError as error:
             self._wait(error)
             return False
@@ -60,10 +66,5 @@ class Session:
     def _wait(self, error: DeliveryError) -> None:
         self.trouble = error
         self._pause = min(_LONGEST_PAUSE, max(1.0, 2 * self._pause))
-        self._next_try = time.monotonic() + max(self._pause, error.retry_after)
-
-    def hurry(self) -> None:
-        """Tries every second from now on, because time is short; what the service asked for is still respected."""
-        if self.trouble is not None:
-            self._pause = 0.5
-            self._next_try = min(self._next_try, time.monotonic() + max(1.0, self.trouble.retry_after))
+        self._failed_at = time.monotonic()
+        self._next_try = self._failed_at + max(self._pause, error.retry_after)
