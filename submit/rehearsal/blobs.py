@@ -1,0 +1,111 @@
+"""The blob account in which the contents of artefacts are."""
+
+import base64
+import hashlib
+import re
+from email.utils import formatdate
+
+from submit.rehearsal.answers import Answer, RefusalError
+from submit.rehearsal.authorisation import Parameters
+from submit.rehearsal.calls import Call
+from submit.rehearsal.state import Run, State
+
+# It encodes the path of the address that it got once more, so the real service's signature doesn't fit, either.
+_NOT_ANNOUNCED = (
+    "no artefact was announced at this address; azureml-core uploads to a wrong one where a name has other characters "
+    "than the letters a to z, digits and _.-~/"
+)
+
+
+class BlobError(RefusalError):
+    """A refusal in the words of a blob account: XML, and the code in a header, too."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, code, message)
+        body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+        self.answer = Answer(status, body.encode(), {"Content-Type": "application/xml", "x-ms-error-code": code})
+
+
+def put(state: State, call: Call, parameters: Parameters) -> Answer:
+    """A blob in one piece."""
+    return _store(_writable(state, call, parameters), parameters["path"], call.body)
+
+
+def put_block(state: State, call: Call, parameters: Parameters) -> Answer:
+    """A piece, which is part of the blob once a list of blocks names it."""
+    run = _writable(state, call, parameters)
+    run.blocks.setdefault(parameters["path"], {})[call.query["blockid"]] = call.body
+    return Answer(201, headers={"Content-MD5": _md5(call.body)})
+
+
+def put_block_list(state: State, call: Call, parameters: Parameters) -> Answer:
+    """The order in which blocks make a blob."""
+    run, path = _writable(state, call, parameters), parameters["path"]
+    blocks = run.blocks.get(path, {})
+    names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", call.body)]
+    if not set(names) <= set(blocks):
+        raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
+    return _store(run, path, b"".join(blocks[name] for name in names))
+
+
+def put_metadata(state: State, call: Call, parameters: Parameters) -> Answer:
+    return Answer(headers=_properties(_content(state, parameters)))
+
+
+def head(state: State, call: Call, parameters: Parameters) -> Answer:
+    content = _content(state, parameters)
+    return Answer(headers=_properties(content) | {"Content-Length": str(len(content))})
+
+
+def get(state: State, call: Call, parameters: Parameters) -> Answer:
+    """All of a blob, or the bytes from a first to a last one."""
+    content = _content(state, parameters)
+    span = re.fullmatch(r"bytes=(\d+)-(\d*)", call.headers.get("x-ms-range", call.headers.get("range", "")))
+    if span is None:
+        return Answer(200, content, _properties(content))
+    first, last = int(span[1]), min(int(span[2] or len(content)), len(content) - 1)
+    if first > last:
+        raise BlobError(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+    part = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
+    return Answer(206, content[first : last + 1], _properties(content) | part)
+
+
+def _run(state: State, parameters: Parameters) -> Run | None:
+    return state.runs.get(parameters["container"].removeprefix("dcid."))
+
+
+def _content(state: State, parameters: Parameters) -> bytes:
+    run = _run(state, parameters)
+    if run is None or parameters["path"] not in run.artifacts:
+        raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+    return run.artifacts[parameters["path"]]
+
+
+def _writable(state: State, call: Call, parameters: Parameters) -> Run:
+    run = _run(state, parameters)
+    if run is None or parameters["path"] not in run.paths:
+        raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
+    if call.headers.get("content-md5", _md5(call.body)) != _md5(call.body):
+        raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
+    if call.headers.get("if-none-match") == "*" and parameters["path"] in run.artifacts:
+        raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
+    return run
+
+
+def _store(run: Run, path: str, content: bytes) -> Answer:
+    run.artifacts[path] = content
+    run.blocks.pop(path, None)
+    return Answer(201, headers=_properties(content))
+
+
+def _properties(content: bytes) -> dict[str, str]:
+    return {
+        "ETag": f'"{len(content)}"',  # the client writes no blob twice, so this is enough to know it by
+        "Last-Modified": formatdate(usegmt=True),
+        "Content-Type": "application/octet-stream",
+        "x-ms-blob-type": "BlockBlob",
+    }
+
+
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()

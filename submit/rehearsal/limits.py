@@ -1,0 +1,63 @@
+"""The documented limits of the real service, which the client doesn't keep by itself.
+
+From https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from submit.rehearsal.answers import RefusalError
+
+METRIC_NAMES = 50
+ROWS_A_BATCH = 250
+COLUMNS = 15
+CHARACTERS = 255
+LABELS = 50
+LABEL_NAME = 100
+LABEL_VALUE = 1000
+DISPLAY_NAME = 256
+ARTIFACT_PATH = 5000
+
+
+def check_batch(rows: int) -> None:
+    """Raises RefusalError for a batch with too many rows."""
+    if rows > ROWS_A_BATCH:
+        raise RefusalError(400, "BadArgument", f"the batch has {rows} rows; a batch holds {ROWS_A_BATCH} at most")
+
+
+def about_metric(
+    name: str, columns: Mapping[str, str], rows: Collection[Mapping[str, Any]], known: Collection[str]
+) -> Iterator[str]:
+    """What is wrong with a metric, for a run that knows these names already."""
+    if not 0 < len(name) <= CHARACTERS:
+        yield f"the metric's name has {len(name)} characters; 1 to {CHARACTERS} are possible"
+    if name not in known and len(known) >= METRIC_NAMES:
+        yield f"the run has {len(known)} metric names; {METRIC_NAMES} are possible"
+    if max([len(columns), *map(len, rows)]) > COLUMNS:
+        yield f"the metric has more than {COLUMNS} columns"
+    if any(len(column) > CHARACTERS for column in columns):
+        yield f"the name of a column has more than {CHARACTERS} characters"
+    if any(isinstance(value, str) and len(value) > CHARACTERS for row in rows for value in row.values()):
+        yield f"a value has more than {CHARACTERS} characters"
+
+
+def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
+    """Raises RefusalError for what can't be all of a run's tags, or properties."""
+    if len(labels) > LABELS:
+        raise RefusalError(400, "BadArgument", f"{len(labels)} {what}; a run has {LABELS} at most")
+    for name, value in labels.items():
+        if len(name) > LABEL_NAME or len(value or "") > LABEL_VALUE:
+            raise RefusalError(
+                400,
+                "BadArgument",
+                f"{what}: {name[:LABEL_NAME]!r} has {len(name)} characters ({LABEL_NAME} are possible) "
+                f"and its value {len(value or '')} ({LABEL_VALUE} are possible)",
+            )
+
+
+def check_display_name(name: str) -> None:
+    """Raises RefusalError for a name that is too long."""
+    if len(name) > DISPLAY_NAME:
+        raise RefusalError(
+            400, "BadArgument", f"the display name has {len(name)} characters; {DISPLAY_NAME} are possible"
+        )

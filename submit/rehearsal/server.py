@@ -1,0 +1,123 @@
+"""Sockets: HTTP/1.1 with connections that stay open, and TLS inside tunnels for the blob account."""
+
+import logging
+import socket
+import ssl
+import sys
+import time
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Any
+
+from submit.rehearsal import console
+from submit.rehearsal.calls import Call, call_of
+from submit.rehearsal.certificates import Authority
+from submit.rehearsal.routes import refuse_unknown, respond
+from submit.rehearsal.state import Request, State
+from submit.rehearsal.workspace import BLOB_HOST
+
+log = logging.getLogger(__name__)
+
+
+class Server(ThreadingTCPServer):
+    """Listens from its construction on; one thread a connection."""
+
+    allow_reuse_address = True  # a service that was stopped comes back on its port
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, state: State, authority: Authority) -> None:
+        self.state = state
+        self.authority = authority
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", port), Connection)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)  # before its thread runs, so that hang_up knows of it
+        super().process_request(request, client_address)
+
+    def hang_up(self) -> None:
+        """Ends all connections, also those that wait for an answer."""
+        for connection in list(self.connections):
+            try:
+                # SSLSocket's own shutdown takes the TLS state away from the thread that reads
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:  # it has ended by itself
+                continue
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
+            log.exception("a connection from %s failed", client_address)
+
+
+class Connection(BaseHTTPRequestHandler):
+    """The requests of one connection, one after the other; after a CONNECT those inside the tunnel."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+    host = ""
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+        self.connection.close()
+
+    def serve(self) -> None:
+        """Reads one request, lets happen to it what was ordered, and answers it or not."""
+        began = time.monotonic()
+        call = call_of(self.command, self.path, dict(self.headers.items()), self._read_body(), self.host)
+        if call.path.startswith(console.PATH):
+            self._send(respond(self.server.state, call).encoded(call.method))
+            return
+        strike = self.server.state.faults.strike(call.target)
+        strike.hold_up()
+        answer = respond(self.server.state, call) if strike.handled else strike.answer
+        if strike.lost or answer is None:
+            self._record(call, None, began)
+            strike.keep_silent()
+            self.close_connection = True
+        else:
+            self._record(call, answer.status, began)
+            self._send(answer.encoded(call.method))
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 http.server's names
+
+    def do_CONNECT(self) -> None:
+        """The proxy: there is a tunnel to the blob account, which is this service, and none to anywhere else."""
+        host = self.path.partition(":")[0]
+        if host == BLOB_HOST:
+            self._send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            self._speak_tls(host)
+            self.close_connection = False  # which it would be, as clients ask for tunnels in HTTP/1.0
+        else:
+            self._send(refuse_unknown(self.server.state, "CONNECT", self.path, 502).encoded("CONNECT"))
+            self.close_connection = True
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        log.debug(format, *arguments)
+
+    def _read_body(self) -> bytes:
+        size = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(size)
+        if len(body) < size:
+            raise ConnectionAbortedError(f"{len(body)} of {size} bytes came")
+        return body
+
+    def _record(self, call: Call, status: int | None, began: float) -> None:
+        seconds, size = time.monotonic() - began, len(call.body)
+        with self.server.state.lock:
+            self.server.state.requests.append(Request(call.method, call.target, status, seconds, size))
+        log.info("%s %s %s, %d bytes, %.3f s", status or "lost", call.method, call.target, size, seconds)
+
+    def _send(self, content: bytes) -> None:
+        self.connection.sendall(content)
+
+    def _speak_tls(self, host: str) -> None:
+        self.server.connections.discard(self.connection)
+        context = self.server.authority.context(host)
+        self.connection = context.wrap_socket(self.connection, server_side=True, do_handshake_on_connect=False)
+        self.server.connections.add(self.connection)  # before the handshake, which may be waited for without end
+        self.connection.do_handshake()
+        self.rfile = self.connection.makefile("rb")
+        self.host = host
