@@ -17,7 +17,7 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
 from lightning_app.errors import UsageError
-from lightning_app.loggers import run_loggers
+from lightning_app.loggers import check_azureml, run_loggers
 from lightning_app.no_profiler import NoProfiler
 from lightning_app.parser import Parser
 from lightning_app.progress import EpochBar, in_terminal
@@ -100,6 +100,7 @@ class RunCLI(LightningCLI):
         if self.subcommand != "fit" or self.settings.trainer.fast_dev_run:
             return
         self.folder.check_writable()
+        check_azureml(self.settings.azureml.as_dict())
         self.plan = plan(self.folder, self.settings.resume, self._settings_as_dict())
         if self.plan.finished and self.plan.tested:
             log.info("%s", training.finished_message(self.folder, self.plan))

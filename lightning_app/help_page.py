@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
+from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.flags import FLAGS, Flag
 from models import CifarNet, ResNetTransfer
 
@@ -34,6 +35,11 @@ _OWN_AFTER = (
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
     Flag("--print_config", "", "", "Print all settings as such a file, and stop."),
 )  # fmt: skip
+_AZUREML = (
+    ("exit_timeout", "X", "Seconds that the end of the program may wait for it."),
+    ("priority", "[A,B]", "Metric names that matter most, where there are more than the 50 that Azure ML takes."),
+    ("stop_on_nonfinite", "B", "Whether a metric that is NaN or infinite ends the run."),
+)
 
 
 def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
@@ -49,6 +55,7 @@ def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
             "Further settings of the models, --model.NAME VALUE, explained by --model.help CLASS:\n"
             + _settings(MODELS),
             "Further settings of the data, --data.NAME VALUE, explained by --data.help CLASS:\n" + _settings(DATA),
+            *([_azureml_part()] if command == "fit" else []),
             "Settings of Lightning's Trainer:\n" + _trainer_part(long_text),
         ]
     )
@@ -108,12 +115,23 @@ def _settings(owners: Iterable[type]) -> str:
     )
 
 
+def _azureml_part() -> str:
+    defaults = _parameters(AzureMLRunLogger)
+    entries = (
+        _entry(f"--azureml.{name} {value}", f"{text} (default: {_written(defaults[name])})")
+        for name, value, text in _AZUREML
+    )
+    return "Settings of the logger, which in an Azure ML job delivers what is logged to the run:\n" + "\n".join(entries)
+
+
 def _parameters(owner: type) -> dict[str, Any]:
     signature = inspect.signature(owner)
     return {name: parameter.default for name, parameter in signature.parameters.items()}
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(value)}]"
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 

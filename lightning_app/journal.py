@@ -1,11 +1,11 @@
 """``metrics.jsonl``: what a run measured, one JSON object a logged step, appended before anybody else hears of it."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_app import json_lines
+from lightning_app.values import encoded
 
 
 class Journal:
@@ -19,14 +19,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last_steps: dict[str, int] = {}
+        json_lines.cut_torn_line(path)
         if path.exists():
-            json_lines.cut_torn_line(path)
             for row in read_journal(path):
                 self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> None:
         """Writes what is new at this step; nothing if all of it was written before."""
-        new = {name: _encoded(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
+        new = {name: encoded(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
         if not new:
             return
         row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": new}
@@ -41,9 +41,3 @@ class Journal:
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a journal in the order in which they were written."""
     return json_lines.read(path)
-
-
-def _encoded(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")

@@ -18,14 +18,17 @@ def append(path: Path, content: Any) -> None:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in the order in which they were written."""
+    """The objects in the order in which they were written; a last line without its end isn't one yet."""
     with path.open(encoding="utf-8") as file:
         for line in file:
-            yield json.loads(line)
+            if line.endswith("\n"):
+                yield json.loads(line)
 
 
 def cut_torn_line(path: Path) -> None:
-    """A machine that stopped in mid-write may have left part of a line at the end."""
+    """A machine that stopped in mid-write may have left part of a line at the end; for who is about to append."""
+    if not path.exists():
+        return
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

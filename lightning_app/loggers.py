@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.errors import UsageError
 from lightning_app.progress import LineLogger
 from lightning_app.resume import Plan
 from lightning_app.run_folder import RunFolder
@@ -25,6 +26,14 @@ def run_loggers(trainer: pl.Trainer, folder: RunFolder, plan: Plan, settings: Ma
     journal = AzureMLRunLogger(folder.root, **settings["azureml"])
     journal.log_hyperparams(_hyperparameters(settings))
     return [journal, *events, *screen]
+
+
+def check_azureml(settings: Mapping[str, Any]) -> None:
+    """Raises UsageError where ``--azureml.*`` can't be used, before anything is begun."""
+    try:
+        AzureMLRunLogger(**settings)
+    except ValueError as error:
+        raise UsageError(f"--azureml.{error}") from error
 
 
 def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:

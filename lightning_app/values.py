@@ -21,6 +21,13 @@ def as_number(value: Any) -> float | None:
         return None
 
 
+def encoded(value: float) -> float | str:
+    """The number as JSON has it, which for some means a word: "NaN", "Infinity", "-Infinity"."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
 def as_plain(value: Any) -> Any:
     """Settings as YAML and JSON have them: mappings, lists, numbers, texts.
 
@@ -29,19 +36,15 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, Namespace):
         value = vars(value)
     if value is None or isinstance(value, bool | int | float | str):
-        return _plain_float(value) if isinstance(value, float) else value
+        return encoded(value) if isinstance(value, float) else value
     if isinstance(value, Mapping):
         return {str(name): as_plain(content) for name, content in value.items()}
     if isinstance(value, list | tuple | set):
         return [as_plain(content) for content in value]
     number = as_number(value)
     if number is not None:
-        return number
+        return encoded(number)
     return str(value) if isinstance(value, PurePath) else _class_of(value)
-
-
-def _plain_float(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
 
 
 def _class_of(value: Any) -> str:

@@ -1,7 +1,6 @@
 """Charts that the run folder holds, as values and artefacts of the service."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +89,6 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
+    if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON has no word for
         return None
     return value[: limits.TEXT] if isinstance(value, str) else value

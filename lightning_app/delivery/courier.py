@@ -12,6 +12,7 @@ from lightning_app.delivery.ledger import Ledger
 from lightning_app.delivery.names import Names
 from lightning_app.delivery.run_service import RunService
 from lightning_app.delivery.tags import as_tags, fitting
+from lightning_app.json_lines import cut_torn_line
 from lightning_app.run_folder import RunFolder
 
 
@@ -32,6 +33,7 @@ class Courier:
         self, folder: RunFolder, service: RunService, priority: Sequence[str], tell: Callable[[str], None]
     ) -> None:
         self._folder, self._service, self._tell = folder, service, tell
+        cut_torn_line(folder.ledger)
         self._ledger = ledger = Ledger.read(folder.ledger, service.run_id)
         had = service.metric_names() if ledger.service_had_metrics or not ledger.begun else []
         self._dispatch = Dispatch(service, service.held(had))

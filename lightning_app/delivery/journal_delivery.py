@@ -34,21 +34,30 @@ class JournalDelivery:
             self._waiting = []
 
     def deliver(self) -> None:
-        """Sends all the rows that there are now.
+        """Sends the rows that there are now; those that are written meanwhile are the next call's.
+
+        Otherwise requests would hold a row or two each, as fast as they are answered, and nothing else had its turn.
 
         Raises:
             DeliveryError: The service failed; calling again goes on where this stopped.
         """
         while self._refused:
             self._deliver_refused(*next(iter(self._refused.items())))
-        while self._waiting or self._read(_ROWS_AT_ONCE):
-            for batch in batches(self._waiting, self._ledger.settled, self._names):
-                self._deliver_batch(batch)
+        self._deliver_waiting()
+        while self._read(_ROWS_AT_ONCE):
+            was_all = len(self._waiting) < _ROWS_AT_ONCE
+            self._deliver_waiting()
+            if was_all:
+                return
 
     def _read(self, at_most: int) -> bool:
         self._waiting = self._tail.read(min(at_most, _ROWS_AT_ONCE))
         self.nonfinite += count_nonfinite(self._waiting)
         return bool(self._waiting)
+
+    def _deliver_waiting(self) -> None:
+        for batch in batches(self._waiting, self._ledger.settled, self._names):
+            self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: Batch) -> None:
         refused: dict[str, str] = {}

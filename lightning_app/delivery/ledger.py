@@ -35,7 +35,8 @@ class Ledger:
         ledger = cls(path, run_id)
         for line in json_lines.read(path) if path.exists() else ():
             if "run" in line:
-                ledger = cls(path, run_id, line["run"] == run_id, line["service_had_metrics"])
+                ours = line["run"] == run_id
+                ledger = cls(path, run_id, begun=ours, service_had_metrics=ours and line["service_had_metrics"])
             elif ledger.begun:
                 ledger._apply(line)
         return ledger

@@ -16,7 +16,7 @@ from pathlib import Path
 from lightning_app.delivery.session import Session
 from lightning_app.run_folder import RunFolder
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = 1.0
 _NICENESS = 10  # training's processes go first
 _ORPHAN_SECONDS = 600.0  # without success, after training has gone
 
