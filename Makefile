@@ -2,7 +2,7 @@
 # (installing what it lacks); otherwise each command sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fit test check format bench clean
+.PHONY: help setup fit test test-slow check format bench clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -14,7 +14,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
 CODE := lightning_app datamodules models submit tests benchmarks
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
 
 setup: $(READY)  ## install everything (the other commands do so by themselves)
 
@@ -23,6 +23,9 @@ fit: $(READY)  ## train CIFAR Net on images generated here; ARGS="--data_path DI
 
 test: $(READY)  ## run the tests
 	$(PYTHON) -m pytest $(ARGS)
+
+test-slow: $(READY)  ## run the tests that take minutes: faults of the service, killed processes
+	$(PYTHON) -m pytest -m slow $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy
 	$(PYTHON) -m ruff check $(CODE)

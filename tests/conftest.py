@@ -15,8 +15,7 @@ from PIL import Image
 
 from datamodules import cifar10_files
 from lightning_app.journal import read_journal
-from submit.rehearsal import AzureMLService
-from submit.rehearsal.state import MetricRow
+from submit.rehearsal import AzureMLService, MetricRow
 
 ROOT = Path(__file__).parent.parent
 

@@ -70,6 +70,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "unknown model": (Path, ["--model", "CifarNett"], ["--model CifarNett: no such class; did you mean CifarNet?"]),
     "unknown module": (Path, ["--model", "no_module.M"], ["--model no_module.M: No module named 'no_module'"]),
     "data as model": (Path, ["--model", "datamodules.CIFAR10DataModule"], ["--model", "a subclass of LightningModule"]),
+    "negative timeout": (Path, ["--azureml.exit_timeout", "-3"], ["--azureml.exit_timeout -3.0: expected seconds"]),
     "a setting twice": (Path, ["--seed", "1", "--seed_everything", "2"], ["are one setting; give it once"]),
     "no such config": (Path, ["--config", "no.yaml"], ["--config", "no.yaml", "no such file"]),
     "batch size 0": (Path, ["--batch_size", "0"], ["--batch_size 0: expected a whole number of at least 1"]),

@@ -10,6 +10,8 @@ import pytest
 from submit.rehearsal import AzureMLService, Fault
 from tests.conftest import Job, journal_scalars
 
+pytestmark = pytest.mark.slow
+
 ROWS = 600
 TRAINING = f"""
 import time

@@ -1,0 +1,287 @@
+"""The logger by itself: in this process outside a job, and in processes of its own as a job."""
+
+import copy
+import json
+import math
+import pickle
+import re
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.errors import NonFiniteError
+from lightning_app.journal import read_journal
+from tests.conftest import ROOT, Job, Outcome, journal_scalars
+
+PREAMBLE = "from lightning_app.azureml_logger import AzureMLRunLogger\nlogger = AzureMLRunLogger()\n"
+
+
+def run_script(job: Job, script: str) -> Outcome:
+    return job.run("-c", PREAMBLE + textwrap.dedent(script))
+
+
+@pytest.fixture
+def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AzureMLRunLogger:
+    monkeypatch.delenv("AZUREML_RUN_ID", raising=False)
+    return AzureMLRunLogger(tmp_path / "outputs")
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def rows(logger: AzureMLRunLogger) -> list[dict[str, object]]:
+    return list(read_journal(Path(logger.save_dir) / "metrics.jsonl"))
+
+
+def test_what_people_log_becomes_numbers(logger: AzureMLRunLogger) -> None:
+    logger.log_metrics(
+        {
+            "tensor": torch.tensor(0.5),
+            "array of one": np.array([[2.5]]),
+            "numpy integer": np.int64(2**60 + 1),
+            "integer tensor": torch.tensor(3),
+            "decimal": Decimal("0.25"),
+            "yes": True,
+            "epoch": 1,
+        },
+        step=np.int64(7),  # type: ignore[arg-type]
+    )
+
+    assert rows(logger) == [
+        {
+            "step": 7,
+            "epoch": 1,
+            "metrics": {
+                "tensor": 0.5,
+                "array of one": 2.5,
+                "numpy integer": 2**60 + 1,
+                "integer tensor": 3,
+                "decimal": 0.25,
+                "yes": True,
+            },
+        }
+    ]
+
+
+def test_what_is_no_number_is_told_once_and_left_out(
+    logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in range(3):
+        logger.log_metrics({"loss": 0.5, "note": "text", "pair": torch.zeros(2)}, step)
+
+    assert [row["metrics"] for row in rows(logger)] == [{"loss": 0.5}] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "Metric 'note' is not logged: expected a number; got 'text'.",
+        "Metric 'pair' is not logged: expected a number; got Tensor of shape (2,).",
+    ]
+
+
+def test_rows_without_a_step_follow_one_another(logger: AzureMLRunLogger) -> None:
+    logger.log_metrics({"a": 1.0})
+    logger.log_metrics({"a": 2.0})
+    logger.log_metrics({"b": 2.0})
+
+    assert [row["step"] for row in rows(logger)] == [0, 1, 0]
+
+
+def test_a_number_that_is_none_ends_the_run_when_the_user_asks_for_it(tmp_path: Path) -> None:
+    logger = AzureMLRunLogger(tmp_path, stop_on_nonfinite=True)
+
+    with pytest.raises(NonFiniteError, match=r"^loss is nan at step 3"):
+        logger.log_metrics({"loss": math.nan, "accuracy": 0.5}, 3)
+
+    assert rows(logger) == [{"step": 3, "metrics": {"loss": "NaN", "accuracy": 0.5}}]
+
+
+def test_hyperparameters_are_plain_and_grow_with_each_call(logger: AzureMLRunLogger) -> None:
+    logger.log_hyperparams({"learning_rate": 0.1, "net": torch.nn.ReLU(), "path": Path("a"), "_instantiator": "x"})
+    again = AzureMLRunLogger(logger.save_dir)
+    again.log_hyperparams({"learning_rate": 0.2, "layers": {"sizes": (1, 2)}})
+
+    assert yaml.safe_load((Path(logger.save_dir) / "hparams.yaml").read_text()) == {
+        "learning_rate": 0.2,
+        "net": "torch.nn.modules.activation.ReLU",
+        "path": "a",
+        "layers": {"sizes": [1, 2]},
+    }
+
+
+def test_copies_and_pickles_hold_no_process(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        import copy, pickle
+        logger.log_metrics({"a": 1.0}, 1)
+        assert logger._sender is not None
+        for other in (copy.deepcopy(logger), pickle.loads(pickle.dumps(logger))):
+            assert other._sender is None and other.save_dir == logger.save_dir
+        """,
+    )
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert job.scalars() == {"a": [(1, 1.0)]}
+
+
+def test_a_copy_logs_to_the_same_folder(logger: AzureMLRunLogger) -> None:
+    logger.log_metrics({"a": 1.0}, 1)
+
+    for number, other in enumerate((copy.deepcopy(logger), pickle.loads(pickle.dumps(logger))), 2):
+        other.log_metrics({"a": 1.0}, number)
+
+    assert [row["step"] for row in rows(logger)] == [1, 2, 3]
+
+
+def test_charts_are_files_outside_a_job(logger: AzureMLRunLogger) -> None:
+    logger.log_confusion_matrix("confusion", torch.tensor([[3, 1], [0, 2]]), ["cat", "dog"], step=5)
+    logger.log_images("wrong ones", np.zeros((3, 8, 8, 3)), ["a", "b", "c"], step=5)
+    logger.log_image("photo", np.zeros((4, 5, 3), np.uint8), step=5)
+    logger.log_table("per class", {"class": ["cat", "dog"], "recall": [0.75, 1.0]}, step=5)
+    logger.log_list("thresholds", [0.1, 0.2], step=5)
+
+    charts = Path(logger.save_dir) / "charts"
+    assert sorted(path.name for path in charts.iterdir()) == [
+        "confusion-step5.json",
+        "confusion-step5.png",
+        "per_class-step5.json",
+        "photo-step5.json",
+        "photo-step5.png",
+        "thresholds-step5.json",
+        "wrong_ones-step5.json",
+        "wrong_ones-step5.png",
+    ]
+    assert json.loads((charts / "confusion-step5.json").read_text())["matrix"] == [[3, 1], [0, 2]]
+    assert pixels(charts / "photo-step5.png").shape == (4, 5, 3)
+    assert len(np.unique(pixels(charts / "confusion-step5.png"))) > 10  # something is drawn
+
+
+@pytest.mark.parametrize(
+    ("chart", "message"),
+    [
+        (lambda logger: logger.log_confusion_matrix("m", [[1, 2]], ["a", "b"]), r"shape \(1, 2\); expected \(2, 2\)"),
+        (lambda logger: logger.log_table("t", {"a": [1], "b": [1, 2]}), r"same length; found 'a' 1, 'b' 2"),
+        (lambda logger: logger.log_images("i", np.zeros((2, 4, 4)), ["a", "b"]), r"expected \(N, H, W, 3\)"),
+    ],
+)
+def test_a_chart_of_the_wrong_shape_is_refused(logger: AzureMLRunLogger, chart: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        chart(logger)  # type: ignore[operator]
+
+
+def test_charts_arrive_in_the_forms_that_the_studio_draws(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        import numpy as np
+        logger.log_confusion_matrix("confusion", [[3, 1], [0, 2]], ["cat", "dog"], step=5)
+        logger.log_image("photo", np.zeros((4, 5, 3), np.uint8), step=5)
+        logger.log_image("photo", np.zeros((4, 5, 3), np.uint8), step=6)
+        logger.log_table("rates", {"class": ["c" * 300, "dog"], "recall": [0.75, float("nan")]}, step=5)
+        logger.log_table("wide", {f"column {i}": [i] for i in range(20)}, step=5)
+        logger.log_list("thresholds", [i / 1000 for i in range(1000)], step=5)
+        """,
+    )
+
+    assert (outcome.status, outcome.err) == (0, "")
+    run = job.service.run(job.run_id)
+    assert {name: (found[0].kind, len(found)) for name, found in run.metrics.items()} == {
+        "confusion": ("azureml.v2.confusion_matrix", 1),
+        "photo": ("azureml.v2.image", 2),
+        "rates": ("azureml.v1.table", 2),
+        "wide": ("azureml.v1.table", 1),
+        "thresholds": ("azureml.v1.list", 1000),
+    }
+    assert run.metrics["rates"][0].data == {"class": "c" * 255, "recall": 0.75}
+    assert run.metrics["rates"][1].data == {"class": "dog", "recall": None}
+    assert len(run.metrics["wide"][0].data) == 15
+    assert [row.data["thresholds"] for row in run.metrics["thresholds"]] == [i / 1000 for i in range(1000)]
+    assert set(run.artifacts) == {"charts/confusion-step5.json", "charts/photo-step5.png", "charts/photo-step6.png"}
+    assert json.loads(run.artifacts["charts/confusion-step5.json"]) == {
+        "schema_type": "confusion_matrix",
+        "schema_version": "1.0.0",
+        "data": {"class_labels": ["cat", "dog"], "matrix": [[3, 1], [0, 2]]},
+    }
+
+
+def test_numbers_that_json_has_no_word_for_are_counted_in_a_tag(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        for step in range(5):
+            logger.log_metrics({"loss": float("nan") if step % 2 else 1.0, "norm": float("inf")}, step)
+        """,
+    )
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert job.scalars() == {"loss": [(0, 1.0), (2, 1.0), (4, 1.0)]}
+    assert job.service.run(job.run_id).tags["nonfinite_metrics"] == "norm 5, loss 2"
+    words = [row["metrics"] for row in read_journal(job.folder / "outputs" / "metrics.jsonl")]
+    assert words[1] == {"loss": "NaN", "norm": "Infinity"}
+
+
+def test_of_more_names_than_the_service_takes_those_that_matter_are_sent(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        for step in range(3):
+            logger.log_metrics({f"layer{number}/norm": 1.0 for number in range(70)}, step)
+        logger.log_metrics({"val_loss": 0.5, "val_accuracy ": 0.5, "v" * 300: 0.5}, 3)
+        """,
+    )
+
+    assert outcome.status == 0
+    sent = set(job.scalars())
+    assert len(sent) == 42
+    assert {"val_loss", "val_accuracy"} <= sent
+    told = [line for line in outcome.err.splitlines() if line]
+    assert len(told) == 2
+    assert "Azure ML takes 50 metric names a run" in told[0]
+    assert told[1] == "Azure ML knows the metric 'val_accuracy ' as 'val_accuracy'."
+    assert len(journal_scalars(job.folder / "outputs")) == 73
+    assert "layer69/norm" in job.service.run(job.run_id).tags["metrics_in_journal_only"]
+
+
+def test_more_hyperparameters_than_tags_are_in_the_file_all_the_same(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        for _ in range(2):
+            logger.log_hyperparams({f"parameter{number}": number for number in range(80)} | {"long": "x" * 2000})
+        """,
+    )
+
+    assert outcome.status == 0
+    assert outcome.err == "Azure ML takes 50 tags a run; 31 hyperparameters are in outputs/hparams.yaml alone.\n"
+    assert len(job.service.run(job.run_id).tags) == 50
+    assert len(yaml.safe_load((job.folder / "outputs" / "hparams.yaml").read_text())) == 81
+
+
+def test_a_second_logger_of_the_same_job_goes_on(job: Job) -> None:
+    for first in (0, 3):
+        run_script(job, f"for step in range({first}, {first} + 5): logger.log_metrics({{'a': float(step)}}, step)")
+
+    assert job.scalars() == {"a": [(step, float(step)) for step in range(8)]}
+
+
+def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
+    readme = (ROOT / "README.md").read_text()
+    script = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert script is not None
+    (job.folder / "plain.py").write_text(script[1])
+
+    here = job.run("plain.py", AZUREML_RUN_ID="")
+    journal = journal_scalars(job.folder / "outputs")
+    there = job.run("plain.py")
+
+    assert (here.status, there.status) == (0, 0), there.err
+    assert journal["train_loss"]
+    assert job.scalars() == journal_scalars(job.folder / "outputs") == journal
+    assert list((job.folder / "outputs" / "checkpoints").glob("*.ckpt"))
