@@ -134,7 +134,10 @@ class AzureMLRunLogger(Logger):
 
     @rank_zero_only
     def log_image(self, name: str, image: Any, step: int = 0) -> None:
-        """``image``: a PIL image, a matplotlib figure, an array (H, W) or (H, W, 3) of bytes, or a picture's path."""
+        """``image``: a PIL image, a matplotlib figure, an array or tensor (H, W) or (H, W, 3), or a picture's path.
+
+        Arrays hold whole numbers from 0 to 255 or others from 0 to 1.
+        """
         self._charts().image(name, image, step)
 
     @rank_zero_only

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_app.chart_pictures import draw_confusion_matrix, draw_labelled_images
@@ -24,7 +25,7 @@ class Charts:
 
     def confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int) -> None:
         """``matrix``: counts, (C, C), a row each true class; ``class_labels``: C names."""
-        counts = np.asarray(matrix)
+        counts = _as_array(matrix)
         size = len(class_labels)
         if counts.shape != (size, size):
             raise ValueError(
@@ -38,14 +39,17 @@ class Charts:
         self._save(stem, {"kind": "confusion_matrix", "name": name, "step": step} | content)
 
     def image(self, name: str, image: Any, step: int) -> None:
-        """``image``: a PIL image, a matplotlib figure, an array (H, W) or (H, W, 3) of bytes, or a picture's path."""
+        """``image``: a PIL image, a matplotlib figure, an array or tensor (H, W) or (H, W, 3), or a picture's path.
+
+        Arrays hold whole numbers from 0 to 255 or others from 0 to 1.
+        """
         stem = self._stem(name, step)
         self._save_picture(stem, image)
         self._save(stem, {"kind": "image", "name": name, "step": step, "picture": f"{stem}.png"})
 
     def images(self, name: str, images: Any, captions: Sequence[str], step: int) -> None:
         """``images``: (N, H, W, 3), numbers from 0 to 1; ``captions``: N texts."""
-        pictures = np.asarray(images)
+        pictures = _as_array(images)
         if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) != len(captions) or not len(captions):
             raise ValueError(
                 f"images {name!r}: have shape {pictures.shape} and {len(captions)} captions; expected (N, H, W, 3) and "
@@ -87,4 +91,21 @@ class Charts:
             with Image.open(image) as opened:
                 opened.save(target)
         else:
-            Image.fromarray(np.asarray(image)).save(target)
+            Image.fromarray(_as_bytes(image)).save(target)
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """An array of an array, of a list, or of a tensor wherever it is."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def _as_bytes(image: Any) -> NDArray[np.uint8]:
+    pixels = _as_array(image)
+    largest = 1 if pixels.dtype.kind == "f" else 255
+    right_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
+    if not right_shape or not pixels.size or pixels.min() < 0 or pixels.max() > largest:
+        raise ValueError(
+            f"image of shape {pixels.shape} and type {pixels.dtype}: expected (H, W) or (H, W, 3), whole numbers from "
+            "0 to 255 or others from 0 to 1"
+        )
+    return np.round(pixels * 255).astype(np.uint8) if largest == 1 else pixels.astype(np.uint8)

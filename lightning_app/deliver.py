@@ -4,15 +4,17 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from filelock import Timeout
 
 from lightning_app import azureml_job
 from lightning_app.delivery.names import DEFAULT_PRIORITY
-from lightning_app.delivery.pending import pending
+from lightning_app.delivery.pending import Pending, pending
 from lightning_app.run_folder import RunFolder
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -37,6 +39,7 @@ def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
     assert run_id is not None
     before = pending(folder, run_id)
     deadline = time.monotonic() + timeout
+    _end_anyway(timeout + _SECONDS_BETWEEN_LOOKS, folder, run_id)
     try:
         with Session(folder, priority, print, wait_for_lock=timeout) as session:
             while not session.deliver(at_the_end=True) and time.monotonic() < deadline:
@@ -47,9 +50,30 @@ def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
     left = pending(folder, run_id)
     print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left} left.")
     if left:
-        why = session.trouble or "the service refuses them"
-        print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
+        _tell_left(left, str(session.trouble or "the service refuses them"))
     return int(bool(left))
+
+
+def _tell_left(left: Pending, why: str) -> None:
+    print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
+
+
+def _end_anyway(seconds: float, folder: RunFolder, run_id: str) -> None:
+    """Ends the program then, whatever request it waits in: azureml-core waits for minutes where nobody answers."""
+
+    def end() -> None:
+        _tell_left(pending(folder, run_id), "the service doesn't answer")
+        _exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # azureml-core's threads would be waited for, for minutes if the service is silent
 
 
 def _hindrance(folder: RunFolder) -> str | None:
@@ -78,13 +102,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=list(DEFAULT_PRIORITY),
         metavar="PATTERN",
-        help="metric names that matter most where there are more than Azure ML takes (default: %(default)s)",
+        help="metric names that matter most where there are more than Azure ML takes "
+        f"(default: {' '.join(DEFAULT_PRIORITY)})",
     )
     return parser
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # azureml-core's threads would be waited for, for minutes if the service is silent
+    _exit(main())

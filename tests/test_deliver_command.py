@@ -1,0 +1,97 @@
+"""``python -m lightning_app.deliver`` on what people give it."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from submit.rehearsal import Fault
+from tests.conftest import Command, Job, environment
+
+DELIVER = ("-m", "lightning_app.deliver")
+LOGGED = """
+from lightning_app.azureml_logger import AzureMLRunLogger
+logger = AzureMLRunLogger(exit_timeout=0)
+for step in range(10):
+    logger.log_metrics({"a": float(step)}, step)
+logger.log_image("photo", [[0, 255], [255, 0]], 3)
+"""
+
+
+def test_outside_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+
+    done = subprocess.run(
+        [sys.executable, *DELIVER, str(tmp_path)], capture_output=True, text=True, timeout=60, env=environment()
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: AZUREML_RUN_ID, AZUREML_RUN_TOKEN, ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("argument", ["nowhere", "."])
+def test_a_folder_without_a_run_is_told(job: Job, argument: str) -> None:
+    outcome = job.run(*DELIVER, argument)
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert (
+        outcome.err == f"error: {argument!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs\n"
+    )
+
+
+def test_what_is_left_at_the_end_of_training_is_delivered(job: Job) -> None:
+    logged = job.run("-c", LOGGED)
+    assert "Azure ML: 10 of 10 rows and 1 chart undelivered" in logged.err
+
+    outcome = job.run(*DELIVER, "outputs")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == f"10 rows delivered to run {job.run_id}; nothing left.\n"
+    assert job.scalars() == {"a": [(step, float(step)) for step in range(10)]}
+    assert "photo" in job.rows()
+
+
+def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
+    job.run("-c", LOGGED)
+    job.service.order(Fault.status(500, "/metric/"))
+
+    outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
+
+    assert outcome.status == 1
+    assert outcome.out == f"0 rows delivered to run {job.run_id}; 10 of 10 rows and 1 chart left.\n"
+    assert outcome.err.startswith("error: 10 of 10 rows and 1 chart undelivered (500: ")
+    assert outcome.err.endswith("; the same command tries again\n")
+
+
+def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
+    job.run("-c", LOGGED)
+    job.service.order(Fault.silence())
+    started = time.monotonic()
+
+    outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
+
+    assert time.monotonic() - started < 10
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "10 of 10 rows and 1 chart undelivered (the service doesn't answer)" in outcome.err
+
+
+def test_an_upload_whose_answer_was_lost_is_no_chart_twice(job: Job) -> None:
+    job.run("-c", LOGGED)
+    job.service.order(Fault.drop("/photo", handled=True, times=1))
+
+    outcome = job.run(*DELIVER, "outputs")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert len(job.rows()["photo"]) == 1
+    address = job.rows()["photo"][0].data["photo"]
+    assert job.service.run(job.run_id).artifacts[address.partition(f"{job.run_id}/")[2]]
+
+
+def test_help_says_what_it_does(run: Command) -> None:
+    done = subprocess.run([sys.executable, *DELIVER, "--help"], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0
+    assert "nothing is delivered twice" in done.stdout
