@@ -2,7 +2,7 @@
 # (installing what it lacks); otherwise each command sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fit test test-slow check format bench clean
+.PHONY: help setup fit test test-slow check format bench bench-faults bench-logging clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -38,6 +38,13 @@ format: $(READY)  ## lay the code out
 
 bench: $(READY)  ## compare the speed with the tutorials' loop; ARGS="--data_path DIR" for real CIFAR-10
 	$(PYTHON) -m benchmarks.throughput $(ARGS)
+
+bench-faults: $(READY)  ## what becomes of training and of its metrics when Azure ML fails, a table
+	$(PYTHON) -m benchmarks.logger_faults $(ARGS)
+
+bench-logging: $(READY)  ## what a log call costs, beside azureml-core and MLFlowLogger (installs MLflow)
+	@$(PYTHON) -c 'import mlflow' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(PYTHON) -m benchmarks.logging_cost $(ARGS)
 
 clean:  ## remove what the commands made, except runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build

@@ -92,10 +92,11 @@ class AzureMLRunLogger(Logger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Any:
+    def run(self) -> Any:
         """azureml-core's own ``Run``, for what this logger doesn't do; importing it takes a second.
 
-        Outside a job it is azureml-core's offline run, which prints what it is told.
+        Outside a job it is azureml-core's offline run, which prints what it is told. It isn't called ``experiment``,
+        as Lightning's own loggers have it, because the Trainer looks that up before training, whether used or not.
         """
         if self._run is None:
             from azureml.core import Run

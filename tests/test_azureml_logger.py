@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 import textwrap
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.errors import NonFiniteError
 from lightning_app.journal import read_journal
+from submit.rehearsal import Fault
 from tests.conftest import ROOT, Job, Outcome, journal_scalars
 
 PREAMBLE = "from lightning_app.azureml_logger import AzureMLRunLogger\nlogger = AzureMLRunLogger()\n"
@@ -277,13 +279,47 @@ def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
     readme = (ROOT / "README.md").read_text()
     script = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
     assert script is not None
-    (job.folder / "plain.py").write_text(script[1])
+    azure = "print('imported:', [name for name in __import__('sys').modules if name.startswith('azure')])\n"
+    (job.folder / "plain.py").write_text(script[1] + azure)
 
     here = job.run("plain.py", AZUREML_RUN_ID="")
     journal = journal_scalars(job.folder / "outputs")
     there = job.run("plain.py")
 
     assert (here.status, there.status) == (0, 0), there.err
+    assert "imported: []\n" in here.out
+    assert "imported: []\n" in there.out
     assert journal["train_loss"]
     assert job.scalars() == journal_scalars(job.folder / "outputs") == journal
     assert list((job.folder / "outputs" / "checkpoints").glob("*.ckpt"))
+
+
+def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None:
+    job.service.order(Fault.slow(0.1, "/metric/"))
+    training = job.start(
+        "-c",
+        PREAMBLE
+        + textwrap.dedent(
+            """
+            import time
+            logger.log_hyperparams({"learning_rate": 0.1})
+            logger.log_list("thresholds", [0.1, 0.2], 0)
+            for step in range(100000):
+                logger.log_metrics({"loss": 1.0}, step)
+                time.sleep(0.01)
+            """
+        ),
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (job.rows().get("thresholds") and job.service.run(job.run_id).tags) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+        assert training.poll() is None
+        assert len(job.rows()["thresholds"]) == 2
+        assert job.service.run(job.run_id).tags["learning_rate"] == "0.1"
+        posts = [request for request in job.service.requests if request.path.endswith("/batch")]
+        assert len(job.rows()["loss"]) > 10 * len(posts)
+    finally:
+        training.kill()
+        training.communicate()
