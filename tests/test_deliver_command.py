@@ -78,6 +78,7 @@ def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
     assert "10 of 10 rows and 1 chart undelivered (the service doesn't answer)" in outcome.err
 
 
+@pytest.mark.slow
 def test_an_upload_whose_answer_was_lost_is_no_chart_twice(job: Job) -> None:
     job.run("-c", LOGGED)
     job.service.order(Fault.drop("/photo", handled=True, times=1))

@@ -53,7 +53,13 @@ def test_without_arguments_a_network_learns_generated_images_within_a_minute(run
     assert last["step"] == 5000
     assert last["metrics"]["test_accuracy"] >= 0.9
     assert list(Path("logs/outputs").glob("events.out.tfevents.*"))
-    assert sorted(path.name for path in Path("outputs").iterdir()) == ["checkpoints", "config.yaml", "metrics.jsonl"]
+    assert sorted(path.name for path in Path("outputs").iterdir()) == [
+        "charts",
+        "checkpoints",
+        "config.yaml",
+        "hparams.yaml",
+        "metrics.jsonl",
+    ]
     assert [path.name for path in Path("outputs/checkpoints").iterdir()] == ["last.ckpt"]
 
 
