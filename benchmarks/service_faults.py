@@ -1,0 +1,47 @@
+"""What a service does to a job that logs, as the benchmark and the tests have it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from submit.rehearsal import AzureMLService, Fault
+
+REFUSED_METRIC = "train_accuracy"
+
+
+def mend(service: AzureMLService) -> None:
+    """Nothing is wrong with it when this returns, and no request of before is under way."""
+    service.stop()
+    service.start()
+    service.clear_faults()
+
+
+def _die_and_come_back(service: AzureMLService) -> None:
+    """Half a second after the first request, for three seconds."""
+
+    def run() -> None:
+        deadline = time.monotonic() + 30
+        while not service.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        service.stop()
+        time.sleep(3)
+        service.start()
+
+    threading.Thread(target=run).start()
+
+
+FAULTS: dict[str, Callable[[AzureMLService], None]] = {
+    "none": lambda service: None,
+    "500 ms a call": lambda service: service.order(Fault.slow(0.5)),
+    "one 429": lambda service: service.order(Fault.status(429, "/metric/", times=1, retry_after=2)),
+    "permanent 429": lambda service: service.order(Fault.status(429, retry_after=1)),
+    "permanent 500": lambda service: service.order(Fault.status(500)),
+    "connection refused from the start": lambda service: service.stop(),
+    "dropped connections at random": lambda service: service.order(Fault.drop("/metric/", 0.4, seed=1, handled=None)),
+    "accepts and never answers": lambda service: service.order(Fault.silence()),
+    "carries out and never answers": lambda service: service.order(Fault.silence("/batch", handled=True)),
+    "run lookup fails": lambda service: service.order(Fault.status(500, "/history/")),
+    "one metric name rejected": lambda service: service.order(Fault.reject_metric(REFUSED_METRIC)),
+    "dies in mid-run and comes back": _die_and_come_back,
+}
