@@ -69,6 +69,7 @@ class AzureMLRunLogger(Logger):
         self._run: Any = None
         self._next_look = 0.0
         self._not_numbers: set[str] = set()
+        self._told_of_repeated_steps = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the sender and the run, which belong to one process."""
@@ -117,7 +118,10 @@ class AzureMLRunLogger(Logger):
         epoch = values.pop("epoch", None)  # Lightning sends it along as if it were a metric
         if values:
             step = journal.next_step(values) if step is None else int(step)
-            journal.append(step, None if epoch is None else int(epoch), values)
+            if self._sender is None and journal.begins_again(step, values):
+                journal = self._set_journal_aside()
+            if journal.append(step, None if epoch is None else int(epoch), values):
+                self._tell_of_repeated_steps()
             if self._stop_on_nonfinite:
                 _require_finite(values, step)
         self._look_at_sender()
@@ -194,6 +198,19 @@ class AzureMLRunLogger(Logger):
                 )
         return self._journal
 
+    def _set_journal_aside(self) -> Journal:
+        """Outside a job, a training that starts anew in a folder that holds another one is a run of its own."""
+        log.warning(
+            "%s: the metrics that were here are set aside in %s", self.save_dir, self._folder.set_journal_aside()
+        )
+        self._journal = Journal(self._folder.journal)
+        return self._journal
+
+    def _tell_of_repeated_steps(self) -> None:
+        if not self._told_of_repeated_steps:
+            self._told_of_repeated_steps = True
+            log.warning("%s holds some of these steps already; they aren't written again.", self._folder.journal)
+
     def _charts(self) -> Charts:
         self._opened()
         return Charts(self._folder.charts)
@@ -201,8 +218,7 @@ class AzureMLRunLogger(Logger):
     def _look_at_sender(self) -> None:
         if self._sender is not None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
-            self._sender.ensure_running()
-            _tell(self._sender.lines())
+            _tell(self._sender.ensure_running())
 
     def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         values = {name: as_number(value) for name, value in metrics.items()}

@@ -18,20 +18,28 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lines = json_lines.JsonLines(path)
+        self._first_steps: dict[str, int] = {}
         self._last_steps: dict[str, int] = {}
         json_lines.cut_torn_line(path)
         if path.exists():
             for row in read_journal(path):
+                self._first_steps = dict.fromkeys(row["metrics"], row["step"]) | self._first_steps
                 self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
 
-    def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> None:
-        """Writes what is new at this step; nothing if all of it was written before."""
+    def begins_again(self, step: int, names: Iterable[str]) -> bool:
+        """Whether this row is of a training that starts anew, and doesn't go on with what the file held at first."""
+        return any(step <= self._first_steps.get(name, -1) for name in names)
+
+    def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
+        """Writes what is new at this step; returns whether anything was left out as written before."""
         new = {name: encoded(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
         if not new:
-            return
+            return bool(metrics)
         row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": new}
-        json_lines.append(self.path, row)
+        self._lines.append(row)
         self._last_steps.update(dict.fromkeys(new, step))
+        return len(new) < len(metrics)
 
     def next_step(self, names: Iterable[str]) -> int:
         """The first step at which all these metrics are new, for callers who count no steps."""

@@ -83,14 +83,24 @@ class RunFolder:
 
     def set_aside(self) -> Path:
         """Moves a run that was here before into ``previous/N`` below, where nothing overwrites it."""
-        number = 1
-        while (target := self.root / "previous" / f"{number:03d}").exists():
-            number += 1
-        target.mkdir(parents=True)
+        target = self._new_previous()
         parts = (self.journal, self.charts, self.hyperparameters, self.ledger, self.delivery_log)
         for path in (self.last.parent, *parts, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)
         if self.tensorboard.is_dir():
-            self.tensorboard.rename(self.tensorboard.with_name(f"{self.tensorboard.name}-previous-{number:03d}"))
+            self.tensorboard.rename(self.tensorboard.with_name(f"{self.tensorboard.name}-previous-{target.name}"))
+        return target
+
+    def set_journal_aside(self) -> Path:
+        """Moves only the journal, under a program that has begun to write the rest."""
+        target = self._new_previous()
+        self.journal.rename(target / self.journal.name)
+        return target
+
+    def _new_previous(self) -> Path:
+        number = 1
+        while (target := self.root / "previous" / f"{number:03d}").exists():
+            number += 1
+        target.mkdir(parents=True)
         return target

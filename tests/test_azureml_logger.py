@@ -323,3 +323,46 @@ def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None
     finally:
         training.kill()
         training.communicate()
+
+
+def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
+    logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (10, 20, 30):
+        logger.log_metrics({"loss": 1.0}, step)
+
+    anew = AzureMLRunLogger(logger.save_dir)
+    anew.log_metrics({"loss": 2.0}, 10)
+
+    assert [row["metrics"] for row in rows(logger)] == [{"loss": 2.0}]
+    aside = Path(logger.save_dir) / "previous" / "001"
+    assert [row["step"] for row in read_journal(aside / "metrics.jsonl")] == [10, 20, 30]
+    assert "are set aside in" in caplog.text
+
+
+def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
+    logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (10, 20, 30):
+        logger.log_metrics({"loss": 1.0}, step)
+
+    resumed = AzureMLRunLogger(logger.save_dir)
+    for step in (20, 30, 40):
+        resumed.log_metrics({"loss": 2.0}, step)
+
+    assert [(row["step"], row["metrics"]) for row in rows(logger)] == [
+        (10, {"loss": 1.0}),
+        (20, {"loss": 1.0}),
+        (30, {"loss": 1.0}),
+        (40, {"loss": 2.0}),
+    ]
+    assert caplog.text.count("holds some of these steps already") == 1
+
+
+def test_a_journal_that_is_removed_under_the_logger_is_written_anew(logger: AzureMLRunLogger) -> None:
+    logger.log_metrics({"loss": 1.0}, 1)
+    (Path(logger.save_dir) / "metrics.jsonl").unlink()
+
+    logger.log_metrics({"loss": 1.0}, 2)
+
+    assert [row["step"] for row in rows(logger)] == [2]

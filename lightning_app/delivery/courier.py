@@ -42,6 +42,8 @@ class Courier:
         self._names = Names(priority, ledger.names, self._name_decided)
         self._journal = JournalDelivery(folder, ledger, self._names, self._dispatch, self._tell_once)
         self._charts_failed = False
+        self._findings: dict[str, str] = {}
+        self._nonfinite_told = 0
         self._hyperparameters_read: tuple[int, dict[str, str]] = (0, {})
 
     def deliver(self, *, at_the_end: bool) -> None:
@@ -53,7 +55,7 @@ class Courier:
             DeliveryError: The service failed; calling again goes on where this stopped.
         """
         self._journal.deliver()
-        self._deliver_tags()
+        self._deliver_tags(at_the_end)
         if self._charts_failed and not at_the_end:
             return
         self._charts_failed = True
@@ -79,8 +81,11 @@ class Courier:
         for reason in refused.values():
             self._tell_once(f"Azure ML refuses the chart {chart.name!r} ({reason}); it is in {chart.path}.")
 
-    def _deliver_tags(self) -> None:
-        wanted = self._findings() | self._hyperparameters()
+    def _deliver_tags(self, at_the_end: bool) -> None:
+        if at_the_end or self._journal.nonfinite.total() >= 2 * self._nonfinite_told:  # not a request each second
+            self._findings = self._found()
+            self._nonfinite_told = self._journal.nonfinite.total()
+        wanted = self._findings | self._hyperparameters()
         if wanted.items() <= self._ledger.tags.items():
             return
         tags = fitting(wanted, self._service.tags())
@@ -101,7 +106,7 @@ class Courier:
             self._hyperparameters_read = written, as_tags(yaml.safe_load(path.read_text()) or {})
         return self._hyperparameters_read[1]
 
-    def _findings(self) -> dict[str, str]:
+    def _found(self) -> dict[str, str]:
         """What somebody who looks at the run must know of its metrics."""
         counts = self._journal.nonfinite
         found = {

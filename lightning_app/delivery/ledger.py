@@ -29,6 +29,9 @@ class Ledger:
     tags: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._lines = json_lines.JsonLines(self.path)
+
     @classmethod
     def read(cls, path: Path, run_id: str) -> "Ledger":
         """The ledger as it stands for this run; empty where the file tells of another, as a copied folder's does."""
@@ -44,7 +47,7 @@ class Ledger:
     def begin(self, service_had_metrics: bool) -> None:
         """From here on the file tells of this run."""
         self.begun, self.service_had_metrics = True, service_had_metrics
-        json_lines.append(self.path, {"run": self.run_id, "service_had_metrics": service_had_metrics})
+        self._lines.append({"run": self.run_id, "service_had_metrics": service_had_metrics})
 
     def sending(self, end: int) -> None:
         """Rows from the first that isn't settled up to, without it, ``end`` are about to be sent."""
@@ -78,7 +81,7 @@ class Ledger:
         return True
 
     def _note(self, line: dict[str, Any]) -> None:
-        json_lines.append(self.path, line)
+        self._lines.append(line)
         self._apply(line)
 
     def _apply(self, line: dict[str, Any]) -> None:

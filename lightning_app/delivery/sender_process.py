@@ -23,17 +23,23 @@ class SenderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
 
-    def ensure_running(self) -> None:
-        """Starts the sender, or another one where it has died, but not too often."""
+    def ensure_running(self) -> list[str]:
+        """Starts the sender, or another one where it has died, but not too often; returns lines for the user."""
         if self._is_running() or time.monotonic() - self._started_at < _SECONDS_BETWEEN_STARTS:
-            return
+            return self._lines()
+        lines = self._lines()
+        status = self._process.returncode if self._process else 0
+        if status > 0:  # a signal is somebody's wish
+            lines.append(
+                f"What delivers to Azure ML has failed and starts again; {self._folder.delivery_log} says why."
+            )
         self._start()
+        return lines
 
-    def lines(self) -> list[str]:
-        """What the sender has to tell the user since it was last asked."""
+    def _lines(self) -> list[str]:
         if self._process is None or self._process.stdout is None:
             return []
-        with contextlib.suppress(BlockingIOError, ValueError):
+        with contextlib.suppress(BlockingIOError):
             return os.read(self._process.stdout.fileno(), 65536).decode(errors="replace").splitlines()
         return []
 
@@ -53,7 +59,7 @@ class SenderProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        lines = self.lines()
+        lines = self._lines()
         self._close()
         return lines
 
