@@ -169,7 +169,7 @@ class AzureMLRunLogger(Logger):
     def close(self) -> None:
         """Waits up to ``exit_timeout`` for the rest to be delivered; the end of the program does this by itself."""
         atexit.unregister(self.close)
-        sender, self._sender = self._sender, None
+        sender, self._sender, self._journal = self._sender, None, None
         if sender is None:
             return
         _tell(sender.finish(self._exit_timeout))
