@@ -13,6 +13,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
 from lightning_app import evaluation, training
+from lightning_app.azureml_environment import AzureMLEnvironment
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
@@ -109,7 +110,8 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = self._get(self.config_init, "trainer")
         fitting = self.subcommand == "fit" and not trainer.fast_dev_run
-        kwargs["plugins"] = [AtomicCheckpointIO(), *_as_list(trainer.plugins)]
+        processes = [AzureMLEnvironment()] if AzureMLEnvironment.detect() else []
+        kwargs["plugins"] = [AtomicCheckpointIO(), *processes, *_as_list(trainer.plugins)]
         kwargs["callbacks"] = _as_list(trainer.callbacks)
         if trainer.logger in (None, False, True):
             kwargs["logger"] = False  # RunStart adds ours

@@ -1,6 +1,7 @@
 """What reaches the user's screen: our own lines and real warnings, not other people's advertising."""
 
 import logging
+import os
 import sys
 import warnings
 
@@ -31,6 +32,8 @@ _KNOWN_HARMLESS = (
 
 def set_up() -> None:
     """Called once, before anything is logged."""
+    if "OMPI_COMM_WORLD_RANK" in os.environ:  # which Lightning doesn't look at before there is a Trainer
+        setattr(rank_zero_only, "rank", int(os.environ["OMPI_COMM_WORLD_RANK"]))  # noqa: B010 mypy sees no such attribute
     for pattern in _KNOWN_HARMLESS:
         warnings.filterwarnings("ignore", message=pattern)
     warnings.showwarning = _show_warning

@@ -31,6 +31,10 @@ class RefusalError(Exception):
         self.answer = json_answer(error(code, message), status)
 
 
+class UnknownRouteError(Exception):
+    """Whoever asks knows a route that isn't there for it."""
+
+
 def json_answer(content: Any, status: int = 200) -> Answer:
     return Answer(status, json.dumps(content).encode(), {"Content-Type": "application/json; charset=utf-8"})
 

@@ -8,7 +8,8 @@ from email.utils import formatdate
 from submit.rehearsal.answers import Answer, RefusalError
 from submit.rehearsal.authorisation import Parameters
 from submit.rehearsal.calls import Call
-from submit.rehearsal.state import Run, State
+from submit.rehearsal.state import State
+from submit.rehearsal.submissions import FileHolder, Folder
 
 # It encodes the path of the address that it got once more, so the real service's signature doesn't fit, either.
 _NOT_ANNOUNCED = (
@@ -33,19 +34,19 @@ def put(state: State, call: Call, parameters: Parameters) -> Answer:
 
 def put_block(state: State, call: Call, parameters: Parameters) -> Answer:
     """A piece, which is part of the blob once a list of blocks names it."""
-    run = _writable(state, call, parameters)
-    run.blocks.setdefault(parameters["path"], {})[call.query["blockid"]] = call.body
+    holder = _writable(state, call, parameters)
+    holder.blocks.setdefault(parameters["path"], {})[call.query["blockid"]] = call.body
     return Answer(201, headers={"Content-MD5": _md5(call.body)})
 
 
 def put_block_list(state: State, call: Call, parameters: Parameters) -> Answer:
     """The order in which blocks make a blob."""
-    run, path = _writable(state, call, parameters), parameters["path"]
-    blocks = run.blocks.get(path, {})
+    holder, path = _writable(state, call, parameters), parameters["path"]
+    blocks = holder.blocks.get(path, {})
     names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", call.body)]
     if not set(names) <= set(blocks):
         raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
-    return _store(run, path, b"".join(blocks[name] for name in names))
+    return _store(holder, path, b"".join(blocks[name] for name in names))
 
 
 def put_metadata(state: State, call: Call, parameters: Parameters) -> Answer:
@@ -70,31 +71,35 @@ def get(state: State, call: Call, parameters: Parameters) -> Answer:
     return Answer(206, content[first : last + 1], _properties(content) | part)
 
 
-def _run(state: State, parameters: Parameters) -> Run | None:
-    return state.runs.get(parameters["container"].removeprefix("dcid."))
+def _holder(state: State, parameters: Parameters) -> FileHolder | None:
+    return state.files(parameters["origin"], parameters["container"]) if "container" in parameters else state.datastore
 
 
 def _content(state: State, parameters: Parameters) -> bytes:
-    run = _run(state, parameters)
-    if run is None or parameters["path"] not in run.artifacts:
+    holder = _holder(state, parameters)
+    if holder is None or parameters["path"] not in holder.artifacts:
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
-    return run.artifacts[parameters["path"]]
+    return holder.artifacts[parameters["path"]]
 
 
-def _writable(state: State, call: Call, parameters: Parameters) -> Run:
-    run = _run(state, parameters)
-    if run is None or parameters["path"] not in run.paths:
+def _writable(state: State, call: Call, parameters: Parameters) -> FileHolder:
+    holder = _holder(state, parameters)
+    if holder is None or not _is_expected(holder, parameters["path"]):
         raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
     if call.headers.get("content-md5", _md5(call.body)) != _md5(call.body):
         raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
-    if call.headers.get("if-none-match") == "*" and parameters["path"] in run.artifacts:
+    if call.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:
         raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
-    return run
+    return holder
 
 
-def _store(run: Run, path: str, content: bytes) -> Answer:
-    run.artifacts[path] = content
-    run.blocks.pop(path, None)
+def _is_expected(holder: FileHolder, path: str) -> bool:
+    return path in holder.paths or (isinstance(holder, Folder) and holder.free)
+
+
+def _store(holder: FileHolder, path: str, content: bytes) -> Answer:
+    holder.artifacts[path] = content
+    holder.blocks.pop(path, None)
     return Answer(201, headers=_properties(content))
 
 

@@ -11,7 +11,7 @@ from submit.rehearsal.answers import RefusalError
 
 @dataclass(frozen=True)
 class Call:
-    """An HTTP request; header names are in lower case, and host is the blob account's or empty."""
+    """An HTTP request; header names are in lower case, and host is empty where it is the service's own."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""The throw-away authority whose certificates the blob account shows."""
+"""The throw-away authority whose certificates the hosts of Azure show."""
 
 import ssl
 from pathlib import Path

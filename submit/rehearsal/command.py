@@ -27,7 +27,7 @@ While it runs ($AZUREML_SERVICE_ENDPOINT is its address):
     curl $AZUREML_SERVICE_ENDPOINT/rehearsal/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
     curl $AZUREML_SERVICE_ENDPOINT/rehearsal/faults -X DELETE       everything works again
 
-Kinds of fault: slow, status, drop, silence, reject_metric; a wrong one is answered with what was expected.
+Kinds of fault: slow, status, drop, silence, reject_metric, quota; a wrong one is answered with what was expected.
 """
 
 

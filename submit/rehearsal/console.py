@@ -9,16 +9,19 @@ from submit.rehearsal.answers import Answer, RefusalError, json_answer
 from submit.rehearsal.authorisation import Parameters
 from submit.rehearsal.calls import Call
 from submit.rehearsal.faults import Fault
-from submit.rehearsal.state import MetricRow, Run, State
+from submit.rehearsal.runs import MetricRow, Run
+from submit.rehearsal.state import State
 
 PATH = "/rehearsal/"
-KINDS = ("slow", "status", "drop", "silence", "reject_metric")
+KINDS = ("slow", "status", "drop", "silence", "reject_metric", "quota")
 
 
 def get_state(state: State, call: Call, parameters: Parameters) -> Answer:
     return json_answer(
         {
             "runs": {run.id: _summary(run) for run in state.runs.values()},
+            "jobs": [job.run_id for job in state.jobs],
+            "computes": list(state.computes),
             "models": [f"{model.name}:{model.version}" for model in state.models],
             "requests": len(state.requests),
             "unknown": state.unknown,

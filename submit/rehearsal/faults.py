@@ -61,3 +61,8 @@ class Fault:
     def reject_metric(cls, name: str) -> "Fault":
         """A batch with this metric is answered with an error about it; the other metrics are stored."""
         return cls("reject_metric", name=name)
+
+    @classmethod
+    def quota(cls) -> "Fault":
+        """No compute can be created, for want of a quota."""
+        return cls("quota")

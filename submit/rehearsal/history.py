@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 from submit.rehearsal import limits, times
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
+from submit.rehearsal.answers import Answer, RefusalError, error, json_answer
 from submit.rehearsal.authorisation import Parameters
 from submit.rehearsal.calls import Call
-from submit.rehearsal.state import Run, State
-from submit.rehearsal.workspace import experiment_id
+from submit.rehearsal.runs import Run
+from submit.rehearsal.state import State
+from submit.rehearsal.workspace import SCOPE, TENANT, experiment_id
 
 SERVICES = ("api", "history", "experimentation", "modelmanagement", "hyperdrive", "studio")
 PATCHED = {"runId", "tags", "properties", "displayName", "description"}
@@ -19,17 +20,18 @@ def discovery(state: State, call: Call, parameters: Parameters) -> Answer:
     return json_answer(dict.fromkeys(SERVICES, state.url))
 
 
-def get_experiment(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
-    return json_answer({"experimentId": experiment_id(run.experiment), "name": run.experiment, "tags": {}})
-
-
 def get_run(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(_run(run))
+    return json_answer(run_content(state, run))
 
 
 def get_details(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
-    lineage: dict[str, Any] = {"inputDatasets": [], "outputDatasets": [], "runDefinition": None, "logFiles": {}}
-    return json_answer(_run(run) | lineage)
+    lineage: dict[str, Any] = {
+        "inputDatasets": [],
+        "outputDatasets": [],
+        "runDefinition": run.definition,
+        "logFiles": {},
+    }
+    return json_answer(run_content(state, run) | lineage)
 
 
 def patch_run(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
@@ -47,7 +49,7 @@ def patch_run(state: State, run: Run, call: Call, parameters: Parameters) -> Ans
     run.tags, run.properties = tags, properties
     run.display_name = patch.get("displayName", run.display_name)
     run.description = patch.get("description", run.description)
-    return json_answer(_run(run))
+    return json_answer(run_content(state, run))
 
 
 def delete_tags(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
@@ -73,19 +75,26 @@ def wait_for_metrics(state: State, run: Run, call: Call, parameters: Parameters)
     return Answer()
 
 
-def _run(run: Run) -> dict[str, Any]:
+def run_content(state: State, run: Run) -> dict[str, Any]:
+    """As the client is told of it."""
+    execution = f"{state.url}/execution/v1.0{SCOPE}/experiments/{run.experiment}/runId/{run.id}"
     return {
         "runId": run.id,
         "runNumber": run.number,
         "rootRunId": run.id,
         "experimentId": experiment_id(run.experiment),
         "createdUtc": times.wire(run.created),
-        "startTimeUtc": times.wire(run.created),
+        "startTimeUtc": run.started and times.wire(run.started),
+        "endTimeUtc": run.ended and times.wire(run.ended),
         "status": run.status,
         "displayName": run.display_name,
         "description": run.description,
         "dataContainerId": run.container,
-        "target": "rehearsal",
+        "runType": run.type,
+        "target": run.target,
+        "cancelUri": f"{execution}/cancel" if run.definition else None,
+        "error": run.error and error("UserError", run.error),
+        "createdBy": {"userName": "rehearsal", "userTenantId": TENANT},
         "tags": run.tags,
         "properties": run.properties,
     }

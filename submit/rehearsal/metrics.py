@@ -8,7 +8,8 @@ from submit.rehearsal import limits, times
 from submit.rehearsal.answers import Answer, RefusalError, error, json_answer
 from submit.rehearsal.authorisation import Parameters
 from submit.rehearsal.calls import Call
-from submit.rehearsal.state import MetricRow, Run, State
+from submit.rehearsal.runs import MetricRow, Run
+from submit.rehearsal.state import State
 
 PAGE = 1000  # rows
 

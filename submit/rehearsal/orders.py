@@ -67,6 +67,10 @@ class Orders:
         with self._lock:
             return any(order.fault.kind == "reject_metric" and order.fault.name == metric for order in self._orders)
 
+    def denies_quota(self) -> bool:
+        with self._lock:
+            return any(order.fault.kind == "quota" for order in self._orders)
+
     def _release(self) -> None:
         self._released.set()
         self._released = threading.Event()
@@ -81,7 +85,7 @@ class _Order:
         self._coin = random.Random(fault.seed)  # noqa: S311 a fault that can be repeated, not a secret
 
     def strikes(self, path: str) -> bool:
-        if self.fault.kind == "reject_metric" or self.fault.path not in path or self._left == 0:
+        if self.fault.kind in ("reject_metric", "quota") or self.fault.path not in path or self._left == 0:
             return False
         if self.fault.probability < 1 and self._coin.random() >= self.fault.probability:
             return False

@@ -1,4 +1,4 @@
-"""Sockets: HTTP/1.1 with connections that stay open, and TLS inside tunnels for the blob account."""
+"""Sockets: HTTP/1.1 with connections that stay open, and TLS inside tunnels for hosts of Azure."""
 
 import logging
 import socket
@@ -10,11 +10,12 @@ from socketserver import ThreadingTCPServer
 from typing import Any
 
 from submit.rehearsal import console
+from submit.rehearsal.answers import Answer
 from submit.rehearsal.calls import Call, call_of
 from submit.rehearsal.certificates import Authority
-from submit.rehearsal.routes import refuse_unknown, respond
+from submit.rehearsal.routes import HOSTS, refuse_unknown, respond
 from submit.rehearsal.state import Request, State
-from submit.rehearsal.workspace import BLOB_HOST
+from submit.rehearsal.workspace import TELEMETRY_HOST
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +85,23 @@ class Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 http.server's names
 
     def do_CONNECT(self) -> None:
-        """The proxy: there is a tunnel to the blob account, which is this service, and none to anywhere else."""
+        """The proxy: there are tunnels to hosts of Azure, which all are this service, and to none else."""
         host = self.path.partition(":")[0]
-        if host == BLOB_HOST:
+        if host in HOSTS:
             self._send(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self._speak_tls(host)
             self.close_connection = False  # which it would be, as clients ask for tunnels in HTTP/1.0
         else:
-            self._send(refuse_unknown(self.server.state, "CONNECT", self.path, 502).encoded("CONNECT"))
+            self._send(self._refused(host).encoded("CONNECT"))
             self.close_connection = True
 
     def log_message(self, format: str, *arguments: Any) -> None:
         log.debug(format, *arguments)
+
+    def _refused(self, host: str) -> Answer:
+        if host == TELEMETRY_HOST:
+            return Answer(502)
+        return refuse_unknown(self.server.state, "CONNECT", self.path, 502)
 
     def _read_body(self) -> bytes:
         size = int(self.headers.get("Content-Length", 0))

@@ -5,22 +5,24 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from submit.rehearsal import workspace
+from submit.rehearsal import environments
 from submit.rehearsal.certificates import Authority
 from submit.rehearsal.faults import Fault
+from submit.rehearsal.platform import Platform
 from submit.rehearsal.server import Server
-from submit.rehearsal.state import RegisteredModel, Request, Run, State
+
+USER_TOKEN_SECONDS = 24 * 3600
 
 
-class AzureMLService:
+class AzureMLService(Platform):
     """A loopback Azure ML service that keeps everything in memory and talks to nobody.
 
     Stopping and starting it again is a service that dies and comes back: on the same port, knowing what it knew.
     """
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__()
         self.port = port
-        self._state = State()
         self._authority = Authority()
         self._server: Server | None = None
 
@@ -55,41 +57,31 @@ class AzureMLService:
     ) -> None:
         self.stop()
 
-    def new_run(self, experiment: str = "rehearsal") -> Run:
-        """A run that has begun, as the platform makes one for a job."""
-        with self._state.lock:
-            return self._state.add_run(experiment).copy()
-
-    def run(self, run_id: str) -> Run:
-        """A copy of the run as it is now; KeyError where there is none."""
-        with self._state.lock:
-            return self._state.runs[run_id].copy()
-
     def job_environment(self, run_id: str, home: Path, token_seconds: float = 3600) -> dict[str, str]:
-        """What the platform tells a job, and what leads an unmodified client here and nowhere else.
+        """What the platform tells the job of a run, and what leads an unmodified client here and nowhere else.
 
         The home is made if need be. It should be used for nothing else: the client keeps addresses in it.
         """
-        run = self.run(run_id)
-        home.mkdir(parents=True, exist_ok=True)
-        certificate = home / "rehearsal-authority.pem"
-        self._authority.write_certificate(certificate)
-        expires = time.time() + token_seconds
-        return {
-            "AZUREML_ARM_SUBSCRIPTION": workspace.SUBSCRIPTION,
-            "AZUREML_ARM_RESOURCEGROUP": workspace.RESOURCE_GROUP,
-            "AZUREML_ARM_WORKSPACE_NAME": workspace.WORKSPACE,
-            "AZUREML_ARM_PROJECT_NAME": run.experiment,
-            "AZUREML_EXPERIMENT_ID": workspace.experiment_id(run.experiment),
-            "AZUREML_WORKSPACE_ID": workspace.WORKSPACE_ID,
-            "AZUREML_RUN_ID": run.id,
-            "AZUREML_RUN_TOKEN": self._state.tokens.issue(run.id, expires),
-            "AZUREML_RUN_TOKEN_EXPIRY": str(int(expires)),
-            "AZUREML_SERVICE_ENDPOINT": self.url,
-            "AZUREML_DISCOVERY_SERVICE_ENDPOINT": f"{self.url}/discovery/workspaces/{workspace.WORKSPACE_ID}",
-            "HOME": str(home),
-            "REQUESTS_CA_BUNDLE": str(certificate),
-        } | _proxies(self.url)
+        variables = environments.job_variables(self.run(run_id), self._state, token_seconds)
+        return variables | environments.surroundings(home, self._state, self._authority)
+
+    def workspace_environment(self, home: Path) -> dict[str, str]:
+        """What leads an unmodified client here that submits; who it is, it must be told by ``user_token``.
+
+        The home is made if need be. It should be used for nothing else: the client keeps addresses in it, and what it
+        knows of the last snapshot.
+        """
+        # without a name for the cloud, the client asks for a list of clouds and waits long for it
+        cloud = {"AZUREML_CURRENT_CLOUD": "AzureCloud"}
+        return cloud | environments.surroundings(home, self._state, self._authority)
+
+    def write_workspace_config(self, folder: Path) -> Path:
+        """The file config.json that ``Workspace.from_config`` reads; its path."""
+        return environments.write_config(folder)
+
+    def user_token(self) -> str:
+        """What a ``TokenAuthentication`` returns for any audience."""
+        return self._state.tokens.issue_to_user(time.time() + USER_TOKEN_SECONDS)
 
     def order(self, fault: Fault) -> None:
         self._state.faults.order(fault)
@@ -101,26 +93,3 @@ class AzureMLService:
     def revoke_tokens(self) -> None:
         """Tokens issued so far serve for getting a new one, and for nothing else."""
         self._state.tokens.revoke()
-
-    @property
-    def models(self) -> list[RegisteredModel]:
-        with self._state.lock:
-            return list(self._state.models)
-
-    @property
-    def requests(self) -> list[Request]:
-        """In the order in which they were answered, or lost."""
-        with self._state.lock:
-            return list(self._state.requests)
-
-    @property
-    def unknown(self) -> list[str]:
-        """Each request that nobody here knows, as "METHOD path"."""
-        with self._state.lock:
-            return list(self._state.unknown)
-
-
-def _proxies(url: str) -> dict[str, str]:
-    """Programs read these names in capitals, in small letters, or both."""
-    here = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "127.0.0.1,localhost"}
-    return here | {name.lower(): value for name, value in here.items()}

@@ -1,4 +1,4 @@
-"""The tokens (JWT, HS256) by which a job proves which run it is."""
+"""The tokens (JWT, HS256) by which a job proves which run it is, and a user that it is no job."""
 
 import base64
 import hashlib
@@ -7,6 +7,8 @@ import json
 import secrets
 import time
 from typing import Any
+
+from submit.rehearsal.workspace import TENANT
 
 GRACE_SECONDS = 3600  # for how long after its expiry a token still serves to get a new one
 
@@ -24,16 +26,18 @@ class Tokens:
 
     def issue(self, run_id: str, expires: float) -> str:
         """A token for one run until a moment in seconds since 1970."""
-        claims = {"runId": run_id, "exp": int(expires), "generation": self._generation}
-        signed = f"{_encoded(_json({'alg': 'HS256', 'typ': 'JWT'}))}.{_encoded(_json(claims))}"
-        return f"{signed}.{self._signature(signed)}"
+        return self._issue({"runId": run_id}, expires)
+
+    def issue_to_user(self, expires: float) -> str:
+        """A token for one who submits; the client reads the tenant in it."""
+        return self._issue({"tid": TENANT, "name": "rehearsal"}, expires)
 
     def revoke(self) -> None:
         """From now on the tokens issued so far serve for getting new ones only."""
         self._generation += 1
 
-    def run_id(self, token: str, to_refresh: bool = False) -> str:
-        """The run that a token is for.
+    def run_id(self, token: str, to_refresh: bool = False) -> str | None:
+        """The run that a token is for; None if it is a user's.
 
         Raises:
             TokenError: It isn't good for this.
@@ -43,7 +47,13 @@ class Tokens:
             raise TokenError("the token has expired")
         if claims["generation"] != self._generation and not to_refresh:
             raise TokenError("the token was revoked")
-        return str(claims["runId"])
+        run: str | None = claims.get("runId")
+        return run
+
+    def _issue(self, holder: dict[str, Any], expires: float) -> str:
+        claims = holder | {"exp": int(expires), "generation": self._generation}
+        signed = f"{_encoded(_json({'alg': 'HS256', 'typ': 'JWT'}))}.{_encoded(_json(claims))}"
+        return f"{signed}.{self._signature(signed)}"
 
     def _claims(self, token: str) -> dict[str, Any]:
         signed, _, signature = token.rpartition(".")

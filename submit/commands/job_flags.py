@@ -1,0 +1,73 @@
+"""The flags that describe a job: where it runs, on which data, in which environment."""
+
+import argparse
+from pathlib import Path
+
+from submit.commands.values import count, seconds
+
+EPILOG = """\
+All other flags are those of python -m lightning_app.fit and go to it as they are, such as --num_epochs 10.
+Use -- before flags that both programs know.
+"""
+
+
+def add_job_flags(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    _add_place(parser)
+    _add_data(parser)
+    _add_environment(parser)
+    _add_run(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where")
+    group.add_argument("--compute", default="gpu-cluster", metavar="NAME", help="the cluster (default: gpu-cluster)")
+    group.add_argument("--nodes", type=count, default=1, metavar="N", help="nodes of the cluster (default: 1)")
+    group.add_argument(
+        "--processes_per_node",
+        type=count,
+        default=1,
+        metavar="N",
+        help="processes a node, one for each GPU (default: 1)",
+    )
+    group.add_argument(
+        "--launcher", choices=("pytorch", "mpi"), default="pytorch", help="who starts them (default: pytorch)"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data, which becomes --data_path of the training")
+    group.add_argument(
+        "--dataset",
+        metavar="WHAT",
+        help="a registered dataset, NAME or NAME:VERSION; a folder of the default datastore, such as data/cifar10; or "
+        "azureml://datastores/NAME/paths/FOLDER",
+    )
+    access = group.add_mutually_exclusive_group()
+    access.add_argument("--mount", dest="access", action="store_const", const="mount", help="mount it (default)")
+    access.add_argument(
+        "--download_dataset", dest="access", action="store_const", const="download", help="copy it to each node first"
+    )
+    parser.set_defaults(access="mount")
+
+
+def _add_environment(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("environment (default: this project's dependencies on Azure ML's GPU image)")
+    group.add_argument("--environment", metavar="NAME[:VERSION]", help="one that Azure ML or the workspace has ready")
+    group.add_argument("--conda_file", type=Path, metavar="FILE", help="a conda environment, with its Python version")
+    group.add_argument("--pip_requirements", type=Path, metavar="FILE", help="requirements for pip")
+    group.add_argument("--docker_image", metavar="IMAGE", help="the image to build on; alone, it holds everything")
+    group.add_argument("--dockerfile", type=Path, metavar="FILE", help="a Dockerfile of an image that holds everything")
+    group.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable")
+    group.add_argument("--shm_size", default="8g", metavar="SIZE", help="shared memory of a container (default: 8g)")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
+    group.add_argument("--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)")
+    group.add_argument("--max_duration", type=seconds, metavar="TIME", help="such as 90m, 12h or 2d; ended after that")
+    group.add_argument(
+        "--source_directory", type=Path, default=Path(), metavar="DIR", help="what is sent along (default: this folder)"
+    )
+    group.add_argument("--dry_run", action="store_true", help="show the request, and send nothing")

@@ -1,0 +1,46 @@
+"""``python -m submit rehearse``: the whole job on this machine."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from submit.checks import check
+from submit.commands.job_flags import add_job_flags
+from submit.commands.values import count, seconds
+from submit.describe import describe
+from submit.dry_run import show
+from submit.training_flags import check_training_flags
+
+TAKES_TRAINING_FLAGS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_flags(parser)
+    group = parser.add_argument_group("rehearsal")
+    group.add_argument("--limit", type=count, metavar="N", help="batches of each kind and epoch (default: all)")
+    group.add_argument(
+        "--rehearsal_data",
+        type=Path,
+        metavar="DIR",
+        help="the folder here that stands for --dataset, mounted read-only",
+    )
+    group.add_argument(
+        "--timeout", type=seconds, default=3600, metavar="TIME", help="the job is ended after that (default: 1h)"
+    )
+
+
+def run(options: argparse.Namespace, training: Sequence[str]) -> int:
+    """The job's own exit status."""
+    job = describe(options, training)
+    check(job, options, training)
+    if options.dry_run:
+        show(job)
+        return 0
+    check_training_flags(training, job.source_directory)
+    from submit.rehearsal_report import report
+    from submit.rehearse import rehearse
+
+    print(f"Rehearsing {' '.join(job.command)}", flush=True)
+    rehearsal = rehearse(job, options.rehearsal_data, options.timeout, lambda line: print(f"  {line}", flush=True))
+    print(f"\n{report(rehearsal)}")
+    return rehearsal.status

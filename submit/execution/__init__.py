@@ -1,0 +1,1 @@
+"""A submitted job carried out on this machine, as Azure ML would carry it out on a cluster."""

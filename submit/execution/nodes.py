@@ -1,0 +1,84 @@
+"""The nodes of a job: each has the snapshot on a disk of its own, and starts its processes there."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from submit.execution.definition import command_of, shape_of, variables_of
+from submit.execution.launchers import Place, places, variables
+from submit.execution.mount import Mount
+from submit.execution.processes import Start
+
+ADDRESS = "127.0.0.1"  # of all nodes: they are folders of this machine
+LOGS = "user_logs"
+COLLECTED = ("outputs", "logs")
+_KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # a node has nothing else of the machine that sent the job
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes below one folder, for a job as it was submitted."""
+
+    root: Path
+    configuration: Mapping[str, object]
+    files: Mapping[str, bytes]
+
+    def folder(self, node: int) -> Path:
+        """Where a node has the snapshot, and its processes run."""
+        return self.root / f"node{node}" / "code"
+
+    def lay_out(self) -> None:
+        """Writes the snapshot to each node's disk."""
+        for node in range(shape_of(self.configuration).nodes):
+            for path, content in self.files.items():
+                target = self.folder(node) / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+
+    def starts(self, job_environment: Mapping[str, str], data: Mount | None) -> list[Start]:
+        """One for each process, in the order of the ranks."""
+        shape, port = shape_of(self.configuration), _free_port()
+        command = command_of(self.configuration, sys.executable, str(data.target) if data else None)
+        prefix = list(data.prefix) if data else []
+        starts = []
+        for place in places(shape.nodes, shape.processes_per_node):
+            environment = (
+                self._environment(place)
+                | variables_of(self.configuration)
+                | dict(job_environment)
+                | dict(variables(shape.launcher, place, ADDRESS, port))
+            )
+            starts.append(Start(place, [*prefix, *command], self.folder(place.node), environment, self._log(place)))
+        return starts
+
+    def outputs(self) -> Iterator[tuple[str, Path]]:
+        """What Azure ML keeps of the nodes' disks: the name in the run, and the file; logs of processes among it."""
+        for node in range(shape_of(self.configuration).nodes):
+            for name in COLLECTED:
+                yield from _files(self.folder(node) / name, self.folder(node))
+        yield from _files(self.root / LOGS, self.root)
+
+    def _log(self, place: Place) -> Path:
+        return self.root / LOGS / f"std_log_process_{place.rank}.txt"
+
+    def _environment(self, place: Place) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        # several processes share this machine's cores; on a cluster each has its own
+        threads = max(1, (os.cpu_count() or 1) // place.processes)
+        return kept | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(threads)}
+
+
+def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path.relative_to(root).as_posix(), path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port

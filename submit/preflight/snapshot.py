@@ -1,0 +1,105 @@
+"""The snapshot: the files of a folder that azureml-core uploads, and that the job runs from.
+
+azureml-core decides by ``.amlignore`` in that folder or, only where there is none, by ``.gitignore``; ignore files
+further down don't count, and with neither nothing is left out, not even ``.git``. It asks about each folder without a
+slash at its end, so that ``name/`` hides what is in a folder but not the folder. Links are followed.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from submit.preflight.ignore_rules import IgnoreRules, ignore_file
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Relative POSIX paths throughout, in the order of azureml-core.
+
+    Behind a link to a folder outside nothing is looked at: that is an error anyway, and ``/`` would take long.
+    """
+
+    folder: Path
+    files: Mapping[str, int]  # to the size in bytes
+    links: Mapping[str, Path] = field(default_factory=dict)  # symbolic links among them, to where they lead
+    impossible: Mapping[str, str] = field(default_factory=dict)  # to the reason why azureml-core would stop at them
+    unreadable: tuple[str, ...] = ()  # azureml-core leaves them out with a line on the screen
+
+    @classmethod
+    def of(cls, folder: Path) -> "Snapshot":
+        """Looks at a folder as azureml-core would."""
+        walk = _Walk(Path(os.path.normpath(folder.absolute())))
+        if walk.rules.can_be_read():
+            walk.enter(walk.folder, (walk.root,))
+        elif used := ignore_file(walk.folder):
+            walk.impossible[used.name] = "an ignore file with characters or patterns that azureml-core can't read"
+        return cls(walk.folder, walk.files, walk.links, walk.impossible, tuple(walk.unreadable))
+
+    @property
+    def size(self) -> int:
+        return sum(self.files.values())
+
+    def largest(self, count: int = 5) -> list[tuple[str, int]]:
+        return sorted(self.files.items(), key=lambda item: (-item[1], item[0]))[:count]
+
+    def folders(self) -> set[str]:
+        """Every folder with a file in it, or in a folder in it."""
+        parents = {str(parent) for name in self.files for parent in Path(name).parents}
+        return {Path(parent).as_posix() for parent in parents - {"."}}
+
+
+class _Walk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder.resolve()
+        self.rules = IgnoreRules(folder)
+        self.files: dict[str, int] = {}
+        self.links: dict[str, Path] = {}
+        self.impossible: dict[str, str] = {}
+        self.unreadable: list[str] = []
+
+    def enter(self, folder: Path, above: tuple[Path, ...]) -> None:
+        """Looks at what is in a folder that lies within these real folders."""
+        try:
+            for name in sorted(os.listdir(folder)):  # noqa: PTH208 - azureml-core's order
+                if not self.rules.leave_out(folder / name):
+                    self._take(folder / name, above)
+        except PermissionError:
+            self.impossible[self._name(folder)] = "a folder that can't be read"
+
+    def _take(self, path: Path, above: tuple[Path, ...]) -> None:
+        if path.is_symlink():
+            self.links[self._name(path)] = Path(os.path.realpath(path))
+        if path.is_file():
+            self._file(self._name(path), path)
+        elif reason := _obstacle(path, above):
+            self.impossible[self._name(path)] = reason
+        elif self._inside(path) and not self.rules.leave_out_all_of(path):
+            self.enter(path, (*above, path.resolve()))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _file(self, name: str, path: Path) -> None:
+        if os.access(path, os.R_OK):
+            self.files[name] = path.stat().st_size
+        else:
+            self.unreadable.append(name)
+
+    def _inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.root)
+
+
+def _obstacle(path: Path, above: tuple[Path, ...]) -> str | None:
+    """Why azureml-core, which takes all that isn't a file for a folder, can't go on with this."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        raise
+    except OSError:
+        return "a link that leads nowhere"
+    if not stat.S_ISDIR(mode):
+        return "neither a file nor a folder"
+    return "a link to a folder that it lies in" if path.resolve() in above else None

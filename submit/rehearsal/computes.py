@@ -1,0 +1,124 @@
+"""Computes: clusters, as the resource manager makes them and the workspace shows them."""
+
+import re
+import time
+from typing import Any
+
+from submit.rehearsal import times
+from submit.rehearsal.answers import Answer, RefusalError, json_answer
+from submit.rehearsal.authorisation import Parameters
+from submit.rehearsal.calls import Call
+from submit.rehearsal.state import State
+from submit.rehearsal.submissions import Compute
+from submit.rehearsal.workspace import LOCATION, RESOURCE_MANAGER_HOST, SCOPE, SUBSCRIPTION
+
+CREATION_SECONDS = 1.0
+OPERATIONS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{LOCATION}"
+_QUOTA = (
+    "The specified subscription has a {size} vCPU quota of 0 and cannot accommodate for at least 1 requested managed "
+    "compute node which maps to {cores} vCPUs. Talk to your Subscription Admin to increase the quota."
+)
+
+
+def list_all(state: State, call: Call, parameters: Parameters) -> Answer:
+    return json_answer({"value": [_content(compute) for compute in state.computes.values()]})
+
+
+def get(state: State, call: Call, parameters: Parameters) -> Answer:
+    return json_answer(_content(_known(state, parameters)))
+
+
+def create(state: State, call: Call, parameters: Parameters) -> Answer:
+    """A cluster that is there at once and ready a moment later; refused where a fault leaves no quota."""
+    wanted = call.json()["properties"]["properties"]
+    size = wanted["vmSize"]
+    if state.faults.denies_quota():
+        cores = re.search(r"_[A-Z]+(\d+)", size)
+        message = _QUOTA.format(size=size, cores=cores[1] if cores else "?")
+        raise RefusalError(400, "BadRequest", message)
+    known = state.computes.get(parameters["compute"])
+    if known is not None and known.vm_size.lower() != size.lower():
+        raise RefusalError(400, "BadRequest", f"vmSize of {known.name} is {known.vm_size} and can't be changed")
+    compute = known or Compute(parameters["compute"], size, 0, times.now(), ready=time.monotonic() + CREATION_SECONDS)
+    compute.priority = wanted.get("vmPriority", compute.priority)
+    _scale(compute, wanted["scaleSettings"])
+    state.computes[compute.name] = compute
+    return _begun(compute.name, _content(compute), 200 if known else 201)
+
+
+def update(state: State, call: Call, parameters: Parameters) -> Answer:
+    compute = _known(state, parameters)
+    _scale(compute, call.json()["properties"]["properties"]["scaleSettings"])
+    return json_answer(_content(compute))
+
+
+def delete(state: State, call: Call, parameters: Parameters) -> Answer:
+    return _begun(state.computes.pop(_known(state, parameters).name).name, {}, 202)
+
+
+def get_operation(state: State, call: Call, parameters: Parameters) -> Answer:
+    """Whatever was begun with a compute has succeeded as soon as it isn't in creation."""
+    compute = state.computes.get(parameters["compute"])
+    return json_answer({"status": "InProgress" if compute and _is_in_creation(compute) else "Succeeded"})
+
+
+def _known(state: State, parameters: Parameters) -> Compute:
+    if parameters["compute"] not in state.computes:
+        raise RefusalError(404, "NotFound", f"there is no compute {parameters['compute']!r}")
+    return state.computes[parameters["compute"]]
+
+
+def _scale(compute: Compute, settings: dict[str, Any]) -> None:
+    compute.min_nodes, compute.max_nodes = settings["minNodeCount"], settings["maxNodeCount"]
+    compute.idle_time = settings.get("nodeIdleTimeBeforeScaleDown") or compute.idle_time
+
+
+def _is_in_creation(compute: Compute) -> bool:
+    return time.monotonic() < compute.ready
+
+
+def _begun(name: str, content: dict[str, Any], status: int) -> Answer:
+    answer = json_answer(content, status)
+    address = f"https://{RESOURCE_MANAGER_HOST}{OPERATIONS}/computeOperationsStatus/{name}?api-version=2020-02-02"
+    return Answer(status, answer.body, {**answer.headers, "Azure-AsyncOperation": address})
+
+
+def _content(compute: Compute) -> dict[str, Any]:
+    created = times.wire(compute.created)
+    return {
+        "id": f"{SCOPE}/computes/{compute.name}",
+        "name": compute.name,
+        "type": "Microsoft.MachineLearningServices/workspaces/computes",
+        "location": LOCATION,
+        "tags": {},
+        "properties": {
+            "computeType": "AmlCompute",
+            "computeLocation": LOCATION,
+            "description": None,
+            "resourceId": None,
+            "isAttachedCompute": False,
+            "provisioningState": "Creating" if _is_in_creation(compute) else "Succeeded",
+            "provisioningErrors": None,
+            "createdOn": created,
+            "modifiedOn": created,
+            "properties": _cluster(compute),
+        },
+    }
+
+
+def _cluster(compute: Compute) -> dict[str, Any]:
+    """It has no more nodes than it must, as nobody here counts those that are at work."""
+    return {
+        "vmSize": compute.vm_size,
+        "vmPriority": compute.priority,
+        "scaleSettings": {
+            "minNodeCount": compute.min_nodes,
+            "maxNodeCount": compute.max_nodes,
+            "nodeIdleTimeBeforeScaleDown": compute.idle_time,
+        },
+        "subnet": None,
+        "currentNodeCount": compute.min_nodes,
+        "targetNodeCount": compute.min_nodes,
+        "allocationState": "Steady",
+        "errors": None,
+    }

@@ -1,0 +1,104 @@
+"""A whole job on this machine: sent by azureml-core to a loopback Azure ML, and carried out as on a cluster."""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from submit.errors import SubmitError
+from submit.execution.mount import Mount
+from submit.execution.nodes import Nodes
+from submit.execution.processes import Ended, Processes
+from submit.job import Job
+from submit.rehearsal import AzureMLService, Run, SubmittedJob
+
+VM_SIZE = "Standard_NC24ads_A100_v4"  # of the cluster that is rehearsed; nothing depends on it
+_SECONDS_FOR_SENDERS = 20.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What came of a job: how its processes ended, and the run as the service has it."""
+
+    run: Run
+    ended: Sequence[Ended]
+    is_read_only: bool
+    unknown: Sequence[str]
+
+    @property
+    def status(self) -> int:
+        """0 where the job would have been completed, otherwise that of the first process that failed by itself."""
+        failed = [ended.status for ended in self.ended if ended.has_failed]
+        failed += [ended.status for ended in self.ended if ended.status]
+        return (128 - failed[0] if failed[0] < 0 else failed[0]) if failed else 0
+
+
+def rehearse(job: Job, data: Path | None, timeout: float, tell: Callable[[str], None]) -> Rehearsal:
+    """Sends the job, carries it out and collects what Azure ML would keep.
+
+    Args:
+        job: The job.
+        data: The folder of this machine that stands for the job's data.
+        timeout: Seconds after which the processes are ended.
+        tell: Called with each line that rank 0 prints.
+
+    Raises:
+        SubmitError: The job has data, and no folder stands for it; or the service refuses the job.
+    """
+    if job.data is not None and data is None:
+        raise SubmitError("--dataset is in the workspace; give --rehearsal_data DIR, a folder here that stands for it")
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as root, AzureMLService() as service:
+        submitted = _submitted(job, service, Path(root))
+        mount = Mount(data, Path(root) / "mnt" / "data") if data and job.data else None
+        ended = _carried_out(submitted, service, Path(root), mount, timeout, tell)
+        return Rehearsal(service.run(submitted.run_id), ended, mount is None or mount.is_read_only, service.unknown)
+
+
+def _submitted(job: Job, service: AzureMLService, root: Path) -> SubmittedJob:
+    service.add_compute(job.compute, VM_SIZE, job.nodes)
+    # azureml-core reads these when it is imported and when it asks; nothing of this process goes anywhere else
+    os.environ.update(service.workspace_environment(root / "home"))
+    logging.disable(logging.WARNING)  # it tells of its own defaults, on whatever handler there is
+    from azureml.core import Workspace
+    from azureml.core.authentication import TokenAuthentication
+
+    from submit.submission import send
+
+    config = service.write_workspace_config(root)
+    authentication = TokenAuthentication(lambda audience: service.user_token(), cloud="AzureCloud")
+    send(job, Workspace.from_config(path=str(config), auth=authentication))
+    return service.jobs[-1]
+
+
+def _carried_out(
+    submitted: SubmittedJob,
+    service: AzureMLService,
+    root: Path,
+    mount: Mount | None,
+    timeout: float,
+    tell: Callable[[str], None],
+) -> list[Ended]:
+    nodes = Nodes(root / "nodes", submitted.definition["Configuration"], submitted.files)
+    nodes.lay_out()
+    service.set_run_status(submitted.run_id, "Running")
+    environment = service.job_environment(submitted.run_id, root / "job-home")
+    with Processes(nodes.starts(environment, mount)) as processes:
+        ended = processes.wait(timeout, tell)
+    _wait_for_senders(nodes.root)
+    for name, file in nodes.outputs():
+        service.add_artifact(submitted.run_id, name, file.read_bytes())
+    completed = not any(process.status for process in ended)
+    service.set_run_status(submitted.run_id, "Completed" if completed else "Failed")
+    return ended
+
+
+def _wait_for_senders(folder: Path) -> None:
+    """Where training was killed, the logger's sender goes on for a moment, and holds its lock meanwhile."""
+    for path in folder.rglob(".delivery.lock"):
+        with contextlib.suppress(Timeout), FileLock(path, timeout=_SECONDS_FOR_SENDERS):
+            pass

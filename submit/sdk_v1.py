@@ -1,0 +1,120 @@
+"""A job as azureml-core (SDK v1) has it: a ScriptRunConfig, and the request that it becomes.
+
+azureml-core is imported when a function is called, so that a wrong command line is told without it.
+"""
+
+import json
+import shlex
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from submit.job import DATA_PATH, BuiltEnvironment, DatastorePath, Job, RegisteredDataset
+
+if TYPE_CHECKING:
+    from azureml.core import Environment, ScriptRunConfig
+    from azureml.core.runconfig import MpiConfiguration, PyTorchConfiguration, RunConfiguration
+
+DATA = "data"  # what the input is called in the request
+DATASTORE_PATH_WORD = f"$AZUREML_DATAREFERENCE_{DATA}"  # what the service replaces by a path in the command
+DATASET_WORD = f"DatasetConsumptionConfig:{DATA}"
+DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would ask the service for it
+
+
+def script_run_config(job: Job) -> "ScriptRunConfig":
+    """The job as it is submitted."""
+    from azureml.core import ScriptRunConfig
+    from azureml.core.runconfig import DockerConfiguration
+
+    config = ScriptRunConfig(
+        source_directory=str(job.source_directory),
+        command=_command(job),
+        compute_target=job.compute,
+        environment=_environment(job),
+        distributed_job_config=_distributed(job),
+        docker_runtime_config=DockerConfiguration(use_docker=True, shm_size=job.shared_memory),
+        max_run_duration_seconds=job.max_duration_seconds or ScriptRunConfig.MAX_DURATION_SECONDS_DEFAULT,
+    )
+    config.run_config.environment_variables = dict(job.environment_variables)
+    _add_data(config.run_config, job)
+    return config
+
+
+def request(job: Job) -> dict[str, Any]:
+    """The body of the request, as azureml-core makes it, without a network; the snapshot's id comes with sending."""
+    from azureml._execution._commands import _run_config_modification, _serialize_run_config_to_dict
+    from azureml.core.script_run_config import get_run_config_from_script_run
+
+    run_config = get_run_config_from_script_run(script_run_config(job))
+    _run_config_modification(run_config)
+    configuration = json.loads(json.dumps(_serialize_run_config_to_dict(run_config)))
+    return {"Configuration": configuration, "TargetDetails": None}
+
+
+def _command(job: Job) -> list[str]:
+    # azureml-core joins the words with spaces, so each is quoted here, except what the service replaces
+    return [_data_word(job) if word == DATA_PATH else shlex.quote(word) for word in job.command]
+
+
+def _data_word(job: Job) -> str:
+    return DATASTORE_PATH_WORD if isinstance(job.data, DatastorePath) else DATASET_WORD
+
+
+def _distributed(job: Job) -> "PyTorchConfiguration | MpiConfiguration":
+    from azureml.core.runconfig import MpiConfiguration, PyTorchConfiguration
+
+    if job.launcher == "mpi":
+        return MpiConfiguration(process_count_per_node=job.processes_per_node, node_count=job.nodes)
+    return PyTorchConfiguration(process_count=job.processes, node_count=job.nodes)  # its count is the total
+
+
+def _environment(job: Job) -> "Environment":
+    from azureml.core import Environment
+
+    wanted = job.environment
+    if isinstance(wanted, BuiltEnvironment):
+        environment = _built(wanted)
+    else:
+        environment = Environment(name=wanted.name)
+        environment.version = wanted.version
+    environment.environment_variables = {}  # azureml-core puts an EXAMPLE_ENV_VAR there
+    return environment
+
+
+def _built(wanted: BuiltEnvironment) -> "Environment":
+    from azureml.core import Environment
+    from azureml.core.environment import DEFAULT_GPU_IMAGE
+
+    environment = Environment(name=wanted.name) if wanted.conda is None else _from_conda(wanted.name, wanted.conda)
+    environment.python.user_managed_dependencies = wanted.conda is None
+    environment.docker.base_image = None if wanted.dockerfile else wanted.image or DEFAULT_GPU_IMAGE
+    environment.docker.base_dockerfile = wanted.dockerfile
+    return environment
+
+
+def _from_conda(name: str, content: str) -> "Environment":
+    from azureml.core import Environment
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "conda.yaml"
+        file.write_text(content)
+        found: Environment = Environment.from_conda_specification(name, str(file))
+        return found
+
+
+def _add_data(run_config: "RunConfiguration", job: Job) -> None:
+    from azureml.core.runconfig import Data, DataLocation, DataReferenceConfiguration, Dataset
+
+    if isinstance(job.data, RegisteredDataset):
+        dataset = Dataset(dataset_name=job.data.name, dataset_version=job.data.version)
+        run_config.data[DATA] = Data(
+            data_location=DataLocation(dataset=dataset),
+            mechanism=job.data.access,
+            environment_variable_name=DATA,
+        )
+    elif isinstance(job.data, DatastorePath):
+        run_config.data_references[DATA] = DataReferenceConfiguration(
+            datastore_name=job.data.datastore or DEFAULT_DATASTORE,
+            path_on_datastore=job.data.path,
+            mode=job.data.access,
+        )

@@ -1,0 +1,57 @@
+"""The workspace that jobs go to, and who asks for it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from submit.errors import SubmitError
+
+if TYPE_CHECKING:
+    from azureml.core import Workspace
+
+ACCESS_TOKEN = "SUBMIT_ACCESS_TOKEN"  # noqa: S105 the name of the variable
+_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+
+
+def open_workspace(file: Path | None) -> "Workspace":
+    """The workspace of a ``config.json``, which azureml-core looks for from this folder upwards if no file is given.
+
+    Raises:
+        SubmitError: There is no such file, or the workspace can't be had.
+    """
+    from azureml.core import Workspace
+    from azureml.exceptions import UserErrorException
+
+    if file is not None and not file.is_file():
+        raise SubmitError(
+            f"--workspace {str(file)!r}: no such file; download config.json in the portal's overview page"
+        )
+    try:
+        return Workspace.from_config(path=str(file) if file else None, auth=_credentials())
+    except UserErrorException as error:
+        if "config" in str(error).lower():
+            raise SubmitError(
+                "no config.json of a workspace in this folder or above it; give --workspace FILE, which the portal's "
+                "overview page has for download"
+            ) from error
+        raise SubmitError(f"the workspace can't be opened: {_first_line(error)}") from error
+    except Exception as error:  # azureml-core lets errors of several libraries through
+        raise SubmitError(f"the workspace can't be opened: {_first_line(error)}") from error
+
+
+def _credentials() -> Any:
+    """A token or a service principal of the environment; None leaves azureml-core to ask the user in a browser."""
+    from azureml.core.authentication import ServicePrincipalAuthentication, TokenAuthentication
+
+    token = os.environ.get(ACCESS_TOKEN)
+    if token:
+        return TokenAuthentication(lambda audience: token, cloud="AzureCloud")
+    if all(os.environ.get(name) for name in _PRINCIPAL):
+        tenant, client, secret = (os.environ[name] for name in _PRINCIPAL)
+        return ServicePrincipalAuthentication(tenant, client, secret)
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
+    return str(text).strip().splitlines()[0]

@@ -1,0 +1,174 @@
+"""``python -m submit rehearse``: the whole job on this machine, with the real SDK and real processes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, environment, make_cifar10
+
+TRAINING = ("--num_epochs", "1", "--data.val_split", "40", "--trainer.accelerator", "cpu")
+SLOW = pytest.mark.slow
+SHAPES = [
+    pytest.param("pytorch", 1, 1, marks=SLOW),
+    pytest.param("pytorch", 1, 2, marks=SLOW),
+    ("pytorch", 2, 1),
+    pytest.param("pytorch", 2, 2, marks=SLOW),
+    pytest.param("mpi", 1, 1, marks=SLOW),
+    ("mpi", 1, 2),
+    pytest.param("mpi", 2, 1, marks=SLOW),
+    pytest.param("mpi", 2, 2, marks=SLOW),
+]
+
+
+def rehearse(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "submit", "rehearse", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env=environment(),
+    )
+
+
+def left_behind() -> list[str]:
+    """Folders of rehearsals, and processes that run in one."""
+    folders = [str(path) for path in Path("/tmp").glob("rehearsal-*")]  # noqa: S108 where tempfile puts them
+    processes = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            processes += [target for target in [os.readlink(link)] if "/rehearsal-" in target]
+        except OSError:
+            continue
+    return folders + processes
+
+
+@pytest.mark.parametrize(("launcher", "nodes", "processes"), SHAPES)
+def test_a_job_of_every_shape_runs(launcher: str, nodes: int, processes: int, tmp_path: Path) -> None:
+    data = make_cifar10(tmp_path / "cifar")
+
+    outcome = rehearse(
+        *("--launcher", launcher, "--nodes", str(nodes), "--processes_per_node", str(processes)),
+        *("--dataset", "cifar10", "--rehearsal_data", str(data), "--limit", "5", *TRAINING),
+    )
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    ranks = re.findall(r"rank (\d) \(node (\d), process (\d)\): exit code 0", outcome.stdout)
+    assert ranks == [(str(n * processes + p), str(n), str(p)) for n in range(nodes) for p in range(processes)]
+    counts = dict(re.findall(r"^  (\w+): (\d+) values?\b", outcome.stdout, re.MULTILINE))
+    assert {"train_loss", "val_accuracy", "test_loss", "val_confusion_matrix"} <= set(counts)
+    assert set(counts.values()) == {"1"}
+    assert outcome.stdout.count("checkpoints/last.ckpt (") == 1
+    assert "warning" not in outcome.stdout
+
+
+def test_what_the_snapshot_leaves_out_is_not_there(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
+    (project / "my_module.py").write_text(MODULE)
+    with (project / ".amlignore").open("a") as file:
+        file.write("secret_table.txt\n")
+    (project / "secret_table.txt").write_text("not for the cloud\n")
+
+    outcome = rehearse("--model", "my_module.Looks", "--data", "my_module.Numbers", "--num_epochs", "1", folder=project)
+
+    assert outcome.returncode == 0, outcome.stdout
+    assert "found: ['.amlignore', 'my_module.py'] writable: True" in outcome.stdout
+
+
+MODULE = """
+from pathlib import Path
+import pytorch_lightning as pl
+import torch
+
+
+class Looks(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def on_fit_start(self):
+        names = (".amlignore", "my_module.py", "secret_table.txt", ".git", "tests")
+        Path("written").touch()
+        print("found:", [name for name in names if Path(name).exists()], "writable:", Path("written").exists())
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(batch).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Numbers(pl.LightningDataModule):
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.rand(8, 1))
+
+
+class DiesOnRankOne(Looks):
+    def training_step(self, batch, batch_idx):
+        if self.global_rank == 1:
+            raise RuntimeError("rank one has had enough")
+        return super().training_step(batch, batch_idx)
+"""
+
+
+def test_a_rank_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
+    (project / "my_module.py").write_text(MODULE)
+
+    outcome = rehearse(
+        *("--model", "my_module.DiesOnRankOne", "--data", "my_module.Numbers", "--processes_per_node", "2"),
+        *("--trainer.accelerator", "cpu"),
+        folder=project,
+    )
+
+    assert outcome.returncode not in (0, 2)
+    last = outcome.stdout.partition("rank 1 on node 0 failed; its last lines:")[2]
+    assert "RuntimeError: rank one has had enough" in last
+    assert left_behind() == []
+
+
+def test_data_is_needed_where_the_job_has_some() -> None:
+    outcome = rehearse("--dataset", "cifar10")
+
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: --dataset is in the workspace; give --rehearsal_data DIR")
+
+
+def test_flags_that_the_training_does_not_take_are_told_before_anything_is_sent() -> None:
+    outcome = rehearse("--learning_rat", "0.1")
+
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    expected = (
+        "error: the training doesn't take its flags: --learning_rat: unknown flag; did you mean --learning_rate?\n"
+    )
+    assert outcome.stderr == expected
+
+
+def test_an_interrupted_rehearsal_leaves_nothing_behind() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+         "import sys; sys.argv = ['submit', 'rehearse', '--num_epochs', '50']; from submit.main import main; "
+         "sys.exit(main())"],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while "epoch=1" not in process.stdout.readline():
+        pass
+
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert told == "Interrupted.\n"
+    deadline = time.monotonic() + 20
+    while left_behind() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left_behind() == []
