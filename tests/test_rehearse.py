@@ -1,6 +1,6 @@
 """``python -m submit rehearse``: the whole job on this machine, with the real SDK and real processes."""
 
-import os
+import contextlib
 import re
 import signal
 import subprocess
@@ -24,62 +24,6 @@ SHAPES = [
     pytest.param("mpi", 2, 1, marks=SLOW),
     pytest.param("mpi", 2, 2, marks=SLOW),
 ]
-
-
-def rehearse(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "submit", "rehearse", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=folder,
-        env=environment(),
-    )
-
-
-def left_behind() -> list[str]:
-    """Folders of rehearsals, and processes that run in one."""
-    folders = [str(path) for path in Path("/tmp").glob("rehearsal-*")]  # noqa: S108 where tempfile puts them
-    processes = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            processes += [target for target in [os.readlink(link)] if "/rehearsal-" in target]
-        except OSError:
-            continue
-    return folders + processes
-
-
-@pytest.mark.parametrize(("launcher", "nodes", "processes"), SHAPES)
-def test_a_job_of_every_shape_runs(launcher: str, nodes: int, processes: int, tmp_path: Path) -> None:
-    data = make_cifar10(tmp_path / "cifar")
-
-    outcome = rehearse(
-        *("--launcher", launcher, "--nodes", str(nodes), "--processes_per_node", str(processes)),
-        *("--dataset", "cifar10", "--rehearsal_data", str(data), "--limit", "5", *TRAINING),
-    )
-
-    assert (outcome.returncode, outcome.stderr) == (0, "")
-    ranks = re.findall(r"rank (\d) \(node (\d), process (\d)\): exit code 0", outcome.stdout)
-    assert ranks == [(str(n * processes + p), str(n), str(p)) for n in range(nodes) for p in range(processes)]
-    counts = dict(re.findall(r"^  (\w+): (\d+) values?\b", outcome.stdout, re.MULTILINE))
-    assert {"train_loss", "val_accuracy", "test_loss", "val_confusion_matrix"} <= set(counts)
-    assert set(counts.values()) == {"1"}
-    assert outcome.stdout.count("checkpoints/last.ckpt (") == 1
-    assert "warning" not in outcome.stdout
-
-
-def test_what_the_snapshot_leaves_out_is_not_there(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
-    (project / "my_module.py").write_text(MODULE)
-    with (project / ".amlignore").open("a") as file:
-        file.write("secret_table.txt\n")
-    (project / "secret_table.txt").write_text("not for the cloud\n")
-
-    outcome = rehearse("--model", "my_module.Looks", "--data", "my_module.Numbers", "--num_epochs", "1", folder=project)
-
-    assert outcome.returncode == 0, outcome.stdout
-    assert "found: ['.amlignore', 'my_module.py'] writable: True" in outcome.stdout
 
 
 MODULE = """
@@ -118,11 +62,75 @@ class DiesOnRankOne(Looks):
 """
 
 
-def test_a_rank_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
-    (project / "my_module.py").write_text(MODULE)
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where rehearsals of this test put their folders."""
+    found = tmp_path / "tmp"
+    found.mkdir()
+    monkeypatch.setenv("TMPDIR", str(found))
+    return found
 
+
+def rehearse(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "submit", "rehearse", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env=environment(),
+    )
+
+
+def left_behind(place: Path) -> list[str]:
+    """What a rehearsal has left: files, and processes that run there."""
+    found = [str(path) for path in place.iterdir()]
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            found += [str(folder) for folder in [link.readlink()] if str(folder).startswith(str(place))]
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What is committed of this project, with a module of somebody's own."""
+    found = tmp_path / "project"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(found)], check=True)  # noqa: S607 the git of this machine
+    (found / "my_module.py").write_text(MODULE)
+    return found
+
+
+@pytest.mark.parametrize(("launcher", "nodes", "processes"), SHAPES)
+def test_a_job_of_every_shape_runs(launcher: str, nodes: int, processes: int, tmp_path: Path) -> None:
+    data = make_cifar10(tmp_path / "cifar")
+
+    outcome = rehearse(
+        *("--launcher", launcher, "--nodes", str(nodes), "--processes_per_node", str(processes)),
+        *("--dataset", "cifar10", "--rehearsal_data", str(data), "--limit", "5", *TRAINING),
+    )
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    ranks = re.findall(r"rank (\d) \(node (\d), process (\d)\): exit code 0", outcome.stdout)
+    assert ranks == [(str(n * processes + p), str(n), str(p)) for n in range(nodes) for p in range(processes)]
+    counts = dict(re.findall(r"^  (\w+): (\d+) values?\b", outcome.stdout, re.MULTILINE))
+    assert {"train_loss", "val_accuracy", "test_loss", "val_confusion_matrix"} <= set(counts)
+    assert set(counts.values()) == {"1"}
+    assert outcome.stdout.count("checkpoints/last.ckpt (") == 1
+    assert "warning" not in outcome.stdout
+
+
+def test_what_the_snapshot_leaves_out_is_not_there(project: Path) -> None:
+    with (project / ".amlignore").open("a") as file:
+        file.write("secret_table.txt\n")
+    (project / "secret_table.txt").write_text("not for the cloud\n")
+
+    outcome = rehearse("--model", "my_module.Looks", "--data", "my_module.Numbers", "--num_epochs", "1", folder=project)
+
+    assert outcome.returncode == 0, outcome.stdout
+    assert "found: ['.amlignore', 'my_module.py'] writable: True" in outcome.stdout
+
+
+def test_a_rank_that_fails_is_named_with_its_last_lines(project: Path, place: Path) -> None:
     outcome = rehearse(
         *("--model", "my_module.DiesOnRankOne", "--data", "my_module.Numbers", "--processes_per_node", "2"),
         *("--trainer.accelerator", "cpu"),
@@ -132,7 +140,7 @@ def test_a_rank_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
     assert outcome.returncode not in (0, 2)
     last = outcome.stdout.partition("rank 1 on node 0 failed; its last lines:")[2]
     assert "RuntimeError: rank one has had enough" in last
-    assert left_behind() == []
+    assert left_behind(place) == []
 
 
 def test_data_is_needed_where_the_job_has_some() -> None:
@@ -152,7 +160,7 @@ def test_flags_that_the_training_does_not_take_are_told_before_anything_is_sent(
     assert outcome.stderr == expected
 
 
-def test_an_interrupted_rehearsal_leaves_nothing_behind() -> None:
+def test_an_interrupted_rehearsal_leaves_nothing_behind(place: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
          "import sys; sys.argv = ['submit', 'rehearse', '--num_epochs', '50']; from submit.main import main; "
@@ -169,6 +177,6 @@ def test_an_interrupted_rehearsal_leaves_nothing_behind() -> None:
     assert process.returncode == 130
     assert told == "Interrupted.\n"
     deadline = time.monotonic() + 20
-    while left_behind() and time.monotonic() < deadline:
+    while left_behind(place) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert left_behind() == []
+    assert left_behind(place) == []

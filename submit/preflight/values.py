@@ -54,7 +54,8 @@ def check_image(image: str) -> list[Finding]:
     """A reference such as ``mcr.microsoft.com/azureml/NAME:TAG``."""
     match = _IMAGE.fullmatch(image)
     if not match or (match["digest"] and not _DIGEST.fullmatch(match["digest"])):
-        return [error(f"--docker_image {image!r}: expected HOST/NAME:TAG in small letters, without 'https://' and blanks")]
+        expected = "expected HOST/NAME:TAG in small letters, without 'https://' and blanks"
+        return [error(f"--docker_image {image!r}: {expected}")]
     if not match["digest"] and match["tag"] in (None, "latest"):
         return [warning(f"--docker_image {image!r}: without a tag of its own it can change from job to job; give one")]
     return []
