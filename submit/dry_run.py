@@ -1,6 +1,5 @@
 """The request of a job, for people to read, made without a network."""
 
-import logging
 from typing import Any
 
 import yaml
@@ -10,7 +9,6 @@ from submit.job import Job
 
 def show(job: Job) -> None:
     """Prints the request in full, as YAML."""
-    logging.disable(logging.WARNING)  # azureml-core warns of its own defaults
     from submit.sdk_v1 import request
 
     print(as_yaml({"experiment": job.experiment, "definition": request(job)}), end="")

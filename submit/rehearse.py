@@ -1,7 +1,6 @@
 """A whole job on this machine: sent by azureml-core to a loopback Azure ML, and carried out as on a cluster."""
 
 import contextlib
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -63,7 +62,6 @@ def _submitted(job: Job, service: AzureMLService, root: Path) -> SubmittedJob:
     service.add_compute(job.compute, VM_SIZE, job.nodes)
     # azureml-core reads these when it is imported and when it asks; nothing of this process goes anywhere else
     os.environ.update(service.workspace_environment(root / "home"))
-    logging.disable(logging.WARNING)  # it tells of its own defaults, on whatever handler there is
     from azureml.core import Workspace
     from azureml.core.authentication import TokenAuthentication
 

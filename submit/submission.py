@@ -18,8 +18,30 @@ def send(job: Job, workspace: "Workspace") -> "Run":
     """
     from azureml.core import Experiment
 
+    _require_compute(workspace, job.compute)
     try:
         return Experiment(workspace, job.experiment).submit(script_run_config(job))
     except Exception as error:  # azureml-core lets errors of several libraries through
-        text = str(getattr(error, "message", None) or error or type(error).__name__)
-        raise SubmitError(f"Azure ML didn't take the job: {' '.join(text.split())[:500]}") from error
+        raise SubmitError(f"Azure ML didn't take the job: {_told(error)}") from error
+
+
+def _require_compute(workspace: "Workspace", name: str) -> None:
+    """azureml-core would send the job all the same, to wait for a cluster that will never be there."""
+    from azureml.core.compute import ComputeTarget
+    from azureml.exceptions import ComputeTargetException
+
+    try:
+        ComputeTarget(workspace, name)
+    except ComputeTargetException as error:
+        if "NotFound" not in str(error):
+            raise SubmitError(f"--compute {name!r}: can't be looked up ({_told(error)})") from error
+        raise SubmitError(
+            f"--compute {name!r}: no such cluster in the workspace; python -m submit compute --name {name} makes one"
+        ) from error
+    except Exception as error:
+        raise SubmitError(f"--compute {name!r}: can't be looked up ({_told(error)})") from error
+
+
+def _told(error: BaseException) -> str:
+    text = str(getattr(error, "message", None) or error or type(error).__name__)
+    return " ".join(text.split())[:500]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, environment, make_cifar10
+from tests.conftest import ROOT, copy_project, environment, make_cifar10
 
 TRAINING = ("--num_epochs", "1", "--data.val_split", "40", "--trainer.accelerator", "cpu")
 SLOW = pytest.mark.slow
@@ -93,9 +93,8 @@ def left_behind(place: Path) -> list[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """What is committed of this project, with a module of somebody's own."""
-    found = tmp_path / "project"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(found)], check=True)  # noqa: S607 the git of this machine
+    """This project, with a module of somebody's own."""
+    found = copy_project(tmp_path / "project")
     (found / "my_module.py").write_text(MODULE)
     return found
 
