@@ -2,18 +2,22 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
+from submit.command_line import parse
+from submit.describe import describe
 from tests.conftest import ROOT, Command
 
+UNTOLD = ("__init__.py", "__main__.py", "errors.py")
 README = (ROOT / "README.md").read_text()
 
 
 def commands() -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("python -m lightning_app")]
+    return [line for line in lines if line.startswith("python -m ")]
 
 
 def test_the_tree_in_readme_is_the_tree() -> None:
@@ -27,13 +31,21 @@ def test_the_tree_in_readme_is_the_tree() -> None:
         else:
             folder = name
             assert (ROOT / folder).is_dir()
+    packages = ("lightning_app", "lightning_app/delivery", "models", "datamodules", "submit")
+    told_folders = {name for name in told if name.endswith("/")}
+    told -= told_folders
+    assert told_folders == {
+        f"{path.parent.relative_to(ROOT)}/"
+        for path in (ROOT / "submit").rglob("__init__.py")
+        if path.parent != ROOT / "submit"
+    }
     there = {
         str(path.relative_to(ROOT))
-        for package in ("lightning_app", "models", "datamodules", "submit")
-        for path in (ROOT / package).rglob("*.py")
-        if path.name not in ("__init__.py", "errors.py", "checks.py")
+        for package in packages
+        for path in (ROOT / package).glob("*.py")
+        if path.name not in UNTOLD
     }
-    assert told - {"lightning_app/errors.py"} == there
+    assert {path for path in told if Path(path).name not in UNTOLD} == there - {"datamodules/checks.py"}
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if "lightning_app.fit" in c and "my_module" not in c])
@@ -44,6 +56,13 @@ def test_the_training_commands_in_readme_are_understood(run: Command, command: s
 
     assert (outcome.status, outcome.err) == (0, "")
     assert "class_path" in outcome.out
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("python -m submit r")])
+def test_the_submit_commands_in_readme_are_understood(command: str) -> None:
+    _, options, training = parse(shlex.split(command, comments=True)[3:])
+
+    assert describe(options, training).nodes == 2
 
 
 def test_the_make_targets_in_readme_exist() -> None:
