@@ -28,25 +28,30 @@ class BlobError(RefusalError):
 
 
 def put(state: State, call: Call, parameters: Parameters) -> Answer:
-    """A blob in one piece."""
-    return _store(_writable(state, call, parameters), parameters["path"], call.body)
+    """A blob in one piece, of which the account computes the digest if nobody tells it."""
+    digest = call.headers.get("x-ms-blob-content-md5", md5(call.body))
+    return store(_writable(state, call, parameters), parameters["path"], call.body, digest)
 
 
 def put_block(state: State, call: Call, parameters: Parameters) -> Answer:
     """A piece, which is part of the blob once a list of blocks names it."""
     holder = _writable(state, call, parameters)
     holder.blocks.setdefault(parameters["path"], {})[call.query["blockid"]] = call.body
-    return Answer(201, headers={"Content-MD5": _md5(call.body)})
+    return Answer(201, headers={"Content-MD5": md5(call.body)})
 
 
 def put_block_list(state: State, call: Call, parameters: Parameters) -> Answer:
-    """The order in which blocks make a blob."""
+    """The order in which blocks make a blob; those of a free folder can be listed again, as an answer may be lost."""
     holder, path = _writable(state, call, parameters), parameters["path"]
-    blocks = holder.blocks.get(path, {})
+    parts = holder.parts if isinstance(holder, Folder) else {}
+    blocks = parts.get(path, {}) | holder.blocks.get(path, {})
     names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", call.body)]
     if not set(names) <= set(blocks):
         raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
-    return _store(holder, path, b"".join(blocks[name] for name in names))
+    content = b"".join(blocks[name] for name in names)
+    answer = store(holder, path, content, call.headers.get("x-ms-blob-content-md5"))
+    parts[path] = {name: blocks[name] for name in names}
+    return answer
 
 
 def put_metadata(state: State, call: Call, parameters: Parameters) -> Answer:
@@ -55,7 +60,10 @@ def put_metadata(state: State, call: Call, parameters: Parameters) -> Answer:
 
 def head(state: State, call: Call, parameters: Parameters) -> Answer:
     content = _content(state, parameters)
-    return Answer(headers=_properties(content) | {"Content-Length": str(len(content))})
+    holder = holder_of(state, parameters)
+    digest = holder.md5s.get(parameters["path"]) if isinstance(holder, Folder) else md5(content)
+    told = {"Content-MD5": digest} if digest else {}
+    return Answer(headers=_properties(content) | told | {"Content-Length": str(len(content))})
 
 
 def get(state: State, call: Call, parameters: Parameters) -> Answer:
@@ -71,22 +79,22 @@ def get(state: State, call: Call, parameters: Parameters) -> Answer:
     return Answer(206, content[first : last + 1], _properties(content) | part)
 
 
-def _holder(state: State, parameters: Parameters) -> FileHolder | None:
+def holder_of(state: State, parameters: Parameters) -> FileHolder | None:
     return state.files(parameters["origin"], parameters["container"]) if "container" in parameters else state.datastore
 
 
 def _content(state: State, parameters: Parameters) -> bytes:
-    holder = _holder(state, parameters)
+    holder = holder_of(state, parameters)
     if holder is None or parameters["path"] not in holder.artifacts:
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
     return holder.artifacts[parameters["path"]]
 
 
 def _writable(state: State, call: Call, parameters: Parameters) -> FileHolder:
-    holder = _holder(state, parameters)
+    holder = holder_of(state, parameters)
     if holder is None or not _is_expected(holder, parameters["path"]):
         raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
-    if call.headers.get("content-md5", _md5(call.body)) != _md5(call.body):
+    if call.headers.get("content-md5", md5(call.body)) != md5(call.body):
         raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
     if call.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:
         raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
@@ -97,7 +105,11 @@ def _is_expected(holder: FileHolder, path: str) -> bool:
     return path in holder.paths or (isinstance(holder, Folder) and holder.free)
 
 
-def _store(holder: FileHolder, path: str, content: bytes) -> Answer:
+def store(holder: FileHolder, path: str, content: bytes, digest: str | None) -> Answer:
+    """The blob as it is from now on; one of blocks has a digest only if whoever made it told one."""
+    if isinstance(holder, Folder):
+        holder.md5s[path] = digest or ""
+        holder.parts.pop(path, None)
     holder.artifacts[path] = content
     holder.blocks.pop(path, None)
     return Answer(201, headers=_properties(content))
@@ -112,5 +124,5 @@ def _properties(content: bytes) -> dict[str, str]:
     }
 
 
-def _md5(content: bytes) -> str:
+def md5(content: bytes) -> str:
     return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()

@@ -1,7 +1,6 @@
-"""The workspace's datastore, and the list of what is in its container."""
+"""The workspace's datastore, which is a container of the blob account."""
 
 from typing import Any
-from xml.sax.saxutils import escape
 
 from submit.rehearsal.answers import Answer, RefusalError, json_answer
 from submit.rehearsal.authorisation import Parameters
@@ -24,18 +23,6 @@ def list_all(state: State, call: Call, parameters: Parameters) -> Answer:
     return json_answer({"value": [_datastore()], "continuationToken": None})
 
 
-def list_blobs(state: State, call: Call, parameters: Parameters) -> Answer:
-    """Those whose paths begin so, all on one page."""
-    prefix = call.query.get("prefix", "")
-    files = state.datastore.artifacts
-    blobs = "".join(_blob(path, len(files[path])) for path in sorted(files) if path.startswith(prefix))
-    body = (
-        f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="https://{BLOB_HOST}/" '
-        f'ContainerName="{DATASTORE_CONTAINER}"><Blobs>{blobs}</Blobs><NextMarker /></EnumerationResults>'
-    )
-    return Answer(200, body.encode(), {"Content-Type": "application/xml"})
-
-
 def _datastore() -> dict[str, Any]:
     return {
         "name": DATASTORE,
@@ -53,8 +40,3 @@ def _datastore() -> dict[str, Any]:
             "isSas": True,
         },
     }
-
-
-def _blob(path: str, size: int) -> str:
-    properties = f"<Content-Length>{size}</Content-Length><BlobType>BlockBlob</BlobType>"
-    return f"<Blob><Name>{escape(path)}</Name><Properties>{properties}</Properties></Blob>"

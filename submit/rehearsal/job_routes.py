@@ -1,6 +1,6 @@
 """What a job may ask, for itself; and a user, for any run."""
 
-from submit.rehearsal import artifacts, blobs, console, experiments, history, metrics, models
+from submit.rehearsal import artifacts, blob_lists, blobs, console, experiments, history, metrics, models
 from submit.rehearsal.authorisation import for_both, for_its_files, for_its_run
 from submit.rehearsal.route import Route
 from submit.rehearsal.workspace import BLOB_CONTAINER, SCOPE
@@ -51,6 +51,7 @@ def blob_routes(path: str) -> tuple[Route, ...]:
         Route("PUT", path, blobs.put_metadata, comp="metadata"),
         Route("HEAD", path, blobs.head),
         Route("GET", path, blobs.get),
+        Route("GET", path, blob_lists.list_blocks, comp="blocklist"),
     )
 
 

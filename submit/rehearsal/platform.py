@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from submit.rehearsal import times
+from submit.rehearsal import blobs, environments, times
 from submit.rehearsal.execution import set_status
 from submit.rehearsal.runs import Run
 from submit.rehearsal.state import RegisteredModel, Request, State
@@ -48,10 +48,15 @@ class Platform:
         with self._state.lock:
             self._state.computes[name] = Compute(name, vm_size, nodes, times.now())
 
+    def add_environment(self, name: str, image: str) -> None:
+        """An environment that can be had by its name, such as those that Azure provides."""
+        with self._state.lock:
+            environments.add(self._state, name, environments.image_content(image))
+
     def add_datastore_file(self, path: str, content: bytes) -> None:
         """A file of the default datastore."""
         with self._state.lock:
-            self._state.datastore.artifacts[path] = content
+            blobs.store(self._state.datastore, path, content, blobs.md5(content))
 
     @property
     def jobs(self) -> list[SubmittedJob]:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from submit.rehearsal import environments
+from submit.rehearsal import variables
 from submit.rehearsal.certificates import Authority
 from submit.rehearsal.faults import Fault
 from submit.rehearsal.platform import Platform
@@ -62,8 +62,8 @@ class AzureMLService(Platform):
 
         The home is made if need be. It should be used for nothing else: the client keeps addresses in it.
         """
-        variables = environments.job_variables(self.run(run_id), self._state, token_seconds)
-        return variables | environments.surroundings(home, self._state, self._authority)
+        told = variables.job_variables(self.run(run_id), self._state, token_seconds)
+        return told | variables.surroundings(home, self._state, self._authority)
 
     def workspace_environment(self, home: Path) -> dict[str, str]:
         """What leads an unmodified client here that submits; who it is, it must be told by ``user_token``.
@@ -71,13 +71,17 @@ class AzureMLService(Platform):
         The home is made if need be. It should be used for nothing else: the client keeps addresses in it, and what it
         knows of the last snapshot.
         """
-        # without a name for the cloud, the client asks for a list of clouds and waits long for it
-        cloud = {"AZUREML_CURRENT_CLOUD": "AzureCloud"}
-        return cloud | environments.surroundings(home, self._state, self._authority)
+        surroundings = variables.surroundings(home, self._state, self._authority)
+        return surroundings | {
+            # without a name for the cloud, the client asks for a list of clouds and waits long for it
+            "AZUREML_CURRENT_CLOUD": "AzureCloud",
+            # the part of azureml-dataprep that isn't Python finds the authority by this name only
+            "SSL_CERT_FILE": surroundings["REQUESTS_CA_BUNDLE"],
+        }
 
     def write_workspace_config(self, folder: Path) -> Path:
         """The file config.json that ``Workspace.from_config`` reads; its path."""
-        return environments.write_config(folder)
+        return variables.write_config(folder)
 
     def user_token(self) -> str:
         """What a ``TokenAuthentication`` returns for any audience."""

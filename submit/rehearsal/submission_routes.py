@@ -1,9 +1,11 @@
 """What those may ask who submit jobs; to a job itself, all of it is unknown."""
 
 from submit.rehearsal import (
+    blob_lists,
     computes,
     datasets,
     datastores,
+    environments,
     execution,
     experiments,
     history,
@@ -21,6 +23,7 @@ _MODEL = f"/modelmanagement/v1.0{SCOPE}"
 _RESOURCES = f"/rp/workspaces{SCOPE}"
 _DATASTORE = f"/datastore/v1.0{SCOPE}"
 _DATASET = f"/dataset/v1.0{SCOPE}"
+_ENVIRONMENT = f"/environment/v1.0{SCOPE}/environments"
 _EXECUTION = f"/execution/v1.0{SCOPE}/experiments/{{experiment}}"
 _COMPUTE = f"{SCOPE}/computes/{{compute}}"
 
@@ -48,11 +51,15 @@ AZURE_ML = (
     Route("GET", f"/content/v1.0{SCOPE}/snapshots/latest/metadata", for_user(snapshots.get_latest)),
     Route("POST", f"/content/v2.0{SCOPE}/snapshots/getblob", for_user(snapshots.announce)),
     Route("POST", f"/content/v2.0{SCOPE}/snapshots/{{snapshot}}", for_user(snapshots.create)),
+    Route("GET", f"{_ENVIRONMENT}/", for_user(environments.list_all)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}", for_user(environments.get)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_user(environments.get)),
+    Route("PUT", f"{_ENVIRONMENT}/{{environment}}", for_user(environments.register)),
     Route("POST", f"{_EXECUTION}/snapshotrun", for_user(execution.submit)),
     Route("POST", f"{_EXECUTION}/runId/{{run}}/cancel", for_user(for_its_run(execution.cancel))),
 )
 BLOBS = (
-    Route("GET", f"/{DATASTORE_CONTAINER}", datastores.list_blobs, comp="list"),
+    Route("GET", f"/{DATASTORE_CONTAINER}", blob_lists.list_blobs, comp="list"),
     *blob_routes(f"/{DATASTORE_CONTAINER}/{{path*}}"),
 )
 RESOURCE_MANAGER = (

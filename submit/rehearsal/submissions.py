@@ -27,7 +27,11 @@ class FileHolder(Protocol):
 
 @dataclass
 class Folder:
-    """Files that belong to no run; where it is free, they needn't be announced and can be written again."""
+    """Files that belong to no run; where it is free, they needn't be announced and can be written again.
+
+    ``md5s`` are the digests, in base64, that the blob account computed or was told; ``parts`` are the blocks that a
+    blob is made of, by their names.
+    """
 
     origin: str
     container: str
@@ -35,6 +39,8 @@ class Folder:
     paths: list[str] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     blocks: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    md5s: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
