@@ -24,7 +24,7 @@ fit: $(READY)  ## train CIFAR Net on images generated here; ARGS="--data_path DI
 test: $(READY)  ## run the tests
 	$(PYTHON) -m pytest $(ARGS)
 
-test-slow: $(READY)  ## run the tests that take minutes: faults of the service, killed processes
+test-slow: $(READY)  ## run the tests that take minutes: faults, killed processes, whole jobs
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy

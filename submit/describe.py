@@ -9,7 +9,7 @@ from submit.job import DATA_PATH, DatastorePath, Job, RegisteredDataset
 
 TRAINING = ("python", "-m", "lightning_app.fit")
 _DATASTORE_URI = "azureml://datastores/"
-_GIVEN_BY_SUBMIT = {
+GIVEN_BY_SUBMIT = {
     "--trainer.num_nodes": "--nodes",
     "--trainer.devices": "--processes_per_node",
     "--data_path": "--dataset",
@@ -83,7 +83,7 @@ def _relative(path: str) -> str:
 def _require_one_owner(training: Sequence[str], options: argparse.Namespace) -> None:
     for word in training:
         flag = word.partition("=")[0]
-        owner = _GIVEN_BY_SUBMIT.get(flag)
+        owner = GIVEN_BY_SUBMIT.get(flag)
         if owner == "--dataset" and options.dataset is None:
             raise SubmitError(f"{flag}: names a folder of this machine, which the job doesn't have; give --dataset")
         if owner is not None:

@@ -11,6 +11,9 @@ Access = Literal["mount", "download"]
 DATA_PATH = "{data}"
 """Stands in a job's command for the path at which the job finds its data."""
 
+RESUME_PATH = "{resume}"
+"""Stands there for the path at which it finds the outputs of the run that it goes on from."""
+
 
 @dataclass(frozen=True)
 class RegisteredDataset:
@@ -63,6 +66,7 @@ class Job:
         command: The words of the command, run in the snapshot's root; ``DATA_PATH`` stands for the data's path.
         source_directory: What the snapshot is made of.
         compute: The name of the compute cluster.
+        resume: The outputs of the run that it goes on from; None for a training that begins.
         max_duration_seconds: After that Azure ML ends the job; None for its own limit.
         shared_memory: Of each container, such as "8g".
     """
@@ -76,6 +80,7 @@ class Job:
     processes_per_node: int = 1
     launcher: Launcher = "pytorch"
     data: RegisteredDataset | DatastorePath | None = None
+    resume: DatastorePath | None = None
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     shared_memory: str = "8g"
     max_duration_seconds: int | None = None

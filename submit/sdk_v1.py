@@ -9,15 +9,22 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.job import DATA_PATH, BuiltEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.job import DATA_PATH, RESUME_PATH, BuiltEnvironment, DatastorePath, Job, RegisteredDataset
 
 if TYPE_CHECKING:
     from azureml.core import Environment, ScriptRunConfig
-    from azureml.core.runconfig import MpiConfiguration, PyTorchConfiguration, RunConfiguration
+    from azureml.core.runconfig import (
+        DataReferenceConfiguration,
+        MpiConfiguration,
+        PyTorchConfiguration,
+        RunConfiguration,
+    )
 
 DATA = "data"  # what the input is called in the request
 DATASTORE_PATH_WORD = f"$AZUREML_DATAREFERENCE_{DATA}"  # what the service replaces by a path in the command
 DATASET_WORD = f"DatasetConsumptionConfig:{DATA}"
+RESUME = "resume"
+RESUME_WORD = f"$AZUREML_DATAREFERENCE_{RESUME}"
 DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would ask the service for it
 
 
@@ -53,7 +60,8 @@ def request(job: Job) -> dict[str, Any]:
 
 def _command(job: Job) -> list[str]:
     # azureml-core joins the words with spaces, so each is quoted here, except what the service replaces
-    return [_data_word(job) if word == DATA_PATH else shlex.quote(word) for word in job.command]
+    replaced = {DATA_PATH: _data_word(job), RESUME_PATH: RESUME_WORD}
+    return [replaced.get(word) or shlex.quote(word) for word in job.command]
 
 
 def _data_word(job: Job) -> str:
@@ -103,7 +111,7 @@ def _from_conda(name: str, content: str) -> "Environment":
 
 
 def _add_data(run_config: "RunConfiguration", job: Job) -> None:
-    from azureml.core.runconfig import Data, DataLocation, DataReferenceConfiguration, Dataset
+    from azureml.core.runconfig import Data, DataLocation, Dataset
 
     if isinstance(job.data, RegisteredDataset):
         dataset = Dataset(dataset_name=job.data.name, dataset_version=job.data.version)
@@ -113,8 +121,14 @@ def _add_data(run_config: "RunConfiguration", job: Job) -> None:
             environment_variable_name=DATA,
         )
     elif isinstance(job.data, DatastorePath):
-        run_config.data_references[DATA] = DataReferenceConfiguration(
-            datastore_name=job.data.datastore or DEFAULT_DATASTORE,
-            path_on_datastore=job.data.path,
-            mode=job.data.access,
-        )
+        run_config.data_references[DATA] = _reference(job.data)
+    if job.resume is not None:
+        run_config.data_references[RESUME] = _reference(job.resume)
+
+
+def _reference(place: DatastorePath) -> "DataReferenceConfiguration":
+    from azureml.core.runconfig import DataReferenceConfiguration
+
+    return DataReferenceConfiguration(
+        datastore_name=place.datastore or DEFAULT_DATASTORE, path_on_datastore=place.path, mode=place.access
+    )

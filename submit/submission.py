@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from submit.errors import SubmitError
+from submit.failures import reason
 from submit.job import Job
 from submit.sdk_v1 import script_run_config
 
@@ -22,7 +23,7 @@ def send(job: Job, workspace: "Workspace") -> "Run":
     try:
         return Experiment(workspace, job.experiment).submit(script_run_config(job))
     except Exception as error:  # azureml-core lets errors of several libraries through
-        raise SubmitError(f"Azure ML didn't take the job: {_told(error)}") from error
+        raise SubmitError(f"Azure ML didn't take the job: {reason(error)}") from error
 
 
 def _require_compute(workspace: "Workspace", name: str) -> None:
@@ -34,14 +35,9 @@ def _require_compute(workspace: "Workspace", name: str) -> None:
         ComputeTarget(workspace, name)
     except ComputeTargetException as error:
         if "NotFound" not in str(error):
-            raise SubmitError(f"--compute {name!r}: can't be looked up ({_told(error)})") from error
+            raise SubmitError(f"--compute {name!r}: can't be looked up ({reason(error)})") from error
         raise SubmitError(
             f"--compute {name!r}: no such cluster in the workspace; python -m submit compute --name {name} makes one"
         ) from error
     except Exception as error:
-        raise SubmitError(f"--compute {name!r}: can't be looked up ({_told(error)})") from error
-
-
-def _told(error: BaseException) -> str:
-    text = str(getattr(error, "message", None) or error or type(error).__name__)
-    return " ".join(text.split())[:500]
+        raise SubmitError(f"--compute {name!r}: can't be looked up ({reason(error)})") from error

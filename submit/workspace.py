@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError
+from submit.failures import reason
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
@@ -26,17 +27,18 @@ def open_workspace(file: Path | None) -> "Workspace":
         raise SubmitError(
             f"--workspace {str(file)!r}: no such file; download config.json in the portal's overview page"
         )
+    credentials = _credentials()
     try:
-        return Workspace.from_config(path=str(file) if file else None, auth=_credentials())
+        return Workspace.from_config(path=str(file) if file else None, auth=credentials)
     except UserErrorException as error:
         if "config" in str(error).lower():
             raise SubmitError(
                 "no config.json of a workspace in this folder or above it; give --workspace FILE, which the portal's "
                 "overview page has for download"
             ) from error
-        raise SubmitError(f"the workspace can't be opened: {_first_line(error)}") from error
+        raise SubmitError(f"the workspace can't be opened: {reason(error)}") from error
     except Exception as error:  # azureml-core lets errors of several libraries through
-        raise SubmitError(f"the workspace can't be opened: {_first_line(error)}") from error
+        raise SubmitError(f"the workspace can't be opened: {reason(error)}") from error
 
 
 def _credentials() -> Any:
@@ -45,13 +47,10 @@ def _credentials() -> Any:
 
     token = os.environ.get(ACCESS_TOKEN)
     if token:
+        if token.count(".") != 2:
+            raise SubmitError(f"{ACCESS_TOKEN}: holds no token; expected what az account get-access-token gives")
         return TokenAuthentication(lambda audience: token, cloud="AzureCloud")
     if all(os.environ.get(name) for name in _PRINCIPAL):
         tenant, client, secret = (os.environ[name] for name in _PRINCIPAL)
         return ServicePrincipalAuthentication(tenant, client, secret)
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    return str(text).strip().splitlines()[0]

@@ -16,6 +16,8 @@ from submit.rehearsal import AzureMLService, Fault
 from submit.rehearsal.workspace import RESOURCE_MANAGER_HOST, SCOPE, SUBSCRIPTION
 from tests.test_rehearsal_service import ask
 
+pytestmark = pytest.mark.slow
+
 PRELUDE = """
 import json, os, pathlib, sys
 from azureml.core import Environment, Experiment, Model, Run, ScriptRunConfig, Workspace
@@ -556,6 +558,7 @@ def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
 def test_what_nobody_knows_is_refused_and_nothing_leaves_the_machine(tmp_path: Path) -> None:
     script = """
 import requests
+
 answers = []
 for url in (f"https://{HOST}/subscriptions/x", "https://example.com/", "https://dc.services.visualstudio.com/"):
     try:

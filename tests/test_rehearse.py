@@ -20,7 +20,7 @@ SHAPES = [
     ("pytorch", 2, 1),
     pytest.param("pytorch", 2, 2, marks=SLOW),
     pytest.param("mpi", 1, 1, marks=SLOW),
-    ("mpi", 1, 2),
+    pytest.param("mpi", 1, 2, marks=SLOW),
     pytest.param("mpi", 2, 1, marks=SLOW),
     pytest.param("mpi", 2, 2, marks=SLOW),
 ]
@@ -118,6 +118,7 @@ def test_a_job_of_every_shape_runs(launcher: str, nodes: int, processes: int, tm
     assert "warning" not in outcome.stdout
 
 
+@SLOW
 def test_what_the_snapshot_leaves_out_is_not_there(project: Path) -> None:
     with (project / ".amlignore").open("a") as file:
         file.write("secret_table.txt\n")
@@ -129,6 +130,7 @@ def test_what_the_snapshot_leaves_out_is_not_there(project: Path) -> None:
     assert "found: ['.amlignore', 'my_module.py'] writable: True" in outcome.stdout
 
 
+@SLOW
 def test_a_rank_that_fails_is_named_with_its_last_lines(project: Path, place: Path) -> None:
     outcome = rehearse(
         *("--model", "my_module.DiesOnRankOne", "--data", "my_module.Numbers", "--processes_per_node", "2"),
@@ -159,6 +161,7 @@ def test_flags_that_the_training_does_not_take_are_told_before_anything_is_sent(
     assert outcome.stderr == expected
 
 
+@SLOW
 def test_an_interrupted_rehearsal_leaves_nothing_behind(place: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

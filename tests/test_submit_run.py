@@ -106,6 +106,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
 del MISTAKES["no such command"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_and_no_job_is_sent(desk: Desk, mistake: str) -> None:
     flags, message = MISTAKES[mistake]
@@ -120,6 +121,7 @@ def test_a_mistake_is_told_and_no_job_is_sent(desk: Desk, mistake: str) -> None:
     assert {path for path in desk.project.rglob("*") if "__pycache__" not in path.parts} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -139,6 +141,7 @@ def test_a_service_that_fails_is_told(desk: Desk, fault: Fault, message: str) ->
     assert desk.service.jobs == []
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_there_is_told(desk: Desk) -> None:
     surroundings = desk.service.user_token()
     desk.service.stop()

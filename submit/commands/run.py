@@ -14,10 +14,11 @@ TAKES_TRAINING_FLAGS = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_flags(parser)
+    parser.add_argument("--wait", action="store_true", help="follow the run; its exit status is this program's")
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when the job is sent."""
+    """0 when the job is sent; with ``--wait`` what has become of it."""
     job = describe(options, training)
     check(job, options, training)
     if options.dry_run:
@@ -28,5 +29,9 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.workspace import open_workspace
 
     sent = send(job, open_workspace(options.workspace))
-    print(f"Run {sent.id}\n{sent.get_portal_url()}")
+    print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
+    if options.wait:
+        from submit.runs.wait import wait
+
+        return wait(sent)
     return 0

@@ -65,6 +65,12 @@ class Platform:
             return list(self._state.jobs)
 
     @property
+    def sweeps(self) -> list[SubmittedJob]:
+        """The same of sweeps."""
+        with self._state.lock:
+            return list(self._state.sweeps)
+
+    @property
     def computes(self) -> list[Compute]:
         with self._state.lock:
             return [replace(compute) for compute in self._state.computes.values()]

@@ -2,7 +2,7 @@
 
 import logging
 
-from submit.rehearsal import job_routes, submission_routes
+from submit.rehearsal import job_routes, submission_routes, sweeps
 from submit.rehearsal.answers import Answer, RefusalError, UnknownRouteError, error, json_answer
 from submit.rehearsal.authorisation import Handler
 from submit.rehearsal.calls import Call
@@ -12,7 +12,7 @@ from submit.rehearsal.workspace import BLOB_HOST, RESOURCE_MANAGER_HOST
 log = logging.getLogger(__name__)
 
 HOSTS = {
-    "": job_routes.AZURE_ML + submission_routes.AZURE_ML,
+    "": job_routes.AZURE_ML + submission_routes.AZURE_ML + sweeps.AZURE_ML,
     BLOB_HOST: job_routes.BLOBS + submission_routes.BLOBS,
     RESOURCE_MANAGER_HOST: submission_routes.RESOURCE_MANAGER,
 }

@@ -54,6 +54,7 @@ class State:
         self.experiments: dict[str, datetime] = {}
         self.runs: dict[str, Run] = {}
         self.jobs: list[SubmittedJob] = []
+        self.sweeps: list[SubmittedJob] = []
         self.environments: dict[str, list[dict[str, Any]]] = {}
         self.computes: dict[str, Compute] = {}
         self.snapshots: dict[str, Snapshot] = {}

@@ -1,0 +1,60 @@
+"""``python -m submit list``: the runs of an experiment."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from submit.commands.run_flags import add_json, add_workspace
+from submit.commands.values import count
+from submit.failures import status_of
+
+if TYPE_CHECKING:
+    from submit.runs.listing import Entry
+
+TAKES_TRAINING_FLAGS = False
+_HEADINGS = ("RUN", "STATUS", "STARTED", "DURATION", "MODEL")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)"
+    )
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="the newest so many (default: 20)")
+    add_workspace(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace, training: Sequence[str]) -> int:
+    return status_of(lambda: _show(options), "nothing was changed")
+
+
+def _show(options: argparse.Namespace) -> int:
+    from submit.runs.listing import entries
+    from submit.runs.table import as_json, table
+    from submit.workspace import open_workspace
+
+    found = entries(open_workspace(options.workspace), options.experiment, options.limit)
+    if options.json:
+        print(as_json([_content(entry) for entry in found]))
+    elif found:
+        print(table([_row(entry) for entry in found], _HEADINGS))
+    else:
+        print(f"{options.experiment} has no runs.")
+    return 0
+
+
+def _content(entry: "Entry") -> dict[str, Any]:
+    return {
+        "run": entry.run_id,
+        "status": entry.status,
+        "created": entry.created,
+        "started": entry.started,
+        "ended": entry.ended,
+        "duration_seconds": entry.duration,
+        "model": entry.model,
+        "tags": entry.tags,
+    }
+
+
+def _row(entry: "Entry") -> tuple[object, ...]:
+    return entry.run_id, entry.status, entry.started, entry.duration, entry.model

@@ -1,0 +1,50 @@
+"""``python -m submit register``: a run's best checkpoint as a model."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from submit.commands.run_flags import add_json, add_run
+from submit.failures import status_of
+
+if TYPE_CHECKING:
+    from submit.runs.models import Registered
+
+TAKES_TRAINING_FLAGS = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--name", required=True, metavar="NAME", help="of the model; it gets the next version")
+    parser.add_argument("--description", metavar="TEXT", help="what it is for")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace, training: Sequence[str]) -> int:
+    return status_of(lambda: _register(options), "the model may be registered; Azure ML's list of models shows it")
+
+
+def _register(options: argparse.Namespace) -> int:
+    from submit.runs.find import find_run
+    from submit.runs.models import register, require_name
+    from submit.runs.table import as_json
+
+    require_name(options.name, options.description)
+    found = find_run(options.run_id, options.workspace)
+    model = register(found, options.name, options.description)
+    if model.left_out:
+        print(
+            f"warning: a model has 50 tags at most; left out: {', '.join(model.left_out)}; the run has them",
+            file=sys.stderr,
+        )
+    print(as_json(asdict(model)) if options.json else _text(model))
+    return 0
+
+
+def _text(model: "Registered") -> str:
+    from submit.runs.table import table
+
+    rows = [("model", model.name), ("version", str(model.version)), *model.tags.items()]
+    return table(rows)

@@ -1,0 +1,97 @@
+"""``python -m submit sweep``: a training many times, with hyper-parameters that HyperDrive draws."""
+
+import argparse
+from collections.abc import Sequence
+
+from submit.checks import check
+from submit.commands.job_flags import add_job_flags
+from submit.commands.values import count
+from submit.dry_run import as_yaml
+from submit.sweep.checks import check_sweep
+from submit.sweep.describe import describe_sweep, with_first_values
+from submit.sweep.parameters import parameter
+from submit.training_flags import check_training_flags
+
+TAKES_TRAINING_FLAGS = True
+EXAMPLE = """
+example:
+  python -m submit sweep --param 'learning_rate=loguniform(0.0001,0.1)' --param 'batch_size=choice(32,128)' \\
+    --metric val_accuracy --goal maximize --max_runs 20 --max_concurrent 4 --dataset cifar10 --data.val_split 5000
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_flags(parser)
+    parser.epilog = f"{parser.epilog}{EXAMPLE}"
+    _add_space(parser.add_argument_group("sweep"))
+    _add_stopping(parser.add_argument_group("runs that fall behind"))
+
+
+def run(options: argparse.Namespace, training: Sequence[str]) -> int:
+    """0 when the sweep is sent."""
+    sweep = describe_sweep(options, training)
+    check_sweep(sweep, training)
+    flags = with_first_values(training, sweep)
+    check(sweep.job, options, flags)
+    from submit.sweep.sdk_v1 import request, require_sdk
+
+    require_sdk()
+    if options.dry_run:
+        print(as_yaml(request(sweep)), end="")
+        return 0
+    check_training_flags(flags, sweep.job.source_directory)
+    from submit.sweep.submission import send
+    from submit.workspace import open_workspace
+
+    sent = send(sweep, open_workspace(options.workspace))
+    print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
+    return 0
+
+
+def _add_space(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--param",
+        type=parameter,
+        action="append",
+        required=True,
+        metavar="NAME=...",
+        help="a flag of the training and its values: choice(A,B,...), uniform(A,B), loguniform(A,B) or "
+        "quniform(A,B,STEP), from A to B; in quotation marks, and once for each flag",
+    )
+    group.add_argument(
+        "--sampling",
+        choices=("grid", "random", "bayesian"),
+        default="random",
+        help="how they are drawn (default: random)",
+    )
+    group.add_argument(
+        "--metric", required=True, metavar="NAME", help="what runs are compared by, such as val_accuracy"
+    )
+    group.add_argument("--goal", choices=("maximize", "minimize"), required=True, help="what is best")
+    group.add_argument("--max_runs", type=count, metavar="N", help="so many runs at most (default: all of a grid)")
+    group.add_argument(
+        "--max_concurrent", type=count, metavar="N", help="so many at a time (default: all, 100 at most)"
+    )
+
+
+def _add_stopping(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--policy", choices=("none", "bandit", "median"), default="none", help="which are ended early (default: none)"
+    )
+    group.add_argument(
+        "--slack_factor", type=_share, metavar="X", help="of bandit: the share by which one may fall behind the best"
+    )
+    group.add_argument(
+        "--evaluation_interval", type=count, metavar="N", help="look at every Nth report of the metric (default: 1)"
+    )
+    group.add_argument("--delay_evaluation", type=count, metavar="N", help="look at none before the Nth (default: 0)")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected a number above 0, such as 0.1")
+    return share

@@ -1,0 +1,203 @@
+"""A cluster as it was asked for: found or created, compared, and waited for.
+
+azureml-core is imported when a function is called, so that a wrong command line is told without it.
+"""
+
+import difflib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from submit.errors import SubmitError
+from submit.failures import FailureError, reason
+from submit.preflight import check_compute_name, check_vm_size
+from submit.progress import Progress
+
+if TYPE_CHECKING:
+    from azureml.core import Workspace
+    from azureml.core.compute import AmlCompute
+
+LONGEST_WAIT = 25 * 60.0  # which azureml-core's own examples give a cluster
+LONGEST_SILENCE = 120.0
+_DENIED = re.compile(r"ComputeTargetNotFound|Response Code: 4(?!08|29)")
+_RESERVED = ("amlcompute", "local", "containerinstance")  # by azureml-core, for other things
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster of up to ``max_nodes`` nodes; one that is idle for so long ends, down to ``min_nodes``."""
+
+    name: str
+    vm_size: str
+    max_nodes: int
+    min_nodes: int = 0
+    idle_seconds: int = 1800
+    low_priority: bool = False
+
+    @property
+    def priority(self) -> str:
+        return "lowpriority" if self.low_priority else "dedicated"
+
+
+def check(wanted: Cluster) -> None:
+    """Raises SubmitError for what can't be, or can't be any more."""
+    findings = [*check_compute_name(wanted.name), *check_vm_size(wanted.vm_size)]
+    errors = [finding.text.replace("--compute", "--name", 1) for finding in findings if finding.level == "error"]
+    if wanted.name.lower() in _RESERVED:
+        errors.append(f"--name {wanted.name!r}: azureml-core means something else by it; take another name")
+    if wanted.min_nodes > wanted.max_nodes:
+        errors.append(
+            f"--min_nodes {wanted.min_nodes} and --max_nodes {wanted.max_nodes}: the first can't be the greater one"
+        )
+    if errors:
+        raise SubmitError("; ".join(errors))
+
+
+def find(workspace: "Workspace", name: str) -> "AmlCompute | None":
+    """The cluster of this name; None if there is none.
+
+    Raises:
+        SubmitError: There is something else of this name.
+        FailureError: The service doesn't say.
+    """
+    from azureml.core.compute import AmlCompute, ComputeTarget
+
+    try:
+        found = ComputeTarget(workspace, name)
+    except Exception as error:  # azureml-core lets errors of several libraries through
+        if "ComputeTargetNotFound" in str(error):
+            return None
+        raise FailureError(f"whether there is a cluster {name!r} can't be known: {reason(error)}") from error
+    if not isinstance(found, AmlCompute):  # None is a kind that azureml-core doesn't know
+        kind = getattr(found, "type", "of another kind")
+        raise SubmitError(f"--name {name!r}: the workspace has a compute of this name, which is {kind}; take another")
+    return found
+
+
+def create(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
+    """Begins to create it.
+
+    Raises:
+        SubmitError: There are no virtual machines of this size where the workspace is.
+        FailureError: Azure refuses, such as for want of a quota.
+    """
+    from azureml.core.compute import AmlCompute, ComputeTarget
+
+    _require_size(workspace, wanted.vm_size)
+    configuration = AmlCompute.provisioning_configuration(
+        vm_size=wanted.vm_size,
+        vm_priority=wanted.priority,
+        min_nodes=wanted.min_nodes,
+        max_nodes=wanted.max_nodes,
+        idle_seconds_before_scaledown=wanted.idle_seconds,
+    )
+    try:
+        created: AmlCompute = ComputeTarget.create(workspace, wanted.name, configuration)
+    except Exception as error:  # as above
+        raise FailureError(f"creating {wanted.name!r} failed: {reason(error)}") from error
+    return created
+
+
+def differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
+    """Where a cluster isn't what was asked for, a line each."""
+    scale = found.scale_settings
+    fixed = "it can't be changed, so take another --name if it matters"
+    scaled = "the portal changes it"
+    return [
+        f"{name} is {has}, not {asked}; {remedy}"
+        for name, has, asked, remedy in (
+            ("vm_size", found.vm_size, wanted.vm_size, fixed),
+            ("priority", _spoken(found.vm_priority), _spoken(wanted.priority), fixed),
+            ("max_nodes", scale.maximum_node_count, wanted.max_nodes, scaled),
+            ("min_nodes", scale.minimum_node_count, wanted.min_nodes, scaled),
+            ("idle_seconds", int(scale.idle_seconds_before_scaledown), wanted.idle_seconds, scaled),
+        )
+        if str(has).lower() != str(asked).lower()
+    ]
+
+
+def wait(cluster: "AmlCompute", progress: Progress, longest: float = LONGEST_WAIT) -> None:
+    """Until it is ready, with as many nodes as it must have.
+
+    Raises:
+        FailureError: Azure failed to provide it, or takes longer.
+    """
+    began = answered = time.monotonic()
+    pause = 0.5
+    while not _is_ready(cluster):
+        waited = time.monotonic() - began
+        _require_hope(cluster, waited, longest)
+        progress.show(f"{cluster.name}: {_state(cluster)}, {waited:.0f} s")
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+        answered = _refresh(cluster, answered)
+
+
+def described(cluster: "AmlCompute") -> str:
+    """Such as: Standard_NC4as_T4_v3, 0 to 4 nodes, dedicated"""
+    scale = cluster.scale_settings
+    nodes = f"{scale.minimum_node_count} to {scale.maximum_node_count} nodes"
+    return f"{cluster.vm_size}, {nodes}, {_spoken(cluster.vm_priority)}"
+
+
+def errors_of(cluster: "AmlCompute") -> Iterator[str]:
+    """What Azure has to say, such as that there is no quota for a further node."""
+    for error in [*(cluster.provisioning_errors or []), *((cluster.status and cluster.status.errors) or [])]:
+        told: Any = error.get("error", error)
+        yield str(told.get("message") or told)
+
+
+def _spoken(priority: str) -> str:
+    return "low priority" if priority.lower() == "lowpriority" else priority.lower()
+
+
+def _require_size(workspace: "Workspace", vm_size: str) -> None:
+    from azureml.core.compute import AmlCompute
+
+    try:
+        names = [size["name"] for size in AmlCompute.supported_vmsizes(workspace)]
+    except Exception:  # asking takes rights to the subscription that creating doesn't; Azure checks it then, too
+        return
+    known = {name.lower(): name for name in names}
+    if names and vm_size.lower() not in known:
+        near = difflib.get_close_matches(vm_size.lower(), known, n=3)
+        proposed = ", ".join(repr(known[name]) for name in near) or f"such as {names[0]!r}"
+        raise SubmitError(f"--vm_size {vm_size!r}: {workspace.location} has no such machines; nearest are {proposed}")
+
+
+def _is_ready(cluster: "AmlCompute") -> bool:
+    status = cluster.status
+    if cluster.provisioning_state != "Succeeded" or status is None:
+        return False
+    nodes = status.current_node_count
+    return nodes is None or bool(nodes >= cluster.scale_settings.minimum_node_count)
+
+
+def _require_hope(cluster: "AmlCompute", waited: float, longest: float) -> None:
+    if errors := list(errors_of(cluster)):
+        raise FailureError(f"{cluster.name!r} isn't ready: {'; '.join(errors)}")
+    if cluster.provisioning_state in ("Failed", "Canceled"):
+        raise FailureError(f"{cluster.name!r} isn't ready: {cluster.provisioning_state}; delete it in the portal")
+    if waited > longest:
+        raise FailureError(
+            f"{cluster.name!r} isn't ready after {waited / 60:.0f} min: {_state(cluster)}; the same command waits again"
+        )
+
+
+def _state(cluster: "AmlCompute") -> str:
+    if cluster.status is None:
+        return str(cluster.provisioning_state)
+    return f"{cluster.status.current_node_count} of {cluster.scale_settings.minimum_node_count} nodes"
+
+
+def _refresh(cluster: "AmlCompute", answered: float) -> float:
+    """When the service last answered; it may be silent for a while, but not deny that there is such a cluster."""
+    try:
+        cluster.refresh_state()
+    except Exception as error:  # as above
+        if time.monotonic() - answered < LONGEST_SILENCE and not _DENIED.search(str(error)):
+            return answered
+        raise FailureError(f"how {cluster.name!r} is can't be known: {reason(error)}") from error
+    return time.monotonic()

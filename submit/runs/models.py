@@ -1,0 +1,87 @@
+"""The best checkpoint of a run as a registered model, with its metrics and where it is from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from submit.errors import SubmitError
+from submit.runs import artifacts
+from submit.runs.facts import ENDED, Facts, facts_of
+from submit.runs.patience import asking
+
+if TYPE_CHECKING:
+    from azureml.core import Run
+
+CHECKPOINTS = ("outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt")
+# https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
+_TAGS = 50
+_TAG_NAME = 100
+_TAG_VALUE = 1000
+_DESCRIPTION = 5000
+_FIRST = ("test", "val")  # the metrics that say how good the model is, where there are more than tags
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a model; ``left_out`` are metrics for which there was no tag left."""
+
+    name: str
+    version: int
+    checkpoint: str
+    tags: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
+def require_name(name: str, description: str | None) -> None:
+    """Raises SubmitError for what Azure ML takes as neither."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
+        raise SubmitError(
+            f"--name {name!r}: expected letters, digits, '-', '.' and '_', the first one a letter or digit, 255 at most"
+        )
+    if len(description or "") > _DESCRIPTION:
+        raise SubmitError(f"--description: has {len(description or '')} characters; {_DESCRIPTION} are possible")
+
+
+def register(run: "Run", name: str, description: str | None) -> Registered:
+    """A new version of the model.
+
+    Raises:
+        SubmitError: The run goes on, or has no checkpoint.
+        FailureError: Azure ML doesn't answer, or refuses.
+    """
+    facts = facts_of(run)
+    if facts.status not in ENDED:
+        raise SubmitError(f"run {run.id} is {facts.status}; its metrics are final when it has ended")
+    checkpoint = _checkpoint(run)
+    tags, left_out = tags_of(facts, _commit(run), checkpoint)
+    with asking(f"model {name}"):
+        model = run.register_model(name, model_path=checkpoint, tags=tags, description=description)
+    return Registered(name, model.version, checkpoint, tags, left_out)
+
+
+def tags_of(facts: Facts, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Origin and metrics, and the metrics that find no place."""
+    origin = {"run_id": facts.run_id, "experiment": facts.experiment, "checkpoint": checkpoint}
+    origin |= {"git_commit": commit} if commit else {}
+    names = sorted(facts.metrics, key=lambda name: (not name.startswith(_FIRST), name))
+    fitting = [name for name in names if len(name) <= _TAG_NAME and name not in origin]
+    taken = fitting[: _TAGS - len(origin)]
+    tags = origin | {name: f"{facts.metrics[name]:.6g}" for name in taken}
+    short = {name: value[:_TAG_VALUE] for name, value in tags.items()}
+    return short, tuple(name for name in names if name not in taken)
+
+
+def _checkpoint(run: "Run") -> str:
+    with asking(f"the files of {run.id}"):
+        names = artifacts.paths(run)
+    found = next((path for path in CHECKPOINTS if path in names), None)
+    if found is None:
+        raise SubmitError(f"run {run.id} has no checkpoint; expected {' or '.join(CHECKPOINTS)} among its files")
+    return found
+
+
+def _commit(run: "Run") -> str | None:
+    with asking(f"run {run.id}"):
+        commit: str | None = run.get_properties().get("azureml.git.commit")
+    return commit

@@ -1,0 +1,1 @@
+"""Sweeps: the same training many times, with hyper-parameters that HyperDrive draws."""

@@ -1,0 +1,110 @@
+"""A sweep as azureml-train-core (SDK v1) has it: a HyperDriveConfig, and the request that it becomes.
+
+azureml-core has no HyperDrive of its own. azureml.core is imported first, as azureml.train else meets itself half
+imported, and logs that at length.
+"""
+
+import json
+import math
+import shlex
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from submit.errors import SubmitError
+from submit.sdk_v1 import script_run_config
+from submit.sweep.description import EarlyStopping, Parameter, Sweep
+
+if TYPE_CHECKING:
+    from azureml.core import ScriptRunConfig
+    from azureml.train.hyperdrive import EarlyTerminationPolicy, HyperDriveConfig, HyperParameterSampling
+
+VARIABLE = "$AZUREML_SWEEP_"  # HyperDrive sets such a variable in a run whose configuration has a command
+
+
+def require_sdk() -> None:
+    """Raises SubmitError where HyperDrive's part of the SDK isn't installed."""
+    import azureml.core
+
+    try:
+        import azureml.train.hyperdrive  # noqa: F401 whether it is there
+    except ImportError as error:
+        raise SubmitError(
+            "sweep: HyperDrive's part of the SDK isn't installed; pip install 'azureml-train-core>=1.61,<1.62'"
+        ) from error
+
+
+def hyperdrive_config(sweep: Sweep) -> "HyperDriveConfig":
+    """The sweep as it is submitted."""
+    from azureml.train.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its advice is told by submit.sweep.checks
+        return HyperDriveConfig(
+            run_config=_script_run_config(sweep),
+            hyperparameter_sampling=_sampling(sweep),
+            policy=_policy(sweep.stopping),
+            primary_metric_name=sweep.metric,
+            primary_metric_goal=PrimaryMetricGoal.from_str(sweep.goal),
+            max_total_runs=sweep.max_runs,
+            max_concurrent_runs=sweep.max_concurrent,
+        )
+
+
+def request(sweep: Sweep) -> dict[str, Any]:
+    """What of the request's body is known without a network; the rest says which workspace and snapshot it is."""
+    from azureml._execution._commands import _serialize_run_config_to_dict
+    from azureml.core.script_run_config import get_run_config_from_script_run
+
+    config = hyperdrive_config(sweep)
+    run_config = _serialize_run_config_to_dict(get_run_config_from_script_run(config.run_config))
+    content = {
+        "generator_config": config._generator_config,
+        "max_concurrent_jobs": config._max_concurrent_runs,
+        "max_total_jobs": config._max_total_runs,
+        "max_duration_minutes": config._max_duration_minutes,
+        "platform": config._platform,
+        "platform_config": {"Definition": {"Overrides": run_config, "TargetDetails": None}},
+        "policy_config": config._policy_config,
+        "primary_metric_config": config._primary_metric_config,
+        "name": sweep.job.experiment,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(content))
+    return found
+
+
+def _script_run_config(sweep: Sweep) -> "ScriptRunConfig":
+    config = script_run_config(sweep.job)
+    variables = {shlex.quote(parameter.word): f"{VARIABLE}{parameter.key}" for parameter in sweep.parameters}
+    # a text, as azureml-core itself makes it of a job's words; azureml-train-core leaves them a list
+    config.command = " ".join(variables.get(word, word) for word in config.command)
+    return config
+
+
+def _sampling(sweep: Sweep) -> "HyperParameterSampling":
+    from azureml.train import hyperdrive
+
+    kinds = {
+        "grid": hyperdrive.GridParameterSampling,
+        "random": hyperdrive.RandomParameterSampling,
+        "bayesian": hyperdrive.BayesianParameterSampling,
+    }
+    return kinds[sweep.sampling]({parameter.key: _expression(parameter) for parameter in sweep.parameters})
+
+
+def _expression(parameter: Parameter) -> Any:
+    from azureml.train import hyperdrive
+
+    if parameter.distribution == "loguniform":  # HyperDrive draws exp(uniform(A, B))
+        return hyperdrive.loguniform(*(math.log(float(bound)) for bound in parameter.arguments))
+    return getattr(hyperdrive, parameter.distribution)(*parameter.arguments)
+
+
+def _policy(stopping: EarlyStopping | None) -> "EarlyTerminationPolicy":
+    from azureml.train.hyperdrive import BanditPolicy, MedianStoppingPolicy, NoTerminationPolicy
+
+    if stopping is None:
+        return NoTerminationPolicy()
+    when = {"evaluation_interval": stopping.evaluation_interval, "delay_evaluation": stopping.delay_evaluation}
+    if stopping.policy == "median":
+        return MedianStoppingPolicy(**when)
+    return BanditPolicy(slack_factor=stopping.slack_factor, **when)

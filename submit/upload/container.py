@@ -1,0 +1,122 @@
+"""The requests to a blob container, each tried again while that may help."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from submit.failures import FailureError, reason
+
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+LONGEST_WAIT = 60.0
+# azureml-core's own policy waits 15 s before it first tries again, and 22 hours for an answer
+_ONCE = {"retry_total": 0, "connection_timeout": 20, "read_timeout": 60}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """What is there; a blob that was made of blocks has an MD5 only if whoever made it gave one."""
+
+    size: int
+    md5: bytes | None
+
+
+class Container:
+    """The container of a datastore.
+
+    It is asked through ``datastore.blob_service``, which azureml-core has ready. ``datastore.upload`` uses the same,
+    but takes each name that exists for an uploaded file, whatever its content, logs a failed file and goes on to
+    success, and can't go on within a large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
+
+    Methods raise FailureError when trying again doesn't help, or once ``stopped`` is set.
+    """
+
+    def __init__(self, datastore: Any, stopped: threading.Event) -> None:
+        self._client = datastore.blob_service.get_container_client(datastore.container_name)
+        self._stopped = stopped
+
+    def blobs(self, folder: str) -> dict[str, Blob]:
+        """All below a folder, by their paths within it."""
+        start = f"{folder}/"
+        found = self._persist(lambda: list(self._client.list_blobs(name_starts_with=start, **_ONCE)))
+        return {blob.name.removeprefix(start): _described(blob) for blob in found}
+
+    def put(self, path: str, content: bytes, md5: bytes) -> None:
+        """A blob in one piece, in the place of any that is there."""
+        settings = _settings(md5)
+        blob = self._client.get_blob_client(path)
+        self._persist(
+            lambda: blob.upload_blob(
+                content, length=len(content), overwrite=True, content_settings=settings, validate_content=True, **_ONCE
+            )
+        )
+
+    def staged(self, path: str) -> set[str]:
+        """The blocks that arrived for a blob which isn't made of them yet; Azure keeps them for a week."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        blob = self._client.get_blob_client(path)
+
+        def ask() -> set[str]:
+            try:
+                return {block.id for block in blob.get_block_list("uncommitted", **_ONCE)[1]}
+            except ResourceNotFoundError:
+                return set()
+
+        return self._persist(ask)
+
+    def stage(self, path: str, block: str, content: bytes) -> None:
+        blob = self._client.get_blob_client(path)
+        self._persist(lambda: blob.stage_block(block, content, length=len(content), validate_content=True, **_ONCE))
+
+    def commit(self, path: str, blocks: Sequence[str], md5: bytes) -> None:
+        """The blob is there from now on, whole."""
+        from azureml._vendor.azure_storage.blob import BlobBlock
+
+        settings = _settings(md5)
+        named = [BlobBlock(block) for block in blocks]  # type: ignore[no-untyped-call]  # azureml-core's
+        blob = self._client.get_blob_client(path)
+        self._persist(lambda: blob.commit_block_list(named, content_settings=settings, **_ONCE))
+
+    def _persist(self, request: Callable[[], Result]) -> Result:
+        from azure.core.exceptions import AzureError
+
+        waits = iter(WAITS)
+        while True:
+            try:
+                return request()
+            except AzureError as error:
+                wait = next(waits, None) if _may_pass(error) else None
+                if wait is None or self._stopped.wait(max(wait, _wait_asked_for(error))):
+                    raise FailureError(self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+
+        if isinstance(error, ServiceRequestError | ServiceResponseError):
+            return f"no answer from {self._client.primary_hostname}; the same command goes on when there is one"
+        return reason(error)
+
+
+def _described(blob: Any) -> Blob:
+    md5 = blob.content_settings.content_md5
+    return Blob(blob.size, bytes(md5) if md5 else None)
+
+
+def _settings(md5: bytes) -> Any:
+    from azureml._vendor.azure_storage.blob import ContentSettings
+
+    return ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))  # type: ignore[no-untyped-call]
+
+
+def _may_pass(error: Any) -> bool:
+    status = getattr(error, "status_code", None) or 0
+    return status < 400 or status in (408, 429) or status >= 500  # without a status no answer came, or part of one
+
+
+def _wait_asked_for(error: Any) -> float:
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    asked = str(headers.get("Retry-After", ""))
+    return min(float(asked), LONGEST_WAIT) if asked.isdecimal() else 0.0

@@ -1,0 +1,115 @@
+"""Files on their way, by several threads."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+
+from submit.failures import FailureError, reason
+from submit.upload.container import Container
+from submit.upload.folder import LocalFile
+
+THREADS = 8  # of the ten connections that requests keeps open
+BLOCK = 4 * 1024 * 1024  # what an interruption loses of each file on its way
+MOST_BLOCKS = 50_000  # of one blob
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Bytes that are at Azure now, ``sent`` or there before; ``file`` is given with its last ones."""
+
+    size: int
+    sent: bool = True
+    file: LocalFile | None = None
+
+
+def send(container: Container, folder: str, files: Sequence[LocalFile], stopped: threading.Event) -> Iterator[Arrived]:
+    """Sends all files to a folder of the container, and tells what arrives.
+
+    Raises:
+        FailureError: A file can't be sent; the others on their way are given up.
+    """
+    jobs: SimpleQueue[LocalFile] = SimpleQueue()
+    events: SimpleQueue[Arrived | Exception] = SimpleQueue()
+    for file in files:
+        jobs.put(file)
+    for _ in range(min(THREADS, len(files))):
+        # a daemon, as whoever presses Ctrl-C doesn't want to wait for what is on its way
+        threading.Thread(target=_work, args=(container, folder, jobs, events, stopped), daemon=True).start()
+    try:
+        yield from _until(len(files), events)
+    finally:
+        stopped.set()
+
+
+def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Arrived]:
+    """Sends one file, in one piece or, a large one, block by block, without those that arrived earlier."""
+    path = f"{folder}/{file.name}"
+    with file.path.open("rb") as content:
+        if file.size > BLOCK:
+            yield from _send_blocks(container, path, file, content)
+        else:
+            piece = content.read(BLOCK + 1)
+            _require_size(file, len(piece))
+            container.put(path, piece, _md5(piece))
+            yield Arrived(len(piece), file=file)
+
+
+def _send_blocks(container: Container, path: str, file: LocalFile, content: BinaryIO) -> Iterator[Arrived]:
+    staged = container.staged(path)
+    md5, blocks, size = hashlib.md5(usedforsecurity=False), list[str](), 0
+    for piece in iter(partial(content.read, max(BLOCK, -(-file.size // MOST_BLOCKS))), b""):
+        md5.update(piece)
+        size += len(piece)
+        block = f"{len(blocks):05d}-{_md5(piece).hex()}"  # all have the same length, which Azure demands
+        if block not in staged:
+            container.stage(path, block, piece)
+        blocks.append(block)
+        yield Arrived(len(piece), sent=block not in staged)
+    _require_size(file, size)
+    container.commit(path, blocks, md5.digest())
+    yield Arrived(0, file=file)
+
+
+def _work(
+    container: Container,
+    folder: str,
+    jobs: "SimpleQueue[LocalFile]",
+    events: "SimpleQueue[Arrived | Exception]",
+    stopped: threading.Event,
+) -> None:
+    while not stopped.is_set():
+        try:
+            file = jobs.get_nowait()
+        except Empty:
+            return
+        try:
+            for arrived in send_file(container, folder, file):
+                events.put(arrived)
+                if stopped.is_set():
+                    return
+        except Exception as error:  # whatever it is, the main thread has to know
+            failure = FailureError(f"{file.name!r} wasn't sent: {reason(error)}")
+            failure.__cause__ = error
+            events.put(failure)
+
+
+def _until(count: int, events: "SimpleQueue[Arrived | Exception]") -> Iterator[Arrived]:
+    while count:
+        event = events.get()
+        if isinstance(event, Exception):
+            raise event
+        count -= event.file is not None
+        yield event
+
+
+def _require_size(file: LocalFile, size: int) -> None:
+    if size != file.size:
+        raise FailureError(f"it had {file.size:,} bytes and has others now; let it be while it is sent")
+
+
+def _md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()

@@ -1,0 +1,120 @@
+"""New runs that go on from what another one has left."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from submit.command_line import parse
+from submit.describe import describe
+from submit.errors import SubmitError
+from submit.job import Job
+from submit.rehearsal import AzureMLService
+from submit.runs.recorded import resumed_job
+from submit.sdk_v1 import request
+from tests.submitting import Place
+
+pytestmark = pytest.mark.slow
+
+LAST = "outputs/checkpoints/last.ckpt"
+OUTPUTS = "ExperimentRun/dcid.run_1/outputs"
+REFERENCE = {
+    "dataStoreName": "workspaceartifactstore",
+    "pathOnDataStore": OUTPUTS,
+    "mode": "mount",
+    "overwrite": False,
+    "pathOnCompute": None,
+}
+
+
+@pytest.fixture
+def place(service: AzureMLService, tmp_path: Path) -> Place:
+    return Place(service, tmp_path).prepare()
+
+
+def recorded(flags: str) -> dict[str, Any]:
+    """The definition of the job that these flags make."""
+    _, options, training = parse(["run", *flags.split()])
+    found: dict[str, Any] = request(describe(options, training))["Configuration"]
+    return found
+
+
+def resumed(definition: dict[str, Any], *training: str) -> Job:
+    return resumed_job(definition, "cifar", Path(), OUTPUTS, training)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--nodes 2 --processes_per_node 4 --launcher mpi --compute other --shm_size 16g --max_duration 2h",
+        "--nodes 2 --processes_per_node 4 --dataset cifar10:3 --download_dataset --env A=b --num_epochs 3",
+        "--dataset azureml://datastores/photos/paths/birds --model ResNetTransfer",
+        "--environment AzureML-ACPT:7",
+        "--docker_image me/image:1",
+    ],
+)
+def test_a_resumed_job_is_the_same_but_for_where_it_begins(flags: str) -> None:
+    before = recorded(flags)
+
+    after = request(resumed(before, "--num_epochs", "20"))["Configuration"]
+
+    assert after.pop("command") == f"{before['command']} --num_epochs 20 --resume $AZUREML_DATAREFERENCE_resume"
+    assert after["dataReferences"].pop("resume") == REFERENCE
+    assert after == {name: content for name, content in before.items() if name != "command"}
+
+
+def test_a_run_that_was_resumed_can_be_gone_on_from() -> None:
+    first = recorded("--num_epochs 3")
+
+    second = request(resumed(first))["Configuration"]
+    third = request(resumed(second))["Configuration"]
+
+    assert third == second
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--data_path=x", "--trainer.devices", "--trainer.num_nodes"])
+def test_what_the_run_has_from_the_other_one_cannot_be_given(flag: str) -> None:
+    with pytest.raises(SubmitError, match=f"{flag.partition('=')[0]}: the new run has this from the run that"):
+        resumed(recorded(""), flag)
+
+
+def test_a_command_of_somebody_else_is_told() -> None:
+    with pytest.raises(SubmitError, match="expected one that submit run has sent"):
+        resumed({"command": "python train.py"})
+
+
+def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(place: Place) -> None:
+    run = place.send("--nodes", "2", "--dataset", "data/cifar10", "--experiment", "cifar", "--num_epochs", "3")
+    place.service.add_artifact(run, LAST, b"last")
+    place.service.set_run_status(run, "Failed", "preempted")
+
+    done = place.submit("resume", run, "--source_directory", "training", "--num_epochs", "9")
+
+    assert (done.status, done.err) == (0, "")
+    first, second = place.service.jobs
+    assert done.out.split()[:2] == ["Run", second.run_id]
+    assert (second.experiment, second.files) == ("cifar", first.files)
+    configuration = second.definition["Configuration"]
+    assert configuration["command"].endswith("--num_epochs 9 --resume $AZUREML_DATAREFERENCE_resume")
+    assert "--data_path $AZUREML_DATAREFERENCE_data " in configuration["command"]
+    references = configuration["dataReferences"]
+    assert references["resume"]["pathOnDataStore"] == f"ExperimentRun/dcid.{run}/outputs"
+    assert references["data"]["pathOnDataStore"] == "data/cifar10"
+    assert (configuration["nodeCount"], configuration["pytorch"]["processCount"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "message"),
+    [
+        ({LAST: b""}, "Running", "is Running; it can be gone on from when it has ended"),
+        ({}, "Failed", f"has no {LAST}, from which a training could go on"),
+        ({LAST: b""}, "Completed", "the run's command is ''; expected one that submit run has sent"),
+    ],
+)
+def test_what_cannot_be_gone_on_from_is_told(place: Place, files: dict[str, bytes], status: str, message: str) -> None:
+    done = place.submit("resume", place.run(files, status), "--source_directory", "training")
+
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert place.service.jobs == []

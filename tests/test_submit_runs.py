@@ -1,0 +1,214 @@
+"""Runs that were sent, as the user sees, ends and registers them, against the loopback Azure ML."""
+
+import http.client
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from submit.rehearsal import AzureMLService, Fault
+from tests.conftest import ROOT, environment
+from tests.submitting import Place
+
+pytestmark = pytest.mark.slow
+
+BEST = "outputs/checkpoints/best.ckpt"
+LAST = "outputs/checkpoints/last.ckpt"
+HISTORY_METRICS = (
+    "/metric/v2.0/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rehearsal"
+    "/providers/Microsoft.MachineLearningServices/workspaces/rehearsal/runs/{run}/batch"
+)
+
+
+@pytest.fixture
+def place(service: AzureMLService, tmp_path: Path) -> Place:
+    return Place(service, tmp_path).prepare()
+
+
+def log(service: AzureMLService, run: str, **metrics: list[float]) -> None:
+    """Posts the metrics as a job does."""
+    values = [
+        {
+            "name": name,
+            "columns": {name: "double"},
+            "value": [
+                {
+                    "metricId": str(uuid.uuid4()),
+                    "createdUtc": f"2026-11-20T22:00:{step:02}.5Z",
+                    "step": step,
+                    "data": {name: value},
+                }
+                for step, value in enumerate(row)
+            ],
+            "properties": {"uxMetricType": "azureml.v1.scalar"},
+        }
+        for name, row in metrics.items()
+    ]
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    body, headers = json.dumps({"values": values}), {"Authorization": f"Bearer {service.user_token()}"}
+    connection.request("POST", HISTORY_METRICS.format(run=run), body, headers)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_status_shows_where_a_run_is_and_its_last_metrics(place: Place) -> None:
+    run = place.send("--nodes", "2", "--processes_per_node", "4", "--launcher", "mpi")
+    place.service.set_run_status(run, "Running")
+    log(place.service, run, val_loss=[0.9, 0.25], train_loss=[1.5])
+
+    shown, data = place.submit("status", run), place.submit("status", run, "--json")
+
+    assert (shown.status, shown.err, data.err) == (0, "", "")
+    rows = dict(line.split("  ", 1) for line in shown.out.splitlines())
+    assert {name: text.strip() for name, text in rows.items()}.items() >= {
+        "run": run,
+        "status": "Running",
+        "compute": "gpu-cluster",
+        "nodes x processes": "2 x 4",
+        "metric val_loss": "0.25",
+        "metric train_loss": "1.5",
+    }.items()
+    content = json.loads(data.out)
+    assert (content["status"], content["nodes"], content["processes_per_node"]) == ("Running", 2, 4)
+    assert content["metrics"] == {"train_loss": 1.5, "val_loss": 0.25}
+    assert content["portal"].startswith("http")
+    assert content["duration_seconds"] < 60
+
+
+def test_status_says_why_a_run_has_failed(place: Place) -> None:
+    run = place.run({})
+    place.service.set_run_status(run, "Failed", "exit code 1\nfrom rank 3")
+
+    outcome = place.submit("status", run)
+
+    assert "error              exit code 1 from rank 3" in outcome.out.splitlines()
+
+
+def test_list_shows_the_newest_runs_first(place: Place) -> None:
+    runs = [place.run({}, status) for status in ("Completed", "Failed", "Running")]
+
+    shown, data = place.submit("list", "--limit", "2"), place.submit("list", "--json")
+
+    assert [line.split()[:2] for line in shown.out.splitlines()] == [
+        ["RUN", "STATUS"],
+        [runs[2], "Running"],
+        [runs[1], "Failed"],
+    ]
+    assert [entry["run"] for entry in json.loads(data.out)] == runs[::-1]
+
+
+def test_an_experiment_that_is_not_there_is_not_made_by_asking_for_its_runs(place: Place) -> None:
+    run = place.run({})
+
+    outcome = place.submit("list", "--experiment", "cifr")
+
+    message = "error: --experiment 'cifr': the workspace has no such experiment; it has lightning-azureml\n"
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
+    assert place.submit("list").out.count(run) == 1
+
+
+def test_cancel_ends_a_run_once(place: Place) -> None:
+    run = place.send()
+    place.service.set_run_status(run, "Running")
+
+    first, second = place.submit("cancel", run), place.submit("cancel", run)
+
+    assert (first.status, first.out, first.err) == (0, f"{run} is being canceled.\n", "")
+    assert place.service.run(run).status == "Canceled"
+    assert (second.status, second.out) == (0, f"{run} has ended already: Canceled.\n")
+
+
+def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(place: Place) -> None:
+    run = place.run({BEST: b"best", LAST: b"last"})
+    log(place.service, run, val_loss=[0.9, 0.25])
+
+    shown = place.submit("register", run, "--name", "cifar", "--description", "for the demo")
+    data = place.submit("register", run, "--name", "cifar", "--json")
+
+    assert (shown.status, shown.err, data.err) == (0, "", "")
+    assert [line.split() for line in shown.out.splitlines()][:2] == [["model", "cifar"], ["version", "1"]]
+    assert json.loads(data.out)["version"] == 2
+    model = place.service.models[0]
+    assert (model.run_id, model.description) == (run, "for the demo")
+    assert model.artifacts == (f"ExperimentRun/dcid.{run}/{BEST}",)
+    assert model.tags == {
+        "run_id": run,
+        "experiment": "lightning-azureml",
+        "checkpoint": BEST,
+        "val_loss": "0.25",
+    }
+
+
+def test_a_model_has_as_many_tags_as_it_may(place: Place) -> None:
+    run = place.run({LAST: b"last"})
+    log(place.service, run, **{f"layer{number}": [1.0] for number in range(48)}, val_acc=[0.5], test_acc=[0.6])
+
+    outcome = place.submit("register", run, "--name", "cifar")
+
+    tags = place.service.models[0].tags
+    assert (outcome.status, len(tags)) == (0, 50)
+    assert (tags["checkpoint"], tags["val_acc"], tags["test_acc"]) == (LAST, "0.5", "0.6")
+    assert outcome.err.startswith("warning: a model has 50 tags at most; left out: layer")
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "name", "message"),
+    [
+        ({}, "Completed", "cifar", "has no checkpoint; expected outputs/checkpoints/best.ckpt or outputs/checkpoints/"),
+        ({BEST: b""}, "Running", "cifar", "is Running; its metrics are final when it has ended"),
+        ({BEST: b""}, "Completed", "my model", "--name 'my model': expected letters, digits, '-', '.' and '_'"),
+    ],
+)
+def test_what_cannot_be_registered_is_told(
+    place: Place, files: dict[str, bytes], status: str, name: str, message: str
+) -> None:
+    outcome = place.submit("register", place.run(files, status), "--name", name)
+
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert message in outcome.err
+    assert place.service.models == []
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel", "download", "register --name m"])
+def test_a_run_that_is_not_there_is_one_line(place: Place, command: str) -> None:
+    name, *flags = command.split()
+
+    outcome = place.submit(name, "nobody_1_2", *flags)
+
+    message = "error: RUN 'nobody_1_2': the workspace 'rehearsal' has no such run; python -m submit list shows those"
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert outcome.err.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.status(400, "/history/"), "(Rehearsed) status 400 was ordered"),
+        (Fault.status(403, "/history/"), "Operation returned an invalid status code 'Forbidden'"),
+    ],
+)
+def test_a_service_that_refuses_is_one_line_and_status_1(place: Place, fault: Fault, reason: str) -> None:
+    run = place.run({})
+    place.service.order(fault)
+
+    outcome = place.submit("status", run)
+
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (1, "", 1)
+    assert outcome.err.startswith(f"error: run {run}: ")
+    assert reason in outcome.err
+
+
+@pytest.mark.parametrize("command", ["status", "list", "logs", "cancel", "download", "register", "run"])
+def test_help_needs_no_azureml(command: str) -> None:
+    program = (
+        "import sys; from submit.main import main\n"
+        f"try: main([{command!r}, '--help'])\n"
+        "except SystemExit: print('azureml' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment())
+
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "False")

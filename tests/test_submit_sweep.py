@@ -1,0 +1,321 @@
+"""``python -m submit sweep``: its description, what it refuses, and its way to the loopback service."""
+
+import importlib.util
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from submit.command_line import parse
+from submit.errors import PreflightError, SubmitError
+from submit.rehearsal import AzureMLService, Fault
+from submit.sdk_v1 import request as request_of_job
+from submit.sweep.checks import check_sweep
+from submit.sweep.describe import describe_sweep, with_first_values
+from submit.sweep.description import EarlyStopping, Parameter, Sweep
+from submit.training_flags import check_training_flags
+from tests.conftest import ROOT, Outcome, environment
+from tests.submitting import Place
+
+pytestmark = pytest.mark.slow
+
+SDK = "azureml-train-core>=1.61,<1.62"
+RATE = "--param learning_rate=choice(0.001,0.01)"
+BEST = "--metric train_loss --goal minimize"
+PRINTS_ITS_FLAGS = "import sys\nprint(sys.argv[1:])\n"
+
+
+def sweep_of(flags: str) -> Sweep:
+    _, options, training = parse(["sweep", *shlex.split(flags)])
+    return describe_sweep(options, training)
+
+
+def check(flags: str) -> None:
+    _, options, training = parse(["sweep", *shlex.split(flags)])
+    check_sweep(describe_sweep(options, training), training)
+
+
+def require_hyperdrive() -> None:
+    """HyperDrive's part of the SDK, which the sweeps' own tests can't do without."""
+    if importlib.util.find_spec("azureml.train") is None:
+        pytest.fail(f"HyperDrive's part of the SDK isn't installed: pip install '{SDK}'")
+
+
+def test_a_sweep_is_what_the_flags_say() -> None:
+    sweep = sweep_of(
+        f"{RATE} --param model.gamma=uniform(0.1,0.5) --param batch_size=quniform(16,128,16) --sampling random "
+        "--metric val_accuracy --goal maximize --max_runs 20 --max_concurrent 4 --policy bandit --slack_factor 0.1 "
+        "--evaluation_interval 2 --delay_evaluation 5 --nodes 2 --dataset cifar10 --num_epochs 3"
+    )
+
+    assert sweep.parameters == (
+        Parameter("learning_rate", "choice", (0.001, 0.01)),
+        Parameter("model.gamma", "uniform", (0.1, 0.5)),
+        Parameter("batch_size", "quniform", (16, 128, 16)),
+    )
+    assert (sweep.sampling, sweep.metric, sweep.goal) == ("random", "val_accuracy", "maximize")
+    assert (sweep.max_runs, sweep.max_concurrent) == (20, 4)
+    assert sweep.stopping == EarlyStopping("bandit", 2, 5, 0.1)
+    assert sweep.job.nodes == 2
+    assert sweep.job.command[3:11] == (
+        *("--num_epochs", "3", "--learning_rate", "{sweep.learning_rate}"),
+        *("--model.gamma", "{sweep.model.gamma}", "--batch_size", "{sweep.batch_size}"),
+    )
+
+
+def test_a_grid_has_as_many_runs_as_combinations() -> None:
+    flags = f"{RATE} --param batch_size=choice(32,64,128) {BEST} --sampling grid"
+
+    assert (sweep_of(flags).max_runs, sweep_of(flags).max_concurrent) == (6, 6)
+    assert sweep_of(f"{flags} --max_runs 4").max_runs == 4
+
+
+def test_the_values_of_a_choice_are_numbers_or_texts_and_not_both() -> None:
+    numbers = sweep_of(f"--param a=choice(1,1e-3) {BEST} --max_runs 2").parameters[0]
+    texts = sweep_of(f"--param 'model=choice(CifarNet, ResNetTransfer)' {BEST} --max_runs 2").parameters[0]
+    both = sweep_of(f"--param a=choice(0.5,none) {BEST} --max_runs 2").parameters[0]
+
+    assert (numbers.arguments, texts.arguments) == ((1, 0.001), ("CifarNet", "ResNetTransfer"))
+    assert both.arguments == ("0.5", "none")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (f"--param learning_rate=0.1 {BEST}", "expected NAME=choice(A,B,...), NAME=uniform(A,B)"),
+        (f"--param learning_rate=normal(0,1) {BEST}", "expected NAME=choice(A,B,...), NAME=uniform(A,B)"),
+        (f"--param=--learning_rate=choice(1) {BEST}", "NAME being a flag of the training without its dashes"),
+        (f"--param a=choice() {BEST}", "the value '' can't be in a command"),
+        (f"--param 'a=choice(x;y)' {BEST}", "the value 'x;y' can't be in a command"),
+        (f"--param a=choice(1,1) {BEST}", "expected each value once"),
+        (f"--param a=uniform(0.1) {BEST}", "uniform takes the least value, the largest value, all of them numbers"),
+        (f"--param a=uniform(0,nan) {BEST}", "uniform takes the least value, the largest value, all of them numbers"),
+        (f"--param a=uniform(2,1) {BEST}", "2 isn't less than 1"),
+        (f"--param a=loguniform(-9,-2) {BEST}", "the largest value themselves, such as loguniform(0.0001,0.1)"),
+        (f"--param a=quniform(1,9) {BEST}", "the least value, the largest value, the step"),
+        (f"--param a=quniform(1,9,0.5) {BEST}", "HyperDrive takes a step of a whole number, 1 or more, found 0.5"),
+        (f"{RATE} --goal minimize", "the following arguments are required: --metric"),
+        (f"{RATE} --metric train_loss --goal best", "--goal: invalid choice: 'best'"),
+        (f"{RATE} {BEST}", "--sampling random: has no end of its own; give --max_runs"),
+        (f"{RATE} {BEST} --max_runs 0", "'0' given; expected a whole number of at least 1"),
+        (f"{RATE} {BEST} --max_runs 4 --policy bandit", "--policy bandit: give --slack_factor"),
+        (f"{RATE} {BEST} --max_runs 4 --policy median --slack_factor 1", "--slack_factor: is of --policy bandit"),
+        (f"{RATE} {BEST} --max_runs 4 --policy bandit --slack_factor -1", "expected a number above 0"),
+        (f"{RATE} {BEST} --max_runs 4 --delay_evaluation 2", "--delay_evaluation: there is no --policy whose it could"),
+        (f"--param trainer.devices=choice(1,2) {BEST} --max_runs 2", "--processes_per_node says it to the launcher"),
+    ],
+)
+def test_what_cannot_be_is_told(flags: str, message: str) -> None:
+    with pytest.raises(SubmitError) as error:
+        sweep_of(flags)
+
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--metric val_acc --goal maximize --max_runs 4", "the model doesn't log it; did you mean val_accuracy?"),
+        ("--metric auc --goal maximize --max_runs 4", "expected one of train_loss, train_accuracy, val_loss"),
+        ("--metric auc --goal maximize --max_runs 4 --model ResNetTransfer", "--metric auc: the model doesn't log it"),
+        (f"{BEST} --param momentum=uniform(0,1) --sampling grid", "--param momentum: uniform has no grid"),
+        (f"{BEST} --max_runs 40 --sampling bayesian --policy median", "--policy median: HyperDrive ends no run early"),
+        (
+            f"{BEST} --param momentum=loguniform(0.1,1) --max_runs 40 --sampling bayesian",
+            "--param momentum: --sampling bayesian takes choice, uniform, quniform; found loguniform",
+        ),
+        (f"{BEST} --max_runs 4 --max_concurrent 5", "--max_concurrent 5: more than the 4 runs that there will be"),
+        (f"{BEST} --max_runs 400 --max_concurrent 101", "--max_concurrent 101: HyperDrive takes 100 at most"),
+        (f"{BEST} --max_runs 1001", "1001 runs: HyperDrive takes 1000 at most"),
+        (f"{BEST} --max_runs 4 --learning_rate 0.1", "--learning_rate: --param draws its values; don't give it one"),
+        (
+            f"{BEST} --max_runs 4 --model.learning_rate=1",
+            "--learning_rate: --param draws its values; don't give it one",
+        ),
+        (f"{BEST} --max_runs 4 --param learning_rate=uniform(1,2)", "--param learning_rate: given twice"),
+        (f"{BEST} --max_runs 4 --param a.b=choice(1) --param a_b=choice(1)", "--param a_b: given twice"),
+    ],
+)
+def test_what_hyperdrive_would_not_take_is_refused(flags: str, message: str) -> None:
+    with pytest.raises(PreflightError) as error:
+        check(f"{RATE} {flags}")
+
+    assert message in str(error.value)
+    assert len(error.value.reasons) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--metric val_accuracy --goal maximize", "--metric val_accuracy: is logged with --data.val_split N, or where"),
+        ("--metric val_accuracy --goal maximize --data.val_split 0", "--metric val_accuracy: is logged with"),
+        ("--metric val_accuracy --goal maximize --data.val_split 5000", ""),
+        ("--metric val_loss --goal maximize --data.val_split=5000", "--goal maximize: is it meant, for val_loss?"),
+        (
+            "--metric test_loss --goal minimize --policy median",
+            "test_loss is logged once, at the end; no run ends early",
+        ),
+        ("--metric auc --goal maximize --model my_module.MyModel", "can't be checked for my_module.MyModel"),
+        (f"{BEST} --sampling bayesian", "--max_runs 4: for --sampling bayesian 20 or more are advised"),
+        (f"{BEST} --sampling grid --param momentum=choice(1,2,3)", "--max_runs 4: the grid has 6 combinations"),
+        (BEST, ""),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_told(flags: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check(f"{RATE} --max_runs 4 {flags}")
+
+    told = capsys.readouterr().err
+    assert told.count("warning: ") == bool(message)
+    assert message in told
+
+
+def test_the_training_itself_looks_at_the_first_value_of_each_parameter() -> None:
+    sweep = sweep_of(f"--param learning_rat=choice(0.1,0.2) {BEST} --max_runs 2")
+
+    with pytest.raises(SubmitError, match=r"did you mean --learning_rate\?"):
+        check_training_flags(with_first_values([], sweep), ROOT)
+
+
+def test_without_its_sdk_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['azureml.train'] = None; from submit.main import main; sys.exit(main())"
+    flags = f"sweep {RATE} {BEST} --max_runs 2 --dry_run".split()
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *flags], capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=60
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: sweep: HyperDrive's part of the SDK isn't installed; pip install '{SDK}'\n"
+
+
+def test_hyperdrive_is_asked_for_what_was_described() -> None:
+    require_hyperdrive()
+    from submit.sweep.sdk_v1 import request
+
+    space = f"{RATE} --param model.gamma=choice(a,b) --param batch_size=quniform(16,128,16)"
+    median = request(sweep_of(f"{space} {BEST} --max_runs 40 --policy median --delay_evaluation 5"))
+    bandit = request(sweep_of(f"{RATE} {BEST} --max_runs 4 --policy bandit --slack_factor 0.1"))
+    bayesian = request(sweep_of(f"{RATE} {BEST} --max_runs 4 --sampling bayesian"))
+    grid = request(sweep_of(f"{RATE} {BEST} --sampling grid"))
+    logarithmic = request(sweep_of(f"--param a=loguniform(0.01,1) {BEST} --max_runs 4"))
+
+    assert median["generator_config"]["parameter_space"] == {
+        "learning_rate": ["choice", [[0.001, 0.01]]],
+        "model_gamma": ["choice", [["a", "b"]]],
+        "batch_size": ["quniform", [16, 128, 16]],
+    }
+    assert median["policy_config"] == {
+        "name": "MedianStopping",
+        "properties": {"evaluation_interval": 1, "delay_evaluation": 5},
+    }
+    assert bandit["policy_config"] == {
+        "name": "Bandit",
+        "properties": {"evaluation_interval": 1, "delay_evaluation": 0, "slack_factor": 0.1},
+    }
+    assert (bayesian["generator_config"]["name"], bayesian["policy_config"]) == (
+        "BayesianOptimization",
+        {"name": "Default"},
+    )
+    assert (grid["generator_config"]["name"], grid["max_total_jobs"]) == ("GRID", 2)
+    assert logarithmic["generator_config"]["parameter_space"]["a"] == ["loguniform", [pytest.approx(-4.60517), 0.0]]
+
+
+def test_a_run_of_a_sweep_is_a_job_but_for_its_command() -> None:
+    require_hyperdrive()
+    from submit.sweep.sdk_v1 import request
+
+    sweep = sweep_of(f"{RATE} {BEST} --max_runs 2 --nodes 2 --launcher mpi --dataset data/cifar10 --env A=b")
+
+    configuration = request_of_job(sweep.job)["Configuration"]
+    drawn = request(sweep)["platform_config"]["Definition"]["Overrides"]
+
+    assert drawn.pop("command") == configuration.pop("command").replace(
+        "'{sweep.learning_rate}'", "$AZUREML_SWEEP_learning_rate"
+    )
+    assert drawn == configuration
+
+
+@pytest.fixture
+def place(service: AzureMLService, tmp_path: Path) -> Place:
+    place = Place(service, tmp_path).prepare()
+    (tmp_path / "training" / "lightning_app" / "fit.py").write_text(PRINTS_ITS_FLAGS)
+    return place
+
+
+def send(place: Place, flags: str, *further: str) -> Outcome:
+    source = ("--docker_image", "x:1", "--source_directory", "training")
+    return place.submit("sweep", *source, *shlex.split(flags), *further)
+
+
+def without_place(definition: dict[str, Any]) -> dict[str, Any]:
+    """What of a request doesn't say which workspace, snapshot and program it is from."""
+    inner = definition["platform_config"]["Definition"]
+    kept = {name: inner[name] for name in ("Overrides", "TargetDetails")}
+    return {name: value for name, value in definition.items() if name != "user"} | {
+        "platform_config": {"Definition": kept}
+    }
+
+
+def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(place: Place) -> None:
+    require_hyperdrive()
+    flags = f"{RATE} --param model.gamma=choice(a,b) {BEST} --max_runs 4 --max_concurrent 2 --num_epochs 3"
+
+    dry = send(place, flags, "--dry_run")
+    assert (dry.status, dry.err, place.service.requests) == (0, "", [])
+    sent = send(place, flags)
+
+    assert (sent.status, sent.err) == (0, "")
+    sweep = place.service.sweeps[-1]
+    assert sent.out.splitlines()[0] == f"Run {sweep.run_id}"
+    assert sent.out.splitlines()[1].startswith("http")
+    assert without_place(sweep.definition) == yaml.safe_load(dry.out)
+    assert sweep.files["lightning_app/fit.py"].decode() == PRINTS_ITS_FLAGS
+    assert flags_of_a_run(place, sweep.definition, learning_rate="0.01", model_gamma="b") == [
+        *("--num_epochs", "3", "--learning_rate", "0.01", "--model.gamma", "b"),
+        *("--trainer.num_nodes=1", "--trainer.devices=1"),
+    ]
+
+    status, canceled = place.submit("status", sweep.run_id), place.submit("cancel", sweep.run_id)
+
+    assert (status.status, canceled.status) == (0, 0), status.err + canceled.err
+    assert place.service.run(sweep.run_id).status == "Canceled"
+
+
+def flags_of_a_run(place: Place, definition: dict[str, Any], **drawn: str) -> list[str]:
+    """What the training gets when HyperDrive has drawn these values."""
+    command = definition["platform_config"]["Definition"]["Overrides"]["command"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", command.replace("python", shlex.quote(sys.executable), 1)],
+        cwd=place.folder / "training",
+        env={f"AZUREML_SWEEP_{name}": value for name, value in drawn.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = yaml.safe_load(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault", "message"),
+    [
+        ("--compute no-cluster", None, "--compute 'no-cluster': no such cluster in the workspace; python -m submit"),
+        ("", Fault.status(500, "/hyperdrive/"), "Azure ML didn't take the sweep: "),
+        ("--metric val_acc", None, "did you mean val_accuracy?"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_no_sweep(place: Place, flags: str, fault: Fault | None, message: str) -> None:
+    require_hyperdrive()
+    if fault:
+        place.service.order(fault)
+
+    outcome = send(place, f"{RATE} {BEST} --max_runs 2 {flags}")
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert place.service.sweeps == []
