@@ -13,10 +13,11 @@ from submit.errors import SubmitError
 from submit.execution.mount import Mount
 from submit.execution.nodes import Nodes
 from submit.execution.processes import Ended, Processes
-from submit.job import Job
+from submit.job import CuratedEnvironment, Job
 from submit.rehearsal import AzureMLService, Run, SubmittedJob
 
 VM_SIZE = "Standard_NC24ads_A100_v4"  # of the cluster that is rehearsed; nothing depends on it
+IMAGE = "rehearsal/environment:1"  # which isn't pulled: a rehearsed job has this machine's Python
 _SECONDS_FOR_SENDERS = 20.0
 
 
@@ -60,6 +61,8 @@ def rehearse(job: Job, data: Path | None, timeout: float, tell: Callable[[str], 
 
 def _submitted(job: Job, service: AzureMLService, root: Path) -> SubmittedJob:
     service.add_compute(job.compute, VM_SIZE, job.nodes)
+    if isinstance(job.environment, CuratedEnvironment):
+        service.add_environment(job.environment.name, IMAGE)
     # azureml-core reads these when it is imported and when it asks; nothing of this process goes anywhere else
     os.environ.update(service.workspace_environment(root / "home"))
     from azureml.core import Workspace

@@ -9,10 +9,20 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.job import DATA_PATH, RESUME_PATH, BuiltEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.errors import SubmitError
+from submit.failures import reason
+from submit.job import (
+    DATA_PATH,
+    RESUME_PATH,
+    BuiltEnvironment,
+    CuratedEnvironment,
+    DatastorePath,
+    Job,
+    RegisteredDataset,
+)
 
 if TYPE_CHECKING:
-    from azureml.core import Environment, ScriptRunConfig
+    from azureml.core import Environment, ScriptRunConfig, Workspace
     from azureml.core.runconfig import (
         DataReferenceConfiguration,
         MpiConfiguration,
@@ -28,8 +38,12 @@ RESUME_WORD = f"$AZUREML_DATAREFERENCE_{RESUME}"
 DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would ask the service for it
 
 
-def script_run_config(job: Job) -> "ScriptRunConfig":
-    """The job as it is submitted."""
+def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "ScriptRunConfig":
+    """The job as it is submitted; an environment that is ready by name is looked up in the workspace, if one is given.
+
+    Raises:
+        SubmitError: The workspace has no such environment.
+    """
     from azureml.core import ScriptRunConfig
     from azureml.core.runconfig import DockerConfiguration
 
@@ -37,7 +51,7 @@ def script_run_config(job: Job) -> "ScriptRunConfig":
         source_directory=str(job.source_directory),
         command=_command(job),
         compute_target=job.compute,
-        environment=_environment(job),
+        environment=_environment(job, workspace),
         distributed_job_config=_distributed(job),
         docker_runtime_config=DockerConfiguration(use_docker=True, shm_size=job.shared_memory),
         max_run_duration_seconds=job.max_duration_seconds or ScriptRunConfig.MAX_DURATION_SECONDS_DEFAULT,
@@ -55,6 +69,8 @@ def request(job: Job) -> dict[str, Any]:
     run_config = get_run_config_from_script_run(script_run_config(job))
     _run_config_modification(run_config)
     configuration = json.loads(json.dumps(_serialize_run_config_to_dict(run_config)))
+    if isinstance(job.environment, CuratedEnvironment):  # whose definition is in the workspace
+        configuration["environment"] = {"name": job.environment.name, "version": job.environment.version}
     return {"Configuration": configuration, "TargetDetails": None}
 
 
@@ -76,17 +92,27 @@ def _distributed(job: Job) -> "PyTorchConfiguration | MpiConfiguration":
     return PyTorchConfiguration(process_count=job.processes, node_count=job.nodes)  # its count is the total
 
 
-def _environment(job: Job) -> "Environment":
+def _environment(job: Job, workspace: "Workspace | None") -> "Environment":
     from azureml.core import Environment
 
     wanted = job.environment
     if isinstance(wanted, BuiltEnvironment):
         environment = _built(wanted)
     else:
-        environment = Environment(name=wanted.name)
-        environment.version = wanted.version
+        return _looked_up(wanted, workspace) if workspace else Environment(name=wanted.name)
     environment.environment_variables = {}  # azureml-core puts an EXAMPLE_ENV_VAR there
     return environment
+
+
+def _looked_up(wanted: CuratedEnvironment, workspace: "Workspace") -> "Environment":
+    from azureml.core import Environment
+
+    try:
+        found: Environment = Environment.get(workspace, wanted.name, wanted.version)
+    except Exception as error:  # azureml-core lets errors of several libraries through
+        version = f":{wanted.version}" if wanted.version else ""
+        raise SubmitError(f"--environment '{wanted.name}{version}': can't be had ({reason(error)})") from error
+    return found
 
 
 def _built(wanted: BuiltEnvironment) -> "Environment":

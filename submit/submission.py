@@ -21,7 +21,9 @@ def send(job: Job, workspace: "Workspace") -> "Run":
 
     _require_compute(workspace, job.compute)
     try:
-        return Experiment(workspace, job.experiment).submit(script_run_config(job))
+        return Experiment(workspace, job.experiment).submit(script_run_config(job, workspace))
+    except SubmitError:
+        raise
     except Exception as error:  # azureml-core lets errors of several libraries through
         raise SubmitError(f"Azure ML didn't take the job: {reason(error)}") from error
 

@@ -1,6 +1,8 @@
 """The workspace that jobs go to, and who asks for it."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,8 @@ from submit.failures import reason
 if TYPE_CHECKING:
     from azureml.core import Workspace
 
-ACCESS_TOKEN = "SUBMIT_ACCESS_TOKEN"  # noqa: S105 the name of the variable
+ACCESS_TOKEN = "AZUREML_ACCESS_TOKEN"  # noqa: S105 the name of the variable
+_SECONDS_FOR_CLI = 30.0
 _PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
@@ -42,8 +45,15 @@ def open_workspace(file: Path | None) -> "Workspace":
 
 
 def _credentials() -> Any:
-    """A token or a service principal of the environment; None leaves azureml-core to ask the user in a browser."""
-    from azureml.core.authentication import ServicePrincipalAuthentication, TokenAuthentication
+    """A token or a service principal of the environment, or whom the Azure CLI knows.
+
+    None leaves azureml-core to ask the user in a browser.
+    """
+    from azureml.core.authentication import (
+        AzureCliAuthentication,
+        ServicePrincipalAuthentication,
+        TokenAuthentication,
+    )
 
     token = os.environ.get(ACCESS_TOKEN)
     if token:
@@ -53,4 +63,11 @@ def _credentials() -> Any:
     if all(os.environ.get(name) for name in _PRINCIPAL):
         tenant, client, secret = (os.environ[name] for name in _PRINCIPAL)
         return ServicePrincipalAuthentication(tenant, client, secret)
-    return None
+    return AzureCliAuthentication() if _is_logged_in() else None
+
+
+def _is_logged_in() -> bool:
+    program = shutil.which("az")
+    if program is None:
+        return False
+    return subprocess.run([program, "account", "show"], capture_output=True, timeout=_SECONDS_FOR_CLI).returncode == 0

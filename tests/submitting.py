@@ -38,7 +38,7 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         there = self.service.workspace_environment(self.folder / "home")
-        return environment() | there | {"SUBMIT_ACCESS_TOKEN": self.service.user_token()}
+        return environment() | there | {"AZUREML_ACCESS_TOKEN": self.service.user_token()}
 
     @contextmanager
     def started(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":

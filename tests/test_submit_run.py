@@ -26,7 +26,7 @@ class Desk:
     home: Path
 
     def submit(self, *arguments: str, **variables: str) -> Outcome:
-        token = {"SUBMIT_ACCESS_TOKEN": self.service.user_token()}
+        token = {"AZUREML_ACCESS_TOKEN": self.service.user_token()}
         done = subprocess.run(
             [sys.executable, "-m", "submit", *arguments],
             cwd=self.project,
@@ -146,7 +146,22 @@ def test_a_service_that_is_not_there_is_told(desk: Desk) -> None:
     surroundings = desk.service.user_token()
     desk.service.stop()
 
-    outcome = desk.submit("run", SUBMIT_ACCESS_TOKEN=surroundings)
+    outcome = desk.submit("run", AZUREML_ACCESS_TOKEN=surroundings)
 
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith("error: the workspace can't be opened")
+
+
+def test_an_environment_that_is_ready_is_taken_as_the_workspace_has_it(desk: Desk) -> None:
+    desk.service.add_environment("ACPT", "registry/acpt:7")
+
+    sent = desk.submit("run", "--environment", "ACPT")
+    missing = desk.submit("run", "--environment", "no-such")
+
+    assert sent.status == 0, sent.err
+    environment_section = desk.service.jobs[-1].definition["Configuration"]["environment"]
+    assert (environment_section["name"], environment_section["docker"]["baseImage"]) == ("ACPT", "registry/acpt:7")
+    assert "3.8.13" not in str(environment_section)
+    assert (missing.status, missing.out) == (2, "")
+    assert missing.err.startswith("error: --environment 'no-such': can't be had (")
+    assert len(desk.service.jobs) == 1

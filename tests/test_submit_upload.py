@@ -57,7 +57,7 @@ class Person:
         program: tuple[str, ...] = ("-m", "submit"),
         stderr: int = subprocess.PIPE,
     ) -> "subprocess.Popen[str]":
-        variables = self.service.workspace_environment(self.folder / "home") | {"SUBMIT_ACCESS_TOKEN": self.token}
+        variables = self.service.workspace_environment(self.folder / "home") | {"AZUREML_ACCESS_TOKEN": self.token}
         return subprocess.Popen(
             [*prefix, sys.executable, *program, *arguments],
             cwd=self.folder,

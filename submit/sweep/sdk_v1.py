@@ -15,7 +15,7 @@ from submit.sdk_v1 import script_run_config
 from submit.sweep.description import EarlyStopping, Parameter, Sweep
 
 if TYPE_CHECKING:
-    from azureml.core import ScriptRunConfig
+    from azureml.core import ScriptRunConfig, Workspace
     from azureml.train.hyperdrive import EarlyTerminationPolicy, HyperDriveConfig, HyperParameterSampling
 
 VARIABLE = "$AZUREML_SWEEP_"  # HyperDrive sets such a variable in a run whose configuration has a command
@@ -33,14 +33,14 @@ def require_sdk() -> None:
         ) from error
 
 
-def hyperdrive_config(sweep: Sweep) -> "HyperDriveConfig":
-    """The sweep as it is submitted."""
+def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "HyperDriveConfig":
+    """The sweep as it is submitted; ``workspace`` as for ``submit.sdk_v1.script_run_config``."""
     from azureml.train.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its advice is told by submit.sweep.checks
         return HyperDriveConfig(
-            run_config=_script_run_config(sweep),
+            run_config=_script_run_config(sweep, workspace),
             hyperparameter_sampling=_sampling(sweep),
             policy=_policy(sweep.stopping),
             primary_metric_name=sweep.metric,
@@ -72,8 +72,8 @@ def request(sweep: Sweep) -> dict[str, Any]:
     return found
 
 
-def _script_run_config(sweep: Sweep) -> "ScriptRunConfig":
-    config = script_run_config(sweep.job)
+def _script_run_config(sweep: Sweep, workspace: "Workspace | None") -> "ScriptRunConfig":
+    config = script_run_config(sweep.job, workspace)
     variables = {shlex.quote(parameter.word): f"{VARIABLE}{parameter.key}" for parameter in sweep.parameters}
     # a text, as azureml-core itself makes it of a job's words; azureml-train-core leaves them a list
     config.command = " ".join(variables.get(word, word) for word in config.command)

@@ -25,7 +25,9 @@ def send(sweep: Sweep, workspace: "Workspace") -> "Run":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep))
+            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep, workspace))
+    except SubmitError:
+        raise
     except ComputeTargetException as error:
         if "NotFound" not in str(error):
             raise SubmitError(f"--compute {compute!r}: can't be looked up ({reason(error)})") from error
