@@ -10,6 +10,11 @@ from pathlib import Path
 from submit.rehearsal import AzureMLService
 from tests.conftest import Outcome, environment
 
+# as python -m submit, and hearing Ctrl-C in a background job, too, which shells let ignore it
+_SUBMIT = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from submit.main import main; sys.exit(main(sys.argv[1:]))"
+)
 _TRAINING = {
     "lightning_app/__init__.py": "",
     "lightning_app/fit.py": "",
@@ -44,7 +49,7 @@ class Place:
     def started(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
         """The command, which doesn't outlive the test."""
         pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "submit", *arguments]
+        command = [sys.executable, "-c", _SUBMIT, *arguments]
         with subprocess.Popen(
             command, cwd=self.folder, env=self.environment(), stdout=pipe, stderr=pipe, text=True
         ) as process:

@@ -29,6 +29,7 @@ class Trainings:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._number = 0
+        self._lines: list[str] = []
 
     def start(self, job: Job, what: str = "train") -> int:
         order = {"what": what, "folder": str(job.folder), "rows": ROWS, "environment": job.environment()}
@@ -45,10 +46,14 @@ class Trainings:
         return [int(self._line("ended").split()[-1]) for _ in range(count)]
 
     def _line(self, kind: str) -> str:
+        """The next line of this kind; one may end before the next has started."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert kind in line, line
-        return line
+        while not any(kind in line for line in self._lines):
+            self._lines.append(self._process.stdout.readline())
+            assert self._lines[-1]
+        found = next(line for line in self._lines if kind in line)
+        self._lines.remove(found)
+        return found
 
 
 @pytest.fixture
