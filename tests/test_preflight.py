@@ -14,7 +14,7 @@ from azureml._project.ignore_file import get_project_ignore_file
 from azureml.core import Environment
 
 from submit import preflight
-from submit.preflight import Finding, Snapshot, check_folder, check_processes, check_total, limits, without_credentials
+from submit.preflight import Finding, Snapshot, check_folder, limits, without_credentials
 from submit.preflight.limits import MEGABYTE
 from submit.preflight.secret_texts import secrets_in
 from submit.preflight.training_arguments import class_paths
@@ -532,42 +532,6 @@ def test_weights_that_the_command_names_are_no_stray_checkpoint(project: Path) -
     assert check_folder(project, ["--model.weights", "DEFAULT"]) != []
 
 
-# --- nodes and processes ---
-
-
-@pytest.mark.parametrize("value", [0, -1, "8", 1.5, True, None])
-def test_counts_are_whole_and_positive(value: object) -> None:
-    assert [f.text for f in check_processes(value, 1, "mpi")] == [
-        f"--nodes {value!r}: expected a whole number of at least 1"
-    ]
-    assert [f.text for f in check_processes(1, value, "mpi")] == [
-        f"--processes_per_node {value!r}: expected a whole number of at least 1"
-    ]
-
-
-def test_an_unknown_launcher_is_told_the_known_ones() -> None:
-    assert [f.text for f in check_processes(1, 1, "horovod")] == ["--launcher 'horovod': expected 'pytorch' or 'mpi'"]
-    assert check_processes(2, 4, "pytorch") == check_processes(2, 4, "mpi") == []
-
-
-@pytest.mark.parametrize(("nodes", "total", "fits"), [(2, 8, True), (2, 7, False), (4, 1, False), (1, 3, True)])
-def test_processes_divide_by_nodes(nodes: int, total: int, fits: bool) -> None:
-    found = [finding.text for finding in check_total(nodes, total)]
-
-    assert (not found) is fits
-    assert all(f"{total} processes on --nodes {nodes}: " in text for text in found)
-
-
-def test_counts_of_the_trainer_that_disagree_are_told_with_both_numbers() -> None:
-    arguments = ["--trainer.devices=2", "--trainer.num_nodes", "3"]
-
-    found = [finding.text for finding in check_processes(2, 2, "mpi", arguments)]
-
-    assert found == [
-        "--trainer.num_nodes '3' and --nodes 2 disagree; give --nodes alone, from which the trainer gets its own"
-    ]
-
-
 # --- the git remote ---
 
 TOKEN = "a1B2" * 9
@@ -716,14 +680,6 @@ def test_names_of_experiments(name: str, fits: bool) -> None:
 )
 def test_names_of_computes(name: str, fits: bool) -> None:
     assert (preflight.check_compute_name(name) == []) is fits
-
-
-@pytest.mark.parametrize(
-    ("value", "levels"),
-    [(3600, []), (30, ["warning"]), (0, ["error"]), (-1, ["error"]), ("1h", ["error"]), (True, ["error"])],
-)
-def test_durations_are_seconds(value: object, levels: list[str]) -> None:
-    assert [finding.level for finding in preflight.check_max_duration(value)] == levels
 
 
 @pytest.mark.parametrize(

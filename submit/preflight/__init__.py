@@ -10,15 +10,8 @@ from submit.preflight.conda_file import check_conda_file
 from submit.preflight.environment_variables import check_variables
 from submit.preflight.findings import Finding
 from submit.preflight.git_remote import check_addresses, clean_addresses, without_credentials
-from submit.preflight.processes import check_processes, check_total
 from submit.preflight.snapshot import Snapshot
-from submit.preflight.values import (
-    check_compute_name,
-    check_experiment_name,
-    check_image,
-    check_max_duration,
-    check_shm_size,
-)
+from submit.preflight.values import check_compute_name, check_experiment_name, check_image, check_shm_size
 from submit.preflight.vm_sizes import check_vm_size, successor
 
 __all__ = [
@@ -30,11 +23,8 @@ __all__ = [
     "check_experiment_name",
     "check_folder",
     "check_image",
-    "check_max_duration",
-    "check_processes",
     "check_shm_size",
     "check_snapshot",
-    "check_total",
     "check_variables",
     "check_vm_size",
     "clean_addresses",

@@ -42,14 +42,6 @@ def check_compute_name(name: str) -> list[Finding]:
     ]
 
 
-def check_max_duration(seconds: object) -> list[Finding]:
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds <= 0:
-        return [error(f"--max_duration {seconds!r}: expected a whole number of seconds, at least 1")]
-    if seconds < 300:
-        return [warning(f"--max_duration {seconds}: the job would be stopped after {seconds} seconds; was it minutes?")]
-    return []
-
-
 def check_image(image: str) -> list[Finding]:
     """A reference such as ``mcr.microsoft.com/azureml/NAME:TAG``."""
     match = _IMAGE.fullmatch(image)
