@@ -13,10 +13,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
 from lightning_app import evaluation, training
-from lightning_app.azureml_environment import AzureMLEnvironment
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
+from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.errors import UsageError
 from lightning_app.loggers import check_azureml, run_loggers
 from lightning_app.no_profiler import NoProfiler
@@ -110,8 +110,7 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = self._get(self.config_init, "trainer")
         fitting = self.subcommand == "fit" and not trainer.fast_dev_run
-        processes = [AzureMLEnvironment()] if AzureMLEnvironment.detect() else []
-        kwargs["plugins"] = [AtomicCheckpointIO(), *processes, *_as_list(trainer.plugins)]
+        kwargs["plugins"] = [AtomicCheckpointIO(), AzureMLEnvironment(), *_as_list(trainer.plugins)]
         kwargs["callbacks"] = _as_list(trainer.callbacks)
         if trainer.logger in (None, False, True):
             kwargs["logger"] = False  # RunStart adds ours

@@ -4,14 +4,15 @@ import sys
 from collections.abc import Sequence
 
 from lightning_app import screen
+from lightning_app.distributed.launch import read_launch
 from lightning_app.errors import UsageError
 from lightning_app.told import fail, told
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; what the user can mend is one line on standard error and exit status 2."""
-    screen.set_up()
     try:
+        screen.set_up(read_launch().rank)
         _run(list(sys.argv[1:] if arguments is None else arguments))
     except Exception as error:
         line = told(error)

@@ -1,11 +1,12 @@
 """What reaches the user's screen: our own lines and real warnings, not other people's advertising."""
 
 import logging
-import os
 import sys
 import warnings
 
 from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_app.distributed.environment import set_rank_zero
 
 OURS = ("lightning_app", "datamodules", "models")
 
@@ -30,10 +31,9 @@ _KNOWN_HARMLESS = (
 )
 
 
-def set_up() -> None:
-    """Called once, before anything is logged."""
-    if "OMPI_COMM_WORLD_RANK" in os.environ:  # which Lightning doesn't look at before there is a Trainer
-        setattr(rank_zero_only, "rank", int(os.environ["OMPI_COMM_WORLD_RANK"]))  # noqa: B010 mypy sees no such attribute
+def set_up(rank: int) -> None:
+    """Called once, before anything is logged; ``rank`` is that of this process, and only rank 0 speaks."""
+    set_rank_zero(rank)
     for pattern in _KNOWN_HARMLESS:
         warnings.filterwarnings("ignore", message=pattern)
     warnings.showwarning = _show_warning
