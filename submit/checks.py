@@ -2,15 +2,13 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 
-from submit.errors import PreflightError
 from submit.job import BuiltEnvironment, Job
 from submit.preflight.checks import check_folder
 from submit.preflight.conda_file import check_conda_file
 from submit.preflight.environment_variables import check_variables
-from submit.preflight.findings import Finding
+from submit.preflight.findings import Finding, tell_findings
 from submit.preflight.git_remote import check_addresses, clean_addresses
 from submit.preflight.values import check_compute_name, check_experiment_name, check_image, check_shm_size
 
@@ -21,13 +19,7 @@ def check(job: Job, options: argparse.Namespace, training: Sequence[str]) -> Non
     Raises:
         PreflightError: The job must not be sent; it has a line for each reason.
     """
-    findings = list(_findings(job, options, training))
-    for finding in findings:
-        if finding.level == "warning":
-            print(f"warning: {finding.text}", file=sys.stderr)
-    errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors:
-        raise PreflightError(errors)
+    tell_findings(_findings(job, options, training))
     os.environ.update(clean_addresses(job.source_directory, os.environ))
 
 

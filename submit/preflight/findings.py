@@ -1,8 +1,11 @@
 """What a check has to say."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from submit.errors import PreflightError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,22 @@ def error(text: str) -> Finding:
 
 def warning(text: str) -> Finding:
     return Finding("warning", text)
+
+
+def tell_findings(findings: Iterable[Finding]) -> None:
+    """Shows the warnings.
+
+    Raises:
+        PreflightError: There are errors; it has a line for each.
+    """
+    errors = []
+    for finding in list(findings):  # all checks are made before anything is told
+        if finding.level == "warning":
+            print(f"warning: {finding.text}", file=sys.stderr)
+        else:
+            errors.append(finding.text)
+    if errors:
+        raise PreflightError(errors)
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:

@@ -1,10 +1,8 @@
 """What HyperDrive would refuse, or would take and never come to an end with."""
 
-import sys
 from collections.abc import Iterator, Sequence
 
-from submit.errors import PreflightError
-from submit.preflight.findings import Finding, error, warning
+from submit.preflight.findings import Finding, error, tell_findings, warning
 from submit.sweep.description import MAX_CONCURRENT, Parameter, Sweep, combinations
 from submit.sweep.metrics import check_metric
 
@@ -20,13 +18,7 @@ def check_sweep(sweep: Sweep, training: Sequence[str]) -> None:
     Raises:
         PreflightError: The sweep must not be sent; it has a line for each reason.
     """
-    findings = list(_findings(sweep, training))
-    for finding in findings:
-        if finding.level == "warning":
-            print(f"warning: {finding.text}", file=sys.stderr)
-    errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors:
-        raise PreflightError(errors)
+    tell_findings(_findings(sweep, training))
 
 
 def _findings(sweep: Sweep, training: Sequence[str]) -> Iterator[Finding]:
