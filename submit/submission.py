@@ -19,7 +19,7 @@ def send(job: Job, workspace: "Workspace") -> "Run":
     """
     from azureml.core import Experiment
 
-    _require_compute(workspace, job.compute)
+    require_compute(workspace, job.compute)
     try:
         return Experiment(workspace, job.experiment).submit(script_run_config(job, workspace))
     except SubmitError:
@@ -28,8 +28,12 @@ def send(job: Job, workspace: "Workspace") -> "Run":
         raise SubmitError(f"Azure ML didn't take the job: {reason(error)}") from error
 
 
-def _require_compute(workspace: "Workspace", name: str) -> None:
-    """azureml-core would send the job all the same, to wait for a cluster that will never be there."""
+def require_compute(workspace: "Workspace", name: str) -> None:
+    """azureml-core would send the job all the same, to wait for a cluster that will never be there.
+
+    Raises:
+        SubmitError: The workspace has no cluster of this name, or doesn't say.
+    """
     from azureml.core.compute import ComputeTarget
     from azureml.exceptions import ComputeTargetException
 

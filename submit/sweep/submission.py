@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from submit.errors import SubmitError
 from submit.failures import reason
+from submit.submission import require_compute
 from submit.sweep.description import Sweep
 from submit.sweep.sdk_v1 import hyperdrive_config
 
@@ -19,21 +20,13 @@ def send(sweep: Sweep, workspace: "Workspace") -> "Run":
         SubmitError: Azure ML refuses it, or can't be reached.
     """
     from azureml.core import Experiment
-    from azureml.exceptions import ComputeTargetException
 
-    compute = sweep.job.compute
+    require_compute(workspace, sweep.job.compute)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep, workspace))
     except SubmitError:
         raise
-    except ComputeTargetException as error:
-        if "NotFound" not in str(error):
-            raise SubmitError(f"--compute {compute!r}: can't be looked up ({reason(error)})") from error
-        raise SubmitError(
-            f"--compute {compute!r}: no such cluster in the workspace; python -m submit compute --name {compute} makes "
-            "one"
-        ) from error
     except Exception as error:  # azureml-core lets errors of several libraries through
         raise SubmitError(f"Azure ML didn't take the sweep: {reason(error)}") from error
