@@ -43,8 +43,8 @@ class Cluster:
 
 def check(wanted: Cluster) -> None:
     """Raises SubmitError for what can't be, or can't be any more."""
-    findings = [*check_compute_name(wanted.name), *check_vm_size(wanted.vm_size)]
-    errors = [finding.text.replace("--compute", "--name", 1) for finding in findings if finding.level == "error"]
+    findings = [*check_compute_name(wanted.name, "--name"), *check_vm_size(wanted.vm_size)]
+    errors = [finding.text for finding in findings if finding.level == "error"]
     if wanted.name.lower() in _RESERVED:
         errors.append(f"--name {wanted.name!r}: azureml-core means something else by it; take another name")
     if wanted.min_nodes > wanted.max_nodes:

@@ -33,12 +33,12 @@ def check_experiment_name(name: str) -> list[Finding]:
     ]
 
 
-def check_compute_name(name: str) -> list[Finding]:
+def check_compute_name(name: str, flag: str = "--compute") -> list[Finding]:
     """https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules"""
     if re.fullmatch(r"[A-Za-z0-9-]{2,32}", name):
         return []
     return [
-        error(f"--compute {name!r}: expected 2 to 32 letters, digits and '-' (found {len(name)} characters)"),
+        error(f"{flag} {name!r}: expected 2 to 32 letters, digits and '-' (found {len(name)} characters)"),
     ]
 
 
