@@ -4,12 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from submit.checks import check
+from submit.commands.checked_job import checked_job
 from submit.commands.job_flags import add_job_flags
 from submit.commands.values import count, seconds
-from submit.describe import describe
-from submit.dry_run import show
-from submit.training_flags import check_training_flags
 
 TAKES_TRAINING_FLAGS = True
 
@@ -31,12 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """The job's own exit status."""
-    job = describe(options, training)
-    check(job, options, training)
-    if options.dry_run:
-        show(job)
+    job = checked_job(options, training)
+    if job is None:
         return 0
-    check_training_flags(training, job.source_directory)
     from submit.rehearsal_report import report
     from submit.rehearse import rehearse
 

@@ -3,11 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from submit.checks import check
+from submit.commands.checked_job import checked_job
 from submit.commands.job_flags import add_job_flags
-from submit.describe import describe
-from submit.dry_run import show
-from submit.training_flags import check_training_flags
 
 TAKES_TRAINING_FLAGS = True
 
@@ -19,12 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """0 when the job is sent; with ``--wait`` what has become of it."""
-    job = describe(options, training)
-    check(job, options, training)
-    if options.dry_run:
-        show(job)
+    job = checked_job(options, training)
+    if job is None:
         return 0
-    check_training_flags(training, job.source_directory)
     from submit.submission import send
     from submit.workspace import open_workspace
 
