@@ -23,6 +23,7 @@ from pathlib import Path
 from benchmarks.logging_cost import ROOT, Difference
 from benchmarks.paired_training import BATCH_SIZE, STEPS_A_ROW, STEPS_A_TURN, Paired
 from benchmarks.service_faults import FAULTS, mend
+from benchmarks.tables import markdown, table
 from lightning_app.journal import read_journal
 from submit.rehearsal import AzureMLService
 
@@ -163,19 +164,6 @@ def measure(fault: str, seconds: float) -> Outcome:
         return Outcome(fault, paired, training, len(journal), at_once, difference(job.held(), journal), delivery)
 
 
-def table(measured: Sequence[Outcome]) -> str:
-    """For a terminal."""
-    lines = [["", *COLUMNS], *(outcome.cells() for outcome in measured)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_aligned(line, widths) for line in lines)
-
-
-def markdown(measured: Sequence[Outcome]) -> str:
-    """For README."""
-    lines = [["", *COLUMNS], ["---", *("---:" for _ in COLUMNS)], *(outcome.cells() for outcome in measured)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def heading(seconds: float, measured: Sequence[Outcome]) -> str:
     """What was measured, and on what."""
     steps = [outcome.paired.step_seconds for outcome in measured if outcome.paired]
@@ -194,7 +182,8 @@ def main() -> int:
     for fault in given.faults:
         measured.append(measure(fault, given.seconds))
         print(" | ".join(measured[-1].cells()), file=sys.stderr)
-    print(f"\n{heading(given.seconds, measured)}\n\n{(markdown if given.markdown else table)(measured)}\n\n{NOTES}")
+    written = (markdown if given.markdown else table)(COLUMNS, [outcome.cells() for outcome in measured])
+    print(f"\n{heading(given.seconds, measured)}\n\n{written}\n\n{NOTES}")
     broken = [f"{outcome.fault}: {text}" for outcome in measured for text in outcome.broken()]
     if broken:
         print("", *broken, sep="\n")
@@ -230,11 +219,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return "  ".join([cells[0].ljust(widths[0]), *numbers])
 
 
 if __name__ == "__main__":

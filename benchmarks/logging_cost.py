@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.log_calls import METRIC, Calls, value_at
 from benchmarks.mlflow_server import MLflowServer
 from benchmarks.slow_proxy import SlowProxy
+from benchmarks.tables import markdown, table
 from submit.rehearsal import AzureMLService, MetricRow
 
 ROOT = Path(__file__).parent.parent
@@ -165,19 +166,6 @@ def outcomes(rows: int, mlflow_rows: int, slow_mlflow_rows: int, pause_us: int) 
         yield measure_mlflow(SLOW_MLFLOW, server, LATENCY, slow_mlflow_rows, pause_us)
 
 
-def table(measured: Sequence[Outcome]) -> str:
-    """For a terminal."""
-    lines = [["", *COLUMNS], *(outcome.cells() for outcome in measured)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_aligned(line, widths) for line in lines)
-
-
-def markdown(measured: Sequence[Outcome]) -> str:
-    """For README."""
-    lines = [["", *COLUMNS], ["---", *("---:" for _ in COLUMNS)], *(outcome.cells() for outcome in measured)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def heading(rows: int, mlflow_rows: int, slow_mlflow_rows: int, pause_us: int) -> str:
     """What was measured, and on how many rows."""
     versions = [
@@ -198,7 +186,8 @@ def main() -> None:
     for outcome in outcomes(*numbers):
         measured.append(outcome)
         print(f"{outcome.title}: {outcome.rows:,} rows logged", file=sys.stderr)
-    print(f"\n{heading(*numbers)}\n\n{(markdown if given.markdown else table)(measured)}\n\n{NOTES}")
+    written = (markdown if given.markdown else table)(COLUMNS, [outcome.cells() for outcome in measured])
+    print(f"\n{heading(*numbers)}\n\n{written}\n\n{NOTES}")
     for outcome in measured:
         if outcome.ending.status or outcome.difference:
             print(f"{outcome.title} {outcome.ending}")
@@ -264,11 +253,6 @@ def _version(distribution: str) -> str | None:
 
 def _short(number: float) -> str:
     return f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return "  ".join([cells[0].ljust(widths[0]), *numbers])
 
 
 if __name__ == "__main__":
