@@ -1,0 +1,32 @@
+"""A project that preflight has nothing to say about, and what it says of others."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from submit.preflight import Finding, check_folder
+
+
+def write(folder: Path, *names: str, text: str = "x") -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def texts(findings: Iterable[Finding], level: str) -> list[str]:
+    return [finding.text for finding in findings if finding.level == level]
+
+
+def about(folder: Path, word: str, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
+    return [(f.level, f.text) for f in check_folder(folder, arguments) if word in f.text]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with nothing to say about."""
+    folder = tmp_path / "project"
+    write(folder, "lightning_app/fit.py", "datamodules/cifar10.py", "models/cifar_net.py", "pyproject.toml")
+    write(folder, ".amlignore", text="/.git\n")
+    return folder

@@ -1,0 +1,89 @@
+"""What the training command needs of a snapshot."""
+
+from pathlib import Path
+
+import pytest
+
+from submit.preflight import check_folder
+from submit.preflight.training_arguments import class_paths
+from tests.preflighting import project, texts, write
+
+__all__ = ["project"]  # the fixture
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ("models/\n", "'models/cifar_net.py'"),
+        ("*.py\n", "'lightning_app/fit.py'"),
+        ("pyproject.toml\n", "'pyproject.toml'"),
+        ("my_*\n", "'my_module.py'"),
+        ("own\n", "'own/nets/big.py'"),
+    ],
+)
+def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, told: str) -> None:
+    write(project, "my_module.py", "own/nets/big.py")
+    write(project, ".amlignore", text=rules)
+
+    found = texts(check_folder(project, ["--model", "my_module.MyModel", "--data=own.nets.big.Data"]), "error")
+
+    assert f"snapshot: the job needs {told}; take it out of .amlignore" in found
+
+
+def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, ".amlignore", "fit.py")
+
+    found = texts(check_folder(tmp_path), "error")
+
+    assert [text.partition(";")[0].rpartition(" ")[2] for text in found] == [
+        "'lightning_app'",
+        "'datamodules'",
+        "'models'",
+        "'pyproject.toml'",
+    ]
+
+
+def test_a_model_of_an_installed_package_or_a_short_name_needs_no_file(project: Path) -> None:
+    assert check_folder(project, ["--model", "CifarNet", "--data", "torchvision.datasets.MNIST"]) == []
+
+
+def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
+    write(project, "my_module.py", "callbacks.py")
+    write(
+        project,
+        "c.yaml",
+        text="model:\n  class_path: my_module.Net\ntrainer:\n  callbacks:\n  - class_path: callbacks.Mine\n",
+    )
+    write(project, ".amlignore", text="my_module.py\ncallbacks.py\n")
+
+    found = texts(check_folder(project, ["--config", "c.yaml"]), "error")
+
+    assert [text.split("'")[1] for text in found] == ["my_module.py", "callbacks.py"]
+    assert class_paths(project, ['--model={"class_path": "a.B"}', "--data", "c.D"]) == ["a.B", "c.D"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--config", "ignored.yaml"], "--config 'ignored.yaml': the snapshot doesn't have this file; "),
+        (["--config=missing.yaml"], "--config 'missing.yaml': there is no such file in "),
+        (["--model.weights", "../w.pth"], "--model.weights '../w.pth': expected a path within the project"),
+        (["-c", "/tmp/../c.yaml"], "-c '/tmp/../c.yaml': expected a path within the project"),  # noqa: S108 - unused
+    ],
+)
+def test_files_of_the_command_that_the_job_would_miss_are_errors(
+    project: Path, arguments: list[str], told: str
+) -> None:
+    write(project, "ignored.yaml")
+    write(project, ".amlignore", text="ignored.yaml\n")
+
+    (text,) = texts(check_folder(project, arguments), "error")
+
+    assert text.startswith(told)
+
+
+def test_weights_that_the_command_names_are_no_stray_checkpoint(project: Path) -> None:
+    write(project, "weights/resnet18.pth")
+
+    assert check_folder(project, ["--model.weights", "./weights/resnet18.pth"]) == []
+    assert check_folder(project, ["--model.weights", "DEFAULT"]) != []
