@@ -25,6 +25,13 @@ _TRAINING = {
 }
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder with a config.json and a small training in it, of somebody who may use the service."""
@@ -35,10 +42,7 @@ class Place:
     def prepare(self) -> "Place":
         self.service.add_compute("gpu-cluster", "Standard_NC24ads_A100_v4", 2)
         self.service.write_workspace_config(self.folder)
-        for name, content in _TRAINING.items():
-            file = self.folder / "training" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content)
+        write_files(self.folder / "training", {name: content.encode() for name, content in _TRAINING.items()})
         return self
 
     def environment(self) -> dict[str, str]:
