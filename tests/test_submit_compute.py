@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from submit.rehearsal import AzureMLService, Fault, computes
-from tests.test_submit_upload import Person, person, until
+from tests.persons import Person, person, until
 
 pytestmark = pytest.mark.slow
 

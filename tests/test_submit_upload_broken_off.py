@@ -1,0 +1,155 @@
+"""``python -m submit upload`` that is interrupted, or loses the service."""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from submit.failures import FailureError, reason
+from submit.rehearsal import Fault
+from submit.rehearsal.workspace import DATASTORE_CONTAINER
+from submit.upload.container import Container
+from submit.upload.folder import LocalFile
+from submit.upload.sending import BLOCK, send_file
+from tests.persons import Person, person, until
+from tests.submitting import write_files
+from tests.uploads import below, counts, many, uploads
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["person"]  # the fixture
+
+
+def test_an_interrupted_upload_goes_on(person: Person) -> None:
+    files = many(60)
+    write_files(person.folder / "data", files)
+    person.service.order(Fault.slow(0.3, path="/data/"))
+    command = ("upload", "--src", "data", "--target", "data/birds")
+
+    first = person.interrupt(person.start(*command), lambda: len(person.service.datastore) > 8)
+    person.service.clear_faults()
+    arrived = len(person.service.datastore)
+    second = person.run(*command)
+
+    assert (first.status, first.out) == (130, "")
+    assert first.err.splitlines()[-1] == (
+        "interrupted; what has arrived stays there, and the same command goes on from it"
+    )
+    assert 8 < arrived < 60
+    assert second.status == 0, second
+    sent, skipped = counts(second)
+    assert (sent + skipped, skipped >= arrived) == (60, True)
+    assert person.service.datastore == below("data/birds", files)
+
+
+def test_a_large_file_goes_on_within_itself(person: Person) -> None:
+    content = os.urandom(4 * BLOCK + 1000)
+    write_files(person.folder / "data", {"large.bin": content})
+    person.service.order(Fault.slow(0.3, path="/data/"))
+    command = ("upload", "--src", "data", "--target", "data/birds")
+
+    first = person.interrupt(person.start(*command), lambda: len(uploads(person.service)) == 2)
+    there = person.service.datastore
+    person.service.clear_faults()
+    second = person.run(*command)
+
+    assert (first.status, there) == (130, {})
+    assert second.status == 0, second
+    assert 1 <= uploads(person.service)[2:].count(BLOCK) <= 2
+    assert person.service.datastore == {"data/birds/large.bin": content}
+    assert counts(person.run(*command)) == (0, 1)
+
+
+def test_lost_connections_are_passed_over(person: Person) -> None:
+    files = many(30) | {"large.bin": os.urandom(BLOCK + 1)}
+    write_files(person.folder / "data", files)
+    person.service.order(Fault.drop(f"/{DATASTORE_CONTAINER}", times=1))
+    person.service.order(Fault.drop("/data/", times=8, handled=None))
+    person.service.order(Fault.status(503, "/data/", times=3, retry_after=1))
+
+    outcome = person.run("upload", "--src", "data", "--target", "data/birds")
+
+    assert outcome.status == 0, outcome
+    assert counts(outcome) == (31, 0)
+    assert person.service.datastore == below("data/birds", files)
+
+
+def test_a_large_file_is_whole_though_the_answer_to_its_last_request_is_lost(person: Person) -> None:
+    content = os.urandom(BLOCK + 1)
+    write_files(person.folder / "data", {"large.bin": content})
+    person.service.order(Fault.drop("/large.bin", probability=0.5, seed=17, handled=True))  # strikes the fourth
+
+    outcome = person.run("upload", "--src", "data", "--target", "data/birds")
+
+    statuses = [request.status for request in person.service.requests if request.path.endswith("/large.bin")]
+    assert outcome.status == 0, outcome
+    assert statuses == [404, 201, 201, None, 201]
+    assert person.service.datastore == {"data/birds/large.bin": content}
+
+
+def test_a_service_that_comes_back_gets_the_rest(person: Person) -> None:
+    files = many(60)
+    write_files(person.folder / "data", files)
+    person.service.order(Fault.slow(0.1, path="/data/"))
+    process = person.start("upload", "--src", "data", "--target", "data/birds")
+    until(lambda: len(person.service.datastore) > 8)
+
+    person.service.stop()
+    time.sleep(1.5)
+    person.service.start()
+    outcome = person.end(process)
+
+    assert outcome.status == 0, outcome
+    assert person.service.datastore == below("data/birds", files)
+
+
+def test_a_service_that_is_gone_for_good_is_told(person: Person) -> None:
+    write_files(person.folder / "data", many(60))
+    person.service.order(Fault.slow(0.1, path="/data/"))
+    impatient = (
+        "import sys; from submit.upload import container; container.WAITS = (0.5, 1); "
+        "from submit.main import main; sys.exit(main())"
+    )
+    process = person.start("upload", "--src", "data", "--target", "data/birds", program=("-c", impatient))
+    until(lambda: len(person.service.datastore) > 8)
+
+    person.service.stop()
+    outcome = person.end(process)
+
+    assert (outcome.status, outcome.out) == (1, "")
+    last = outcome.err.splitlines()[-1]
+    assert re.fullmatch(
+        r"error: 'train/\d+.bin' wasn't sent: no answer from rehearsal.blob.core.windows.net; the same command goes on "
+        "when there is one",
+        last,
+    )
+
+
+def test_what_the_account_refuses_is_told_at_once(person: Person) -> None:
+    write_files(person.folder / "data", many(20))
+    person.service.order(Fault.status(403, path="/data/"))
+
+    outcome = person.run("upload", "--src", "data", "--target", "data/birds")
+
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "wasn't sent: " in outcome.err.splitlines()[-1]
+    assert "status 403 was ordered" in outcome.err.splitlines()[-1]
+    assert person.service.datastore == {}
+
+
+def test_a_file_that_changes_while_it_is_sent_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"grown")
+
+    with pytest.raises(FailureError, match="it had 3 bytes and has others now"):
+        list(send_file(cast(Container, None), "data", LocalFile(tmp_path / "a", "a", 3)))
+
+
+def test_reasons_are_one_line_without_signatures() -> None:
+    lost = "HTTPSConnectionPool(host='a.blob.core.windows.net', port=443): Max retries exceeded with url: /c/b?sig=x"
+
+    assert reason(OSError(lost)) == "no answer from a.blob.core.windows.net"
+    assert reason(OSError("can't get https://a/b?sv=1&sig=secret\nmore")) == "can't get https://a/b"
+    assert reason(ValueError()) == "ValueError"

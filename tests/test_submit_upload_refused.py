@@ -1,0 +1,91 @@
+"""``python -m submit upload`` of what can't be sent, or to where nothing can be."""
+
+import os
+
+import pytest
+
+from submit.upload.target import require_blobs
+from tests.persons import Person, person
+from tests.submitting import write_files
+from tests.test_bad_input import without_privileges
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["person"]  # the fixture
+
+
+def test_what_cannot_be_sent_is_told_before_anything_is(person: Person) -> None:
+    data = person.folder / "data"
+    write_files(data, {"a.txt": b"a", "locked.txt": b"", "train/ends.": b"", "new\nline": b"", "closed/b.txt": b""})
+    (data / "broken").symlink_to("nowhere")
+    (data / "folder").symlink_to("train")
+    os.mkfifo(data / "pipe")
+    (data / "locked.txt").chmod(0)
+    (data / "closed").chmod(0)
+
+    outcome = person.run("upload", "--src", "data", "--target", "data/birds", prefix=without_privileges())
+
+    (data / "closed").chmod(0o755)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1
+    for told in (
+        "error: --src 'data': 'closed/', 'locked.txt': can't be read; allow it; ",
+        "'broken': is a symbolic link that leads nowhere; mend or remove it; ",
+        "'folder': is a symbolic link to a folder, which isn't followed; put the folder in its place; ",
+        "'pipe': is neither a file nor a folder; remove it; ",
+        "'new\\nline', 'train/ends.': can't be the name of a blob, which has 1024 characters at most",
+    ):
+        assert told in outcome.err
+    assert person.service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--src nowhere --target data/birds", "--src 'nowhere': no such folder; give a folder"),
+        ("--src config.json --target data/birds", "--src 'config.json': is no folder; give a folder"),
+        ("--src empty --target data/birds", "--src 'empty': there is no file in it; expected at least one"),
+        ("--src data --target /data", "--target '/data': expected a folder of the datastore, such as data/cifar10"),
+        ("--src data --target a/../b", "--target 'a/../b': expected a folder of the datastore"),
+        ("--src data --target azureml://a/b", "--target 'azureml://a/b': expected a folder of the datastore"),
+        ("--src data", "the following arguments are required: --target"),
+        ("--src data --target a --datastor b", "--datastor: upload has no such flag"),
+        ("--src data --target a --workspace no.json", "--workspace 'no.json': no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_asked(person: Person, flags: str, message: str) -> None:
+    write_files(person.folder, {"data/a.txt": b"a"})
+    (person.folder / "empty").mkdir()
+
+    outcome = person.run("upload", *flags.split())
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+    assert person.service.requests == []
+
+
+def test_an_unknown_datastore_is_told_with_those_there_are(person: Person) -> None:
+    write_files(person.folder, {"data/a.txt": b"a"})
+
+    outcome = person.run("upload", "--src", "data", "--target", "a", "--datastore", "photos")
+
+    assert outcome.status == 2
+    assert outcome.err == (
+        "error: --datastore 'photos': the workspace has none of this name; it has 'workspaceblobstore'\n"
+    )
+
+
+def test_datastores_that_azureml_core_cannot_fill_are_told() -> None:
+    from azureml.data.azure_storage_datastore import AzureBlobDatastore, AzureFileDatastore
+
+    from submit.errors import SubmitError
+
+    shared = AzureFileDatastore(None, "files", "share", "account", account_key="null")
+    keyless = AzureBlobDatastore(None, "blobs", "container", "account", endpoint="core.windows.net")
+
+    with pytest.raises(SubmitError, match=r"'files': is of the type AzureFile; expected a blob container"):
+        require_blobs(shared)
+    with pytest.raises(SubmitError, match=r"neither a key nor a SAS token.*'container' of account 'account'"):
+        require_blobs(keyless)
