@@ -34,8 +34,9 @@ class EpochSampler(DistributedSampler[Any]):
     """The share of one process in an epoch's order, which is a function of (seed, epoch).
 
     It is a ``DistributedSampler`` so that Lightning leaves it in place under DDP. Training shares are padded to equal
-    length (each process must take part in each step); evaluation shares are not, so that every image counts once.
-    Iterating gives ``(epoch, index)`` pairs: a worker process needs both to augment an image reproducibly.
+    length (each process must take part in each step), and ``last_step`` tells what of the last step counts; evaluation
+    shares are not padded, so that every image counts once. Iterating gives ``(epoch, index)``
+    pairs: a worker process needs both to augment an image reproducibly.
     """
 
     def __init__(self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
@@ -52,6 +53,15 @@ class EpochSampler(DistributedSampler[Any]):
         if padding:
             order = torch.cat([order, order.repeat(-(-padding // self.size))[:padding]])
         return order[self.rank :: self.num_replicas]
+
+    def last_step(self, batch_size: int) -> tuple[int, int]:
+        """How many images of an epoch's last training step aren't repeats: of this process, and of all together.
+
+        Repeats come last in a share. Where there are none, each process has an equal part of the step.
+        """
+        earlier = (len(self) - 1) // batch_size * batch_size
+        repeats = int(self.size % self.num_replicas != 0 and self.rank >= self.size % self.num_replicas)
+        return len(self) - earlier - repeats, self.size - earlier * self.num_replicas
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter([(self.epoch, index) for index in self.indices().tolist()])
