@@ -1,6 +1,8 @@
 """CIFAR-10, or any images in its layout, held in memory."""
 
 import logging
+import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.transforms import v2
 
 from datamodules import cifar10_files, generated
-from datamodules.checks import require
+from datamodules.checks import require, require_shares
 from datamodules.cifar10_files import LabelledImages
 from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, any_images, loader, normalise
@@ -99,6 +101,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         """Reads what the stage needs into memory."""
         if stage == "predict":
             self._predict = any_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken)
+            require_shares(self.trainer, {"prediction": len(self._predict)})
             return
         folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
         classes = len(self.classes)
@@ -107,6 +110,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if stage in ("fit", "test") and self._test is None:
             # also for fit: a damaged test batch is told before the training, not after it
             self._test = cifar10_files.read_split(folder, train=False, classes=classes)
+        require_shares(self.trainer, self._counts(stage))
         if stage == "fit" and self.data_path is None:
             log.info(
                 "Images: GENERATED on this machine, not real data: %s for training, %s for testing. "
@@ -128,7 +132,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         assert self._predict is not None
-        sampler = EpochSampler(len(self._predict), shuffle=False)
+        sampler = EpochSampler(len(self._predict), shuffle=False, **self._place())
         return loader(self._predict, sampler, self.batch_size, self.num_workers)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -137,6 +141,16 @@ class CIFAR10DataModule(pl.LightningDataModule):
             return batch
         images, numbers = batch
         return normalise(images, [MEAN] * 3, [STD] * 3), numbers
+
+    def _counts(self, stage: str) -> dict[str, int]:
+        held = {"training": self._train, "validation": self._val, "testing": self._test}
+        uses = {"fit": list(held), "validate": ["validation"], "test": ["testing"]}[stage]
+        return {use: len(images) for use in uses if (images := held[use]) is not None}
+
+    def _place(self) -> dict[str, int]:
+        """Rank and number of processes."""
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
     def _split(self, images: LabelledImages) -> tuple[LabelledImages, LabelledImages | None]:
         if self.val_split == 0:
@@ -151,14 +165,12 @@ class CIFAR10DataModule(pl.LightningDataModule):
         )
 
     def _loader(self, data: LabelledImages, shuffle: bool = False, transform: Any = None) -> InMemoryLoader:
-        trainer = self.trainer
-        device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return InMemoryLoader(
             data.images.to(device),
             data.labels.to(device),
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(data), shuffle=shuffle, rank=rank, world_size=world_size),
+            sampler=EpochSampler(len(data), shuffle=shuffle, **self._place()),
             mean=MEAN,
             std=STD,
             transform=transform,
@@ -166,13 +178,35 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
 
 def _download(data_path: Path) -> None:
-    data_path.mkdir(parents=True, exist_ok=True)
     try:
-        cifar10_files.find_folder(data_path)
-        return  # not looked at any closer: torchvision would fetch re-encoded batches again for their MD5 sums
-    except DataError:
-        log.info("Fetching CIFAR-10 into %s.", data_path)
-    try:
-        CIFAR10(str(data_path), train=True, download=True)
+        data_path.mkdir(parents=True, exist_ok=True)
+        with generated.locked(data_path):  # two programs on this node
+            if not _is_there(data_path):
+                log.info("Fetching CIFAR-10 into %s.", data_path)
+                _fetch(data_path)
     except Exception as error:  # urllib, ssl, tarfile and torchvision each raise their own
         raise DataError(f"--download: could not fetch CIFAR-10 into {str(data_path)!r}: {error}") from error
+
+
+def _is_there(data_path: Path) -> bool:
+    """Not looked at any closer: torchvision would fetch re-encoded batches again for their MD5 sums."""
+    try:
+        cifar10_files.find_folder(data_path)
+    except DataError:
+        return False
+    return True
+
+
+def _fetch(data_path: Path) -> None:
+    """Downloads and unpacks beside the target and renames, so that what is there is whole."""
+    # a name for each node, because a mount is the same folder for several; hidden, so that nobody reads half of it
+    unfinished = data_path / f".{cifar10_files.FOLDER}.{socket.gethostname()}"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a download that was killed
+    try:
+        CIFAR10(str(unfinished), train=True, download=True)
+        (unfinished / cifar10_files.FOLDER).rename(data_path / cifar10_files.FOLDER)
+    except OSError:
+        if not _is_there(data_path):  # else another node was first
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

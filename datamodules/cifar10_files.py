@@ -33,7 +33,7 @@ class LabelledImages:
 def find_folder(data_path: Path) -> Path:
     """The folder with the batch files: the path, a folder in it, or ``cifar-10-batches-py`` one folder below it."""
     try:
-        below = sorted(entry for entry in data_path.iterdir() if entry.is_dir())
+        below = sorted(entry for entry in data_path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         for folder in (data_path, data_path / FOLDER, *below, *(entry / FOLDER for entry in below)):
             if any((folder / name).is_file() for name in (*TRAIN_FILES, TEST_FILE)):
                 return folder

@@ -3,6 +3,7 @@
 They are deterministic and learnable, and they are read by the very code that reads real images.
 """
 
+import hashlib
 import os
 import pickle
 import shutil
@@ -57,6 +58,11 @@ def cifar10_folder() -> Path:
 def image_folder() -> Path:
     """A folder with ``train/`` and ``val/``, two classes of JPEG files each, drawn now unless it is there already."""
     return _once("image-folder", _write_image_folder)
+
+
+def locked(folder: Path) -> FileLock:
+    """One program of this node at a time; not beside the folder, because it may be on a mount that has no locks."""
+    return FileLock(_cache() / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.uint8]:
@@ -123,6 +129,8 @@ def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
     if target.is_dir():  # another process finished it while this one waited for the lock
         yield None
         return
+    for unfinished in target.parent.glob(f".{target.name}-*"):  # of programs that were killed: the lock is ours
+        shutil.rmtree(unfinished, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield folder

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from datamodules import generated
-from datamodules.checks import require
+from datamodules.checks import require, require_shares
 from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, any_images, image_paths, loader, normalise
 from datamodules.sampling import EpochSampler
@@ -19,6 +19,7 @@ from datamodules.sampling import EpochSampler
 log = logging.getLogger(__name__)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's weights expect
+_USES = {"train": "training", "val": "validation", "test": "testing"}
 
 
 class ImageFolderDataModule(pl.LightningDataModule):
@@ -80,12 +81,14 @@ class ImageFolderDataModule(pl.LightningDataModule):
         """Lists and checks the files of the splits that the stage needs; nothing is decoded yet."""
         if stage == "predict":
             self._files["predict"] = any_images(self.data_path, self._centre_crop(), self.skip_broken)
+            require_shares(self.trainer, {"prediction": len(self._files["predict"])})
             return
         root = self.data_path or generated.image_folder()
         for split in _splits(root, stage):
             if split not in self._files:
                 transform = self._random_crop() if split == "train" else self._centre_crop()
                 self._files[split] = self._labelled(root, split, transform)
+        require_shares(self.trainer, {_USES[split]: len(self._files[split]) for split in _splits(root, stage)})
         if stage == "fit" and self.data_path is None:
             counts = ", ".join(f"{len(files):,} for {split}" for split, files in self._files.items())
             log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real ones.", counts)
