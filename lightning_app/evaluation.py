@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
+from lightning_app.all_processes import checkpoint_everywhere, gathered
 from lightning_app.choices import read_checkpoint
 from lightning_app.errors import UsageError
 from lightning_app.predictions import write_predictions
@@ -23,7 +25,8 @@ def measure(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamo
     """
     require_same_classes(datamodule, checkpoint)
     run = getattr(trainer, command)
-    results = run(model, datamodule=datamodule, ckpt_path=str(checkpoint), verbose=False)
+    with checkpoint_everywhere(trainer, checkpoint) as path:
+        results = run(model, datamodule=datamodule, ckpt_path=str(path), verbose=False)
     metrics = measured(trainer, results)
     if not metrics:
         raise UsageError(f"{command}: the data holds no images for it")
@@ -39,9 +42,12 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
     """
     if not isinstance(model, ImageClassifier) or not hasattr(type(datamodule), "predicted_paths"):
         raise UsageError("predict: works with the models and the data of this project alone")
-    batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
-    count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, batches)
-    log.info("%s images labelled: %s", f"{count:,}", target)
+    with checkpoint_everywhere(trainer, checkpoint) as path:
+        batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(path)) or []
+    shares = gathered(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
+    if trainer.is_global_zero:
+        count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, shares)
+        log.info("%s images labelled: %s", f"{count:,}", target)
 
 
 def measured(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -8,23 +8,19 @@ from torch import Tensor
 
 
 def write_predictions(
-    target: Path, folder: Path, paths: Sequence[Path], classes: Sequence[str], batches: Iterable[tuple[Tensor, ...]]
+    target: Path, folder: Path, paths: Sequence[Path], classes: Sequence[str], parts: Iterable[Sequence[Tensor]]
 ) -> int:
     """Writes ``file,label,probability``, a row an image in the order of ``paths``, and returns the number of rows.
 
-    ``batches`` are what ``predict_step`` returned: numbers of the images, labels and probabilities, each (B,).
+    ``parts``, in any order, are of what ``predict_step`` returns: numbers of images, labels, probabilities, each (N,).
     """
+    rows = sorted(row for part in parts for row in zip(*(column.tolist() for column in part), strict=True))
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.tmp")
-    count = 0
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "label", "probability"])
-        for numbers, labels, probabilities in batches:
-            for number, label, probability in zip(
-                numbers.tolist(), labels.tolist(), probabilities.tolist(), strict=True
-            ):
-                table.writerow([paths[number].relative_to(folder), classes[label], f"{probability:.4f}"])
-                count += 1
+        for number, label, probability in rows:
+            table.writerow([paths[number].relative_to(folder), classes[label], f"{probability:.4f}"])
     unfinished.replace(target)
-    return count
+    return len(rows)

@@ -1,13 +1,16 @@
 """Whether a run goes on, starts afresh, or is finished already."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import yaml
 
+from lightning_app.all_processes import connected, from_rank_zero
 from lightning_app.choices import read_checkpoint
+from lightning_app.distributed.launch import read_launch
 from lightning_app.errors import UsageError
 from lightning_app.flags import short_name
 from lightning_app.journal import read_journal
@@ -30,11 +33,14 @@ class Plan:
 
 
 def plan(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> Plan:
-    """Decides from ``--resume`` and from what lies in the folder.
+    """Decides from ``--resume`` and from what lies in the folder; rank 0 does so for all, see ``agreed``.
 
     Raises:
         UsageError: ``--resume`` names nothing usable, or the folder's unfinished run has other settings.
     """
+    launch = read_launch()
+    if launch.rank > 0:
+        return Plan()
     if resume == "never":
         return Plan(set_aside=folder.holds_a_run())
     if resume != "auto" and not _goes_on_from(folder, resume):
@@ -44,7 +50,17 @@ def plan(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> Plan:
         return Plan(set_aside=folder.holds_a_run() and not _begun_with(folder, config))
     _require_same_settings(folder, config)
     found = _plan_from(folder.last, config)
-    return Plan(**{**vars(found), "tested": found.finished and _tested(folder, found.steps_done)})
+    # with others about, only ``agreed`` may say that nothing is left to do: they would wait for this process
+    return replace(found, tested=launch.world_size == 1 and found.finished and _tested(folder, found.steps_done))
+
+
+def agreed(trainer: pl.Trainer, folder: RunFolder, plan: Plan) -> Plan:
+    """Rank 0's plan, in each process: on several nodes, the others' disks may hold nothing or something else."""
+    if trainer.world_size == 1:
+        return plan
+    if trainer.is_global_zero and plan.checkpoint == folder.last:
+        plan = replace(plan, tested=plan.finished and _tested(folder, plan.steps_done))
+    return connected(trainer, lambda: from_rank_zero(trainer, plan))
 
 
 def _plan_from(checkpoint: Path, config: Mapping[str, Any], set_aside: bool = False) -> Plan:

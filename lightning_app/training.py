@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from lightning_app.all_processes import checkpoint_everywhere
 from lightning_app.evaluation import measured
-from lightning_app.resume import Plan
+from lightning_app.resume import Plan, agreed
 from lightning_app.run_folder import RunFolder
 from lightning_app.screen import counted
 from lightning_app.throughput import Throughput
@@ -24,11 +26,16 @@ def train(
     throughput: Throughput,
 ) -> None:
     """Fits, tests the best checkpoint (or the last state, where no validation set chose one), and sums up."""
+    plan = agreed(trainer, folder, plan)
     if plan.finished:
         log.info("%s", finished_message(folder, plan))
-    trainer.fit(model, datamodule=datamodule, ckpt_path=str(plan.checkpoint) if plan.checkpoint else None)
+        if plan.tested:
+            return
+    with checkpoint_everywhere(trainer, plan.checkpoint) as checkpoint:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=_as_text(checkpoint))
     saved = [path for path in (folder.best, folder.last) if path.exists()] if trainer.checkpoint_callbacks else []
-    metrics = _test(trainer, model, datamodule, str(saved[0]) if saved else None)
+    with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint:
+        metrics = _test(trainer, model, datamodule, _as_text(checkpoint))
     for line in summary(trainer, throughput, metrics, [str(path) for path in saved]):
         log.info("%s", line)
 
@@ -50,6 +57,10 @@ def summary(
     if metrics:
         lines.append("Test:       " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     return lines + [f"Checkpoint: {path}" for path in checkpoints]
+
+
+def _as_text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _test(
