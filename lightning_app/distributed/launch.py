@@ -10,7 +10,7 @@ from lightning_app.errors import LaunchError
 
 MPI, PYTORCH, TORCHRUN, LIGHTNING, ALONE = "MPI", "PyTorch", "torchrun", "Lightning", "none"
 LOOPBACK = "127.0.0.1"
-_LOCAL_NAMES = ("localhost", LOOPBACK, "::1")
+_LOCAL_NAMES = ("localhost", LOOPBACK, "::1", "0.0.0.0", "::")  # noqa: S104 nothing is bound to it
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Launch:
         Raises:
             LaunchError: The number can't be right.
         """
-        local_rank = self.local_rank if nodes != self.world_size else 0
-        launch = replace(self, nodes=nodes, local_rank=local_rank)
+        launch = replace(self, nodes=nodes)
         _require_consistent(launch)
         return launch
 
@@ -73,10 +72,12 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """
     readers = (_spawned, _torchrun, _mpi, _pytorch)
     launch = next((found for found in (reader(environment) for reader in readers) if found is not None), None)
-    if launch is None:
+    launch = launch or Launch(ALONE)
+    if launch.launcher == ALONE or (launch.launcher == MPI and launch.world_size == 1):
         _require_nothing_half_said(environment)
-        return Launch(ALONE)
     _require_consistent(launch)
+    if launch.launcher not in (ALONE, LIGHTNING):
+        _require_all_nodes(environment, launch)
     return launch
 
 
@@ -128,12 +129,12 @@ def _pytorch(environment: Mapping[str, str]) -> Launch | None:
     rank, size = numbers(environment, "RANK", "WORLD_SIZE") or (0, 1)
     local = number(environment, "LOCAL_RANK") or 0
     nodes = _pytorch_nodes(environment, rank, local, size)
-    local = 0 if nodes == size else local  # one process a node: LOCAL_RANK would be a stray
+    local = 0 if size == 1 else local  # it would be a stray
     return Launch(PYTORCH, rank, local, size, nodes, *_master(environment))
 
 
 def _is_pytorch(environment: Mapping[str, str]) -> bool:
-    return all(environment.get(name) for name in ("RANK", "WORLD_SIZE", variables.MASTER_ADDRESS))
+    return all(environment.get(name, "").strip() for name in ("RANK", "WORLD_SIZE", variables.MASTER_ADDRESS))
 
 
 def _pytorch_nodes(environment: Mapping[str, str], rank: int, local: int, size: int) -> int | None:
@@ -156,14 +157,18 @@ def _nodes(size: int, local_size: int, name: str) -> int:
 
 
 def _master(environment: Mapping[str, str]) -> tuple[str | None, int]:
-    port = number(environment, variables.MASTER_PORT) or variables.DEFAULT_PORT
-    return environment.get(variables.MASTER_ADDRESS) or None, port
+    return environment.get(variables.MASTER_ADDRESS) or None, _port(environment)
+
+
+def _port(environment: Mapping[str, str]) -> int:
+    port = number(environment, variables.MASTER_PORT)
+    return variables.DEFAULT_PORT if port is None else port
 
 
 def _mpi_master(environment: Mapping[str, str], nodes: int | None) -> tuple[str | None, int]:
     """Where rank 0 listens. Of what names it, what Azure ML says of jobs on several nodes comes first."""
     address, _, port = environment.get(variables.BATCH_MASTER, "").rpartition(":")
-    chosen = number(environment, variables.MASTER_PORT) or variables.DEFAULT_PORT
+    chosen = _port(environment)
     if address and port.isdecimal():
         chosen = int(port)
     elif not address:
@@ -177,7 +182,10 @@ def _mpi_master(environment: Mapping[str, str], nodes: int | None) -> tuple[str 
 
 def _require_consistent(launch: Launch) -> None:
     if launch.world_size < 1 or launch.rank >= launch.world_size:
-        raise LaunchError(f"rank {launch.rank} of {launch.world_size} processes: expected a rank below their number")
+        raise LaunchError(
+            f"rank {launch.rank} of {launch.world_size} processes: there is no such rank; leave RANK and WORLD_SIZE, "
+            "which counts processes and not nodes, to the launcher"
+        )
     if launch.nodes is not None and (launch.nodes < 1 or launch.world_size % launch.nodes):
         raise LaunchError(
             f"{launch.world_size} processes on {launch.nodes} nodes ({variables.NODE_COUNT}): expected the same number "
@@ -187,7 +195,13 @@ def _require_consistent(launch: Launch) -> None:
     if per_node is not None and launch.local_rank >= per_node:
         raise LaunchError(
             f"local rank {launch.local_rank} of {per_node} processes on a node ({launch.world_size} on {launch.nodes} "
-            "nodes); expected a smaller one: leave LOCAL_RANK and WORLD_SIZE to the launcher"
+            "nodes): there is no such local rank; leave LOCAL_RANK and WORLD_SIZE, which counts processes and not "
+            "nodes, to the launcher"
+        )
+    if launch.port is not None and not 1 <= launch.port <= 65535:
+        raise LaunchError(
+            f"the port of rank 0 is {launch.port} ({variables.MASTER_PORT} or {variables.BATCH_MASTER}); expected one "
+            "from 1 to 65535"
         )
     if (launch.nodes or 1) > 1 and launch.address in (None, *_LOCAL_NAMES):
         given = f"is {launch.address!r}, which is each node itself" if launch.address else "isn't set"
@@ -198,18 +212,55 @@ def _require_consistent(launch: Launch) -> None:
         )
 
 
+def _require_all_nodes(environment: Mapping[str, str], launch: Launch) -> None:
+    """Each node would train a network of its own otherwise."""
+    count = number(environment, variables.NODE_COUNT)
+    if count is not None and launch.nodes is not None and launch.nodes < count:
+        raise LaunchError(
+            f"the job has {count} nodes ({variables.NODE_COUNT}), and {launch.launcher} has started processes on "
+            f"{launch.nodes}; start them on all nodes together (python -m submit run --nodes {count} does)"
+        )
+
+
 def _require_nothing_half_said(environment: Mapping[str, str]) -> None:
     """A process that takes itself for the only one, while others are waiting for it, is the worst of all cases."""
-    size, nodes = number(environment, "WORLD_SIZE") or 1, number(environment, variables.NODE_COUNT) or 1
-    if size > 1:
-        missing = [name for name in ("RANK", variables.MASTER_ADDRESS) if not environment.get(name)]
-        misspelled = " (MASTER_ADDRESS is set, which nothing reads)" if "MASTER_ADDRESS" in environment else ""
+    _require_whole_mpi(environment)
+    _require_whole_pytorch(environment)
+    tasks, nodes = (number(environment, name) or 1 for name in (variables.SLURM_TASKS, variables.NODE_COUNT))
+    if tasks > 1:
         raise LaunchError(
-            f"WORLD_SIZE is {size}, and {' and '.join(missing)} missing{misspelled}; set what is missing, or unset "
-            "WORLD_SIZE for a training of one process"
+            f"srun has started {tasks} tasks ({variables.SLURM_TASKS}), and each would train alone, because this "
+            "training doesn't ask SLURM; start mpirun or torchrun instead"
         )
     if nodes > 1:
         raise LaunchError(
             f"the job has {nodes} nodes ({variables.NODE_COUNT}), and no launcher has told this process its rank; "
             "submit it with --launcher pytorch or mpi"
+        )
+
+
+def _require_whole_mpi(environment: Mapping[str, str]) -> None:
+    for rank, size, *_ in (variables.OPEN_MPI, variables.HYDRA):
+        missing = [name for name in (rank, size) if not environment.get(name)]
+        if len(missing) == 1 and ((number(environment, rank) or 0) > 0 or (number(environment, size) or 1) > 1):
+            (there,) = {rank, size} - set(missing)
+            raise LaunchError(
+                f"{there} is {environment[there]}, and {missing[0]} is missing; hand on all variables of MPI, or none"
+            )
+
+
+def _require_whole_pytorch(environment: Mapping[str, str]) -> None:
+    size = number(environment, "WORLD_SIZE")
+    missing = [name for name in ("RANK", "WORLD_SIZE", variables.MASTER_ADDRESS) if not environment.get(name)]
+    misspelled = " (MASTER_ADDRESS is set, which nothing reads)" if "MASTER_ADDRESS" in environment else ""
+    if size is not None and size > 1:
+        raise LaunchError(
+            f"WORLD_SIZE is {size}, and {' and '.join(missing)} missing{misspelled}; set what is missing, or unset "
+            "WORLD_SIZE for a training of one process"
+        )
+    # a lone RANK is a stray (Lightning #5651); with an address it is one of several that wait for one another
+    if missing == ["WORLD_SIZE"] and number(environment, "RANK"):
+        raise LaunchError(
+            f"RANK is {environment['RANK']}, and WORLD_SIZE is missing; set it to the number of processes, or unset "
+            "RANK for a training of one process"
         )

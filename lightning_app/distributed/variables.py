@@ -16,6 +16,7 @@ HYDRA = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
 BATCH_MASTER = "AZ_BATCH_MASTER_NODE"  # ADDRESS:PORT, of jobs on several nodes
 BATCHAI_MASTER = "AZ_BATCHAI_MPI_MASTER_NODE"  # an address; may be localhost (hi-ml PR #588)
 TORCHRUN = "TORCHELASTIC_RUN_ID"
+SLURM_TASKS = "SLURM_STEP_NUM_TASKS"  # processes that srun has started together
 SPAWNED_BY = "LIGHTNING_APP_SPAWNED_BY"  # PID:NODES, set by a process of ours that lets Lightning start the others
 
 DEFAULT_PORT = 6105  # Azure ML's own choice where it sets one
