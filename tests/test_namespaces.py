@@ -1,0 +1,128 @@
+"""What the tests of launchers stand on: nodes that share nothing but a network, and leave nothing behind."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.namespaces import Cluster
+from tests.programs import require_program
+
+LOOK = """
+import os, pathlib, socket
+names = [each.name for each in pathlib.Path(".").iterdir()]
+print(os.getcwd(), names, socket.gethostname(), socket.gethostbyname(socket.gethostname()))
+"""
+LISTEN = """
+import socket
+with socket.create_server(("10.77.0.1", 6105)) as server:
+    print("listening", flush=True)
+    connection, (client, _) = server.accept()
+    print("from", client, flush=True)
+    while content := connection.recv(100):
+        print(content.decode(), end="", flush=True)
+"""
+SPEAK = """
+import socket, time
+with socket.create_connection(("10.77.0.1", 6105)) as connection:
+    for number in range(1000):
+        connection.sendall(b"%d\\n" % number)
+        print(number, flush=True)
+        time.sleep(0.05)
+"""
+STAY = """
+import subprocess, time
+subprocess.Popen(["setsid", "sleep", "600"])
+print("here", flush=True)
+time.sleep(600)
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_each_node_has_its_address_its_name_and_its_disk(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", nodes=3) as cluster:
+        for node in cluster.nodes:
+            (node.folder / f"of_{node.name}").touch()
+        told = [node.start(python(LOOK)).finish() for node in cluster.nodes]
+
+    disk = tmp_path / "cluster" / "disk"
+    assert [(outcome.status, outcome.err) for outcome in told] == [(0, "")] * 3
+    assert [outcome.out for outcome in told] == [
+        f"{disk} ['of_node0'] node0 10.77.0.1\n",
+        f"{disk} ['of_node1'] node1 10.77.0.2\n",
+        f"{disk} ['of_node2'] node2 10.77.0.3\n",
+    ]
+
+
+def test_two_clusters_of_the_same_addresses_are_there_at_once(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "one", nodes=1) as one, Cluster(tmp_path / "two", nodes=1) as two:
+        listening = [cluster.nodes[0].start(python(LISTEN)) for cluster in (one, two)]
+        for process in listening:
+            process.wait_for("listening")
+
+
+def test_nothing_arrives_where_the_link_is_cut_until_it_is_mended(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", nodes=2) as cluster:
+        server = cluster.nodes[0].start(python(LISTEN))
+        server.wait_for("listening")
+        client = cluster.nodes[1].start(python(SPEAK))
+        server.wait_for("from 10.77.0.2\n0\n1\n")
+
+        cluster.cut(1)
+        time.sleep(1)  # what was on its way has arrived
+        arrived, sent = server.out, client.out
+        time.sleep(1)
+
+        assert server.out == arrived
+        assert len(client.out) > len(sent)  # nobody has told the one who sends
+        cluster.mend(1)
+        server.wait_for(f"\n{client.out.splitlines()[-1]}\n", seconds=10)
+
+
+def test_exit_status_and_output_are_those_of_each_node(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; print(os.environ['WORD']); print('oh', file=sys.stderr); sys.exit(int(os.environ['STATUS']))"
+    )
+    with Cluster(tmp_path / "cluster", nodes=2) as cluster:
+        one = cluster.nodes[0].start(python(code), {"WORD": "first", "STATUS": "0"})
+        two = cluster.nodes[1].start(python(code), {"WORD": "second", "STATUS": "3"})
+        outcomes = [process.finish() for process in (one, two)]
+
+    assert [(outcome.status, outcome.out, outcome.err) for outcome in outcomes] == [
+        (0, "first\n", "oh\n"),
+        (3, "second\n", "oh\n"),
+    ]
+
+
+def test_a_test_that_fails_leaves_neither_processes_nor_namespaces(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Cluster(tmp_path / "cluster", nodes=2) as cluster:  # noqa: PT012
+        process = cluster.nodes[1].start(python(STAY))
+        process.wait_for("here")
+        assert len(cluster.nodes[1].pids()) == 2
+        assert ["sleep 600" in line for line in cluster.left(0)].count(True) == 1
+        raise ZeroDivisionError
+
+    assert processes_of(cluster) == []
+    assert cluster.prefix not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout  # noqa: S607
+
+
+def processes_of(cluster: Cluster) -> list[str]:
+    """Processes that were started on a node, wherever they are now."""
+    mark = f"CLUSTER={cluster.root}".encode()
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            found += [str(file)] * (mark in file.read_bytes().split(b"\0"))
+        except OSError:
+            continue  # it has ended
+    return found
+
+
+def test_a_program_that_is_missing_fails_the_test_with_the_command_that_installs_it() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"apt-get install -y --no-install-recommends some-package$"):
+        require_program("no-such-program", "some-package")
