@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
+from jsonargparse.typing import PositiveFloat
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
@@ -26,11 +27,16 @@ from lightning_app.resume import Plan, plan
 from lightning_app.run_folder import RunFolder
 from lightning_app.run_start import RunStart
 from lightning_app.throughput import Throughput
+from lightning_app.watchdog import supervision
+from lightning_app.watchdog.callback import WatchdogProgress
+from lightning_app.watchdog.limits import Limits
+from lightning_app.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 OUTPUT_DIR = "outputs"
 SEED = 0
+_STALL_HELP = "Seconds for which one process may keep the others waiting, except where it prepares, reads or saves data"
 _TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
     "log_every_n_steps": 2000,  # as in the tutorials
@@ -43,10 +49,12 @@ _TRAINER_DEFAULTS = {
 class RunCLI(LightningCLI):
     """The commands fit, validate, test and predict.
 
-    ``checkpoint`` is what validate, test and predict measure; fit finds its own by ``--resume``.
+    ``watchdog`` ends all processes when one fails. ``checkpoint`` is what validate, test and predict measure; fit finds
+    its own by ``--resume``.
     """
 
-    def __init__(self, arguments: Sequence[str], checkpoint: Path | None = None) -> None:
+    def __init__(self, arguments: Sequence[str], watchdog: Watchdog, checkpoint: Path | None = None) -> None:
+        self.watchdog = watchdog
         self.checkpoint = checkpoint
         self.plan = Plan()
         self.throughput = Throughput()
@@ -76,6 +84,7 @@ class RunCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         assert isinstance(parser, Parser)
         parser.command = subcommand
+        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Limits.stall, help=_STALL_HELP)
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
@@ -110,7 +119,8 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = self._get(self.config_init, "trainer")
         fitting = self.subcommand == "fit" and not trainer.fast_dev_run
-        kwargs["plugins"] = [AtomicCheckpointIO(), AzureMLEnvironment(), *_as_list(trainer.plugins)]
+        processes = AzureMLEnvironment()
+        kwargs["plugins"] = [AtomicCheckpointIO(), processes, *_as_list(trainer.plugins)]
         kwargs["callbacks"] = _as_list(trainer.callbacks)
         if trainer.logger in (None, False, True):
             kwargs["logger"] = False  # RunStart adds ours
@@ -124,9 +134,19 @@ class RunCLI(LightningCLI):
         if kwargs["enable_progress_bar"]:
             kwargs["callbacks"].append(EpochBar())
         try:
-            return super().instantiate_trainer(**kwargs)
+            made = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
+        # here as well as in Lightning, whose strategy for one device doesn't ask
+        processes.require_agreement(made.num_nodes, made.num_devices)
+        self._watch(made)
+        return made
+
+    def _watch(self, trainer: pl.Trainer) -> None:
+        supervision.start_alone(self.watchdog, trainer.num_nodes * trainer.num_devices)
+        if self.watchdog.is_running:
+            progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
+            trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
         if self.plan.checkpoint is not None:

@@ -1,40 +1,53 @@
 """From the command line to a command that runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 
-from lightning_app import screen
-from lightning_app.distributed.launch import read_launch
-from lightning_app.errors import UsageError
-from lightning_app.told import fail, told
+from lightning_app.distributed.launch import Launch, read_launch
+from lightning_app.errors import LaunchError, UsageError
+from lightning_app.watchdog import supervision
+from lightning_app.watchdog.watchdog import Watchdog
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; what the user can mend is one line on standard error and exit status 2."""
+    watchdog, given = Watchdog(), list(sys.argv[1:] if arguments is None else arguments)
     try:
-        screen.set_up(read_launch().rank)
-        _run(list(sys.argv[1:] if arguments is None else arguments))
+        launch = read_launch()
+        # before torch and Lightning are loaded, which takes seconds in which a process can fail as well
+        supervision.start(watchdog, launch, dict(os.environ))
+        supervision.supervised(watchdog, lambda: _run(given, launch, watchdog), _told)
     except Exception as error:
-        line = told(error)
+        line = str(error) if isinstance(error, LaunchError) else _told(error)
         if line is None:
             raise
-        fail(line)
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
 
 
-def _run(arguments: list[str]) -> None:
+def _told(error: BaseException) -> str | None:
+    from lightning_app.told import told  # knows the errors of torch and Lightning, and so loads them
+
+    return told(error)
+
+
+def _run(arguments: list[str], launch: Launch, watchdog: Watchdog) -> None:
     # imported here: --help of the commands needs it, a wrong command name doesn't
+    from lightning_app import screen
     from lightning_app.choices import checkpoint_arguments, natural_data
     from lightning_app.cli import OUTPUT_DIR, RunCLI
     from lightning_app.flags import COMMANDS, expand
 
+    screen.set_up(launch.rank)
     if not arguments:
         raise UsageError(f"no command given; expected one of {', '.join(COMMANDS)}, or --help")
     if arguments[0] not in COMMANDS:
-        RunCLI(arguments)
+        RunCLI(arguments, watchdog)
         return
     command, rest = arguments[0], expand(arguments[1:])
     if "--help" in rest or "-h" in rest or command == "fit":
-        RunCLI([command, *natural_data(rest), *rest])
+        RunCLI([command, *natural_data(rest), *rest], watchdog)
     else:
         chosen, checkpoint = checkpoint_arguments(command, rest, OUTPUT_DIR)
-        RunCLI([command, *chosen, *rest], checkpoint)
+        RunCLI([command, *chosen, *rest], watchdog, checkpoint)

@@ -1,9 +1,7 @@
 """Which errors a user can mend, each told in one line."""
 
 import errno
-import sys
 from collections.abc import Iterator
-from typing import NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -12,8 +10,6 @@ from lightning_app.errors import NonFiniteError, UsageError
 from models import ModelError
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-EXIT_STATUS = 2  # as of every command line that was used wrongly
-
 
 USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
 
@@ -40,9 +36,3 @@ def _one_line(text: str) -> str:
     if "Traceback (most recent call last)" in text:  # a DataLoader's worker sends it along, the message comes last
         text = [line for line in text.splitlines() if line.strip()][-1].partition("DataError: ")[2] or text
     return " ".join(text.split())
-
-
-def fail(message: str) -> NoReturn:
-    """Ends the program with one line on standard error."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(EXIT_STATUS)

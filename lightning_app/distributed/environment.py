@@ -6,6 +6,7 @@ from lightning_fabric.plugins import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from pytorch_lightning.utilities import rank_zero_only
 
+from lightning_app.distributed.address import require_resolvable
 from lightning_app.distributed.agreement import agreed
 from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK, read_launch, spawned_by
 from lightning_app.distributed.variables import SPAWNED_BY
@@ -76,9 +77,14 @@ class AzureMLEnvironment(ClusterEnvironment):
     def node_rank(self) -> int:
         return self._launch.node_rank
 
+    def require_agreement(self, num_nodes: int, num_devices: int) -> None:
+        """Raises LaunchError unless the processes that were started are those that the Trainer counts on."""
+        self._launch = agreed(self._launch, num_nodes, num_devices)
+        require_resolvable(self._launch)
+
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
         """Called by Lightning before it starts processes, and before any process waits for another one."""
-        self._launch = agreed(self._launch, num_nodes, num_devices)
+        self.require_agreement(num_nodes, num_devices)
         if self._launch.leaves_the_rest_to_lightning and not self.creates_processes_externally:
             os.environ.pop("LOCAL_RANK", None)  # a stray one: Lightning #8998
             os.environ[SPAWNED_BY] = f"{os.getpid()}:{num_nodes}"

@@ -1,5 +1,6 @@
 """The nodes of a job: each has the snapshot on a disk of its own, and starts its processes there."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -40,7 +41,7 @@ class Nodes:
 
     def starts(self, job_environment: Mapping[str, str], data: Mount | None) -> list[Start]:
         """One for each process, in the order of the ranks."""
-        shape, port = shape_of(self.configuration), _free_port()
+        shape, port = shape_of(self.configuration), free_port()
         command = command_of(self.configuration, sys.executable, str(data.target) if data else None)
         prefix = list(data.prefix) if data else []
         starts = []
@@ -77,8 +78,12 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(root).as_posix(), path
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """One for rank 0; the watchdog takes the next."""
+    while True:
+        with socket.socket() as probe, socket.socket() as next_probe:
+            probe.bind((ADDRESS, 0))
+            port: int = probe.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                next_probe.bind((ADDRESS, port + 1))
+                return port

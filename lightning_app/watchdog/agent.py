@@ -1,0 +1,265 @@
+"""The process beside a training process: tells the coordinator how it is, and ends it when the training has failed."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lightning_app.watchdog import reports
+from lightning_app.watchdog.coordinator import Coordinator
+from lightning_app.watchdog.limits import Limits
+from lightning_app.watchdog.messages import LONGEST, Message, received, send
+from lightning_app.watchdog.page import Page
+from lightning_app.watchdog.place import Place
+from lightning_app.watchdog.reports import Report
+
+_LOOK = 0.2
+_HERE = "127.0.0.1"
+_NOT_LISTENING = (OSError, asyncio.TimeoutError)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an agent is told when it starts; the numbers are file descriptors.
+
+    Args:
+        place: The process that it stands beside.
+        parent: Its process id.
+        address: Of the coordinator.
+        port: At which it listens; 0 for a free one.
+        nodes: On which there are processes of the training.
+        expected: Processes of the training.
+        job: The same for all processes of a training.
+        folder: Of the run.
+        training: Socket to the training process.
+        page: Its position.
+    """
+
+    place: Place
+    parent: int
+    address: str
+    port: int
+    nodes: int
+    expected: int
+    job: str
+    folder: str
+    training: int
+    page: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Task":
+        return cls(**{**content, "place": Place(**content["place"])})
+
+
+class Agent:
+    """Lives until the training has ended, in one way or the other."""
+
+    def __init__(self, task: Task, limits: Limits) -> None:
+        self._task, self._limits = task, limits
+        self._place, self._folder = task.place, Path(task.folder)
+        self._page = Page(task.page)
+        self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._unsent: list[Message] = []
+        self._coordinator: asyncio.StreamWriter | None = None
+        self._training: asyncio.StreamWriter | None = None
+        self._heard = time.monotonic()
+        self._failed: Report | None = None
+        self._is_done = False
+
+    async def run(self) -> None:
+        server, port = await self._serve()
+        reader, self._training = await asyncio.open_connection(
+            sock=socket.socket(fileno=self._task.training), limit=LONGEST
+        )
+        send(self._training, {"port": port})
+        work = [self._hear_training(reader), self._watch_training(), self._follow(port), self._beat()]
+        tasks = [asyncio.create_task(part) for part in work]
+        end = await self._end
+        await self._finish(end)
+        for task in tasks:
+            task.cancel()
+        await self._outlast(server)
+
+    async def _serve(self) -> tuple[Coordinator | None, int]:
+        if not self._place.is_first:
+            return None, self._task.port
+        server = Coordinator(self._limits, self._task.expected, self._task.job)
+        try:
+            everywhere = "::" if ":" in self._task.address else "0.0.0.0"  # noqa: S104 other nodes have to reach it
+            return server, await server.listen(_HERE if self._task.nodes == 1 else everywhere, self._task.port)
+        except OSError as error:
+            text = (
+                f"port {self._task.port} of this node, the one after MASTER_PORT, can't be used by the watchdog "
+                f"({error.strerror}); set MASTER_PORT to another one"
+            )
+            self._conclude_here(Report(reports.USED_WRONGLY, "", "at the start", text))
+            return None, 0
+
+    async def _hear_training(self, reader: asyncio.StreamReader) -> None:
+        async for message in received(reader):
+            if "rank" in message:
+                self._place = replace(self._place, rank=message["rank"])
+                self._folder = Path(message.get("folder", self._folder))
+                message["place"] = self._place.as_message()
+            if "failed" in message:
+                self._fails(message["failed"]["kind"], message["failed"]["text"])
+                continue
+            self._is_done = self._is_done or "done" in message
+            self._tell({**message, "position": self._position()})
+            self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        """The first stays until all are done."""
+        if self._is_done and self._coordinator is not None and not self._place.is_first:
+            self._conclude({"closed": True})
+
+    def _fails(self, kind: str, text: str) -> None:
+        if self._failed is None and not self._is_done:
+            self._failed = Report(kind, self._place.named(""), str(self._page.read()), text)
+            self._tell({"failed": {"kind": kind, "text": text}, "position": self._position()})
+
+    async def _watch_training(self) -> None:
+        while self._training_lives():
+            await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_LOOK)  # what it has said last comes first
+        self._fails(reports.KILLED, reports.KILLED_TEXT)
+
+    def _training_lives(self) -> bool:
+        return os.getppid() == self._task.parent
+
+    async def _follow(self, port: int) -> None:
+        """Speaks to the coordinator for as long as it is there."""
+        reader, writer = await self._connected(_HERE if self._place.is_first else self._task.address, port)
+        for message in self._unsent:
+            send(writer, message)
+        self._coordinator = writer
+        self._leave_when_done()
+        async for message in received(reader):
+            self._heard = time.monotonic()
+            if "verdict" in message or "closed" in message:
+                self._conclude(message)
+            if "stack?" in message and self._training is not None:
+                send(self._training, message)
+        self._conclude_here(self._coordinator_lost("its watchdog has ended without a word"))
+
+    async def _connected(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        deadline = time.monotonic() + self._limits.start
+        while True:
+            with contextlib.suppress(*_NOT_LISTENING):
+                found = await asyncio.wait_for(self._welcomed(address, port), self._limits.lost)
+                if found is not None:
+                    self._heard = time.monotonic()
+                    return found
+            if time.monotonic() > deadline:
+                text = f"nothing listens at {address}:{port} within {self._limits.start:.0f} s"
+                self._conclude_here(self._coordinator_lost(text))
+            await asyncio.sleep(_LOOK)
+
+    async def _welcomed(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The connection; None where something else listens there, perhaps another training's."""
+        reader, writer = await asyncio.open_connection(address, port, limit=LONGEST)
+        send(writer, {"job": self._task.job, "place": self._place.as_message()})
+        async for _ in received(reader):
+            return reader, writer
+        writer.close()
+        return None
+
+    async def _beat(self) -> None:
+        failed_at = None
+        while True:
+            await asyncio.sleep(self._limits.beat)
+            silence = time.monotonic() - self._heard
+            if self._coordinator is not None:
+                self._tell({"position": self._position()})
+                if silence > self._limits.lost:
+                    self._conclude_here(self._coordinator_lost(f"nothing was heard of it for {silence:.0f} s"))
+            if self._failed is not None:  # nobody may be there to hear it
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at > self._limits.collective + self._limits.lost:
+                    self._conclude_here(self._failed)
+
+    def _position(self) -> list[int]:
+        position = self._page.read()
+        return [position.progress, position.stage, position.epoch, position.step]
+
+    def _coordinator_lost(self, how: str) -> Report:
+        if self._failed is not None and self._failed.kind != reports.COLLECTIVE:
+            return self._failed
+        first = Place(0, 0, 0).named(self._task.address)
+        text = f"{how[0].upper()}{how[1:]}: node 0 is gone, or the network between it and {self._place.named('')}."
+        return Report(reports.LOST, first, f"seen from {self._place.named('')}, {self._page.read()}", text)
+
+    def _tell(self, message: Message) -> None:
+        if self._coordinator is None:
+            self._unsent.append(message)
+        else:
+            send(self._coordinator, message)
+
+    def _conclude_here(self, report: Report) -> None:
+        """Without the coordinator."""
+        self._conclude({"verdict": report.as_message(), "yours": report is self._failed, "alone": True})
+
+    def _conclude(self, message: Message) -> None:
+        if not self._end.done():
+            self._end.set_result(message)
+
+    async def _finish(self, end: Message) -> None:
+        assert self._training is not None
+        if "verdict" not in end:
+            send(self._training, end)
+            return
+        report = Report.of(end["verdict"])
+        self._keep(report, alone=end.get("alone", False))
+        can_tell = self._training_lives()
+        send(self._training, {**end, "text": str(report)})
+        knows = self._failed is not None or self._is_done  # and closes what it has open, before it leaves
+        if await self._training_ends(self._limits.end * (3 if knows else 1)) and can_tell:
+            return
+        print(report, file=sys.stderr, flush=True)
+        if self._training_lives():
+            os.kill(self._task.parent, signal.SIGKILL)
+
+    async def _training_ends(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._training_lives() and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK / 4)
+        return not self._training_lives()
+
+    def _keep(self, report: Report, alone: bool) -> None:
+        """Into the run folder: on the first node, and on each that had to decide for itself."""
+        if report.kind in reports.NOT_FILED or self._place.local_rank != 0 or not (alone or self._place.is_first):
+            return
+        name = "failures.txt" if self._place.is_first else f"failures-node{self._place.node}.txt"
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / name).open("a") as file:
+                file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
+
+    async def _outlast(self, server: Coordinator | None) -> None:
+        """The coordinator stays until all have heard."""
+        deadline = time.monotonic() + self._limits.end
+        while server is not None and not server.everybody_has_left and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK / 4)
+            if self._coordinator is not None:
+                self._coordinator.close()
+
+
+def main(content: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which tells what it does then
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    options = json.loads(content)
+    limits = Limits(**options.pop("limits"))
+
+    async def run() -> None:
+        await Agent(Task.of(options), limits).run()
+
+    asyncio.run(run())

@@ -1,0 +1,223 @@
+"""Rank 0's view of all processes: hears how they are, and decides that a training has failed."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lightning_app.watchdog import reports
+from lightning_app.watchdog.limits import Limits
+from lightning_app.watchdog.messages import LONGEST, Message, received, send
+from lightning_app.watchdog.page import Position
+from lightning_app.watchdog.place import Place
+from lightning_app.watchdog.reports import Report, cause, from_all
+from lightning_app.watchdog.stacks import suspects
+
+_TICK = 0.25
+_SECONDS_FOR_STACKS = 2.0
+_NO_STACK = "It doesn't say where it is: it is stopped, or in a library that lets no other thread work."
+
+
+@dataclass
+class Member:
+    """A process as its agent tells of it."""
+
+    place: Place
+    address: str
+    writer: asyncio.StreamWriter
+    heard: float = field(default_factory=time.monotonic)
+    position: Position = field(default_factory=Position)
+    advanced: float = field(default_factory=time.monotonic)
+    is_done: bool = False
+    report: Report | None = None
+    stack: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.place.named(self.address)
+
+    def is_at(self, position: Position) -> None:
+        if position != self.position:
+            self.position, self.advanced = position, time.monotonic()
+
+
+class Coordinator:
+    """Listens at one port; all agents speak to it, that of its own process as well."""
+
+    def __init__(self, limits: Limits, expected: int, job: str) -> None:
+        self.limits = limits
+        self.expected = expected
+        self._job = job
+        self._members: dict[tuple[int, int], Member] = {}
+        self._started = time.monotonic()
+        self._first_report: float | None = None
+        self._verdict: Report | None = None
+        self._suspected: list[int] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def listen(self, address: str, port: int) -> int:
+        """Returns the port; 0 asks for a free one.
+
+        Raises:
+            OSError: The port is in use.
+        """
+        server = await asyncio.start_server(self._serve, address, port, limit=LONGEST)
+        self._tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._look_for_stalls())]
+        return int(server.sockets[0].getsockname()[1])
+
+    @property
+    def everybody_has_left(self) -> bool:
+        return all(member.writer.is_closing() for member in self._members.values())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        member: Member | None = None
+        async for message in received(reader):
+            if member is None:
+                if message.get("job") != self._job or "place" not in message:
+                    break  # of another training
+                member = Member(Place(**message["place"]), writer.get_extra_info("peername")[0], writer)
+                self._members[member.place.key] = member
+                send(writer, {"beat": True})  # as a welcome
+            self._hear(member, message)
+        writer.close()
+        if member is not None and not member.is_done and member.report is None and self._verdict is None:
+            self._note(member, Report(reports.KILLED, member.name, str(member.position), reports.KILLED_TEXT))
+
+    def _hear(self, member: Member, message: Message) -> None:
+        member.heard = time.monotonic()
+        if "position" in message:
+            member.is_at(Position(*message["position"]))
+        if "place" in message:
+            member.place = Place(**message["place"])
+        if member.place.is_first and "expected" in message:
+            self.expected = message["expected"]
+        if "stall" in message:
+            self.limits = replace(self.limits, stall=message["stall"])
+        if "stack" in message:
+            member.stack = message["stack"]
+        if "done" in message:
+            member.is_done, member.advanced = True, time.monotonic()
+        if "failed" in message:
+            failed = message["failed"]
+            self._note(member, Report(failed["kind"], member.name, str(member.position), failed["text"]))
+
+    def _note(self, member: Member, report: Report) -> None:
+        member.report = member.report or report
+        self._first_report = self._first_report or time.monotonic()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            for member in self._members.values():
+                send(member.writer, {"beat": True})
+                if self._is_followed(member) and now - member.heard > self.limits.lost:
+                    self._note(member, self._lost(member))
+            self._look_for_missing(now)
+            self._decide(now)
+            self._close_when_all_are_done()
+
+    def _is_followed(self, member: Member) -> bool:
+        return not member.is_done and member.report is None
+
+    def _lost(self, member: Member) -> Report:
+        text = (
+            f"Nothing was heard of it for {self.limits.lost:.0f} s: its node is gone, or the network between it and "
+            f"rank 0 ({self._first_address()})."
+        )
+        return Report(reports.LOST, member.name, f"last heard of {member.position}", text)
+
+    def _first_address(self) -> str:
+        first = self._members.get((0, 0))
+        return f"node 0, {first.address}" if first else "node 0"
+
+    def _look_for_missing(self, now: float) -> None:
+        missing = self.expected - len(self._members)
+        if missing > 0 and now - self._started > self.limits.start and self._verdict is None:
+            there = ", ".join(member.name for member in self._members.values())
+            text = f"Of {self.expected} processes these came up within {self.limits.start:.0f} s: {there}."
+            who = f"{missing} process{'es' * (missing > 1)}"
+            self._conclude(Report(reports.MISSING, who, "at the start", text))
+
+    def _decide(self, now: float) -> None:
+        found = [member.report for member in self._members.values() if member.report is not None]
+        if not found or self._first_report is None or self._verdict is not None:
+            return
+        best = cause([*found, *self._left_early()])
+        waited = now - self._first_report
+        if waited < self._seconds_for_others(best) and len(found) < max(self.expected, len(self._members)):
+            return
+        if best.kind == reports.USED_WRONGLY and from_all(found, len(self._members)):
+            best = Report(best.kind, "", best.where, best.text)
+        self._conclude(best)
+
+    def _left_early(self) -> list[Report]:
+        """Those that ended as if all were well, while others need them."""
+        early = [member for member in self._members.values() if member.is_done]
+        return [Report(reports.LEFT, member.name, str(member.position), reports.LEFT_TEXT) for member in early]
+
+    def _seconds_for_others(self, best: Report) -> float:
+        slow = {
+            reports.COLLECTIVE: self.limits.collective,
+            reports.USED_WRONGLY: self.limits.lost,  # which all processes are about to say
+            reports.STALLED: 0.0,
+        }
+        return slow.get(best.kind, self.limits.grace)
+
+    def _conclude(self, report: Report) -> None:
+        self._verdict = report
+        for member in self._members.values():
+            yours = member.report is not None and member.name == report.who
+            send(member.writer, {"verdict": report.as_message(), "yours": yours})
+
+    def _close_when_all_are_done(self) -> None:
+        members = self._members.values()
+        if self._verdict is None and len(members) >= self.expected and all(member.is_done for member in members):
+            for member in members:
+                send(member.writer, {"closed": True})
+
+    async def _look_for_stalls(self) -> None:
+        while True:
+            await asyncio.sleep(self.limits.beat)
+            if self._idle() >= self.limits.stall and self._verdict is None:
+                await self._examine()
+            else:
+                self._suspected = []
+
+    def _idle(self) -> float:
+        """Seconds for which no process has got ahead; none as long as not all have come up, or one has failed."""
+        members = self._members.values()
+        if len(members) < self.expected or any(member.report for member in members):
+            return 0.0
+        return time.monotonic() - max(member.advanced for member in members)
+
+    async def _examine(self) -> None:
+        members = list(self._members.values())
+        await self._ask_for_stacks([member for member in members if not member.is_done])
+        stacks = [None if member.is_done else member.stack or "" for member in members]
+        progress = [member.position.progress for member in members]
+        found = suspects(stacks, progress, self._idle(), self.limits.stall, self.limits.patient)
+        # twice, because one look may catch a process on its way from one thing to the next
+        if found and found == self._suspected:
+            for number in found:
+                self._note(members[number], self._stalled(members[number], len(found) == len(members)))
+        self._suspected = found
+
+    async def _ask_for_stacks(self, members: Sequence[Member]) -> None:
+        for member in members:
+            member.stack = None
+            send(member.writer, {"stack?": True})
+        deadline = time.monotonic() + _SECONDS_FOR_STACKS
+        while any(member.stack is None for member in members) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+
+    def _stalled(self, member: Member, all_wait: bool) -> Report:
+        if all_wait:
+            text = "All processes wait for one another: they have called different collective operations."
+        else:
+            text = (
+                f"It hasn't got ahead for {self._idle():.0f} s while others wait for it. Where a step may take that "
+                "long, raise --stall_timeout."
+            )
+        where = f"Where it is (most recent call last):\n{member.stack}" if member.stack else _NO_STACK
+        return Report(reports.STALLED, member.name, str(member.position), f"{text}\n{where}")
