@@ -76,7 +76,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     if launch.launcher == ALONE or (launch.launcher == MPI and launch.world_size == 1):
         _require_nothing_half_said(environment)
     _require_consistent(launch)
-    if launch.launcher not in (ALONE, LIGHTNING):
+    if launch.launcher != LIGHTNING:
         _require_all_nodes(environment, launch)
     return launch
 
@@ -215,27 +215,28 @@ def _require_consistent(launch: Launch) -> None:
 def _require_all_nodes(environment: Mapping[str, str], launch: Launch) -> None:
     """Each node would train a network of its own otherwise."""
     count = number(environment, variables.NODE_COUNT)
-    if count is not None and launch.nodes is not None and launch.nodes < count:
+    if count is None or launch.nodes is None or launch.nodes >= count:
+        return
+    if launch.launcher == ALONE:
         raise LaunchError(
-            f"the job has {count} nodes ({variables.NODE_COUNT}), and {launch.launcher} has started processes on "
-            f"{launch.nodes}; start them on all nodes together (python -m submit run --nodes {count} does)"
+            f"the job has {count} nodes ({variables.NODE_COUNT}), and no launcher has told this process its rank; "
+            "submit it with --launcher pytorch or mpi"
         )
+    raise LaunchError(
+        f"the job has {count} nodes ({variables.NODE_COUNT}), and {launch.launcher} has started processes on "
+        f"{launch.nodes}; start them on all nodes together (python -m submit run --nodes {count} does)"
+    )
 
 
 def _require_nothing_half_said(environment: Mapping[str, str]) -> None:
     """A process that takes itself for the only one, while others are waiting for it, is the worst of all cases."""
     _require_whole_mpi(environment)
     _require_whole_pytorch(environment)
-    tasks, nodes = (number(environment, name) or 1 for name in (variables.SLURM_TASKS, variables.NODE_COUNT))
+    tasks = number(environment, variables.SLURM_TASKS) or 1
     if tasks > 1:
         raise LaunchError(
             f"srun has started {tasks} tasks ({variables.SLURM_TASKS}), and each would train alone, because this "
             "training doesn't ask SLURM; start mpirun or torchrun instead"
-        )
-    if nodes > 1:
-        raise LaunchError(
-            f"the job has {nodes} nodes ({variables.NODE_COUNT}), and no launcher has told this process its rank; "
-            "submit it with --launcher pytorch or mpi"
         )
 
 
