@@ -31,7 +31,8 @@ def test_the_tree_in_readme_is_the_tree() -> None:
         else:
             folder = name
             assert (ROOT / folder).is_dir()
-    packages = ("lightning_app", "lightning_app/delivery", "models", "datamodules", "submit")
+    within = ("delivery", "diagnosis", "distributed", "watchdog")
+    packages = ("lightning_app", *(f"lightning_app/{name}" for name in within), "models", "datamodules", "submit")
     told_folders = {name for name in told if name.endswith("/")}
     told -= told_folders
     assert told_folders == {

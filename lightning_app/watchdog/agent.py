@@ -92,7 +92,7 @@ class Agent:
     async def _serve(self) -> tuple[Coordinator | None, int]:
         if not self._place.is_first:
             return None, self._task.port
-        server = Coordinator(self._limits, self._task.expected, self._task.job)
+        server = Coordinator(self._limits, self._task.address, self._task.expected, self._task.job)
         try:
             everywhere = "::" if ":" in self._task.address else "0.0.0.0"  # noqa: S104 other nodes have to reach it
             return server, await server.listen(_HERE if self._task.nodes == 1 else everywhere, self._task.port)
@@ -261,5 +261,7 @@ def main(content: str) -> None:
 
     async def run() -> None:
         await Agent(Task.of(options), limits).run()
+        sys.stderr.flush()
+        os._exit(0)  # what is still open is closed by that, and nothing of it is told in the training's log
 
     asyncio.run(run())

@@ -44,9 +44,10 @@ class Member:
 class Coordinator:
     """Listens at one port; all agents speak to it, that of its own process as well."""
 
-    def __init__(self, limits: Limits, expected: int, job: str) -> None:
+    def __init__(self, limits: Limits, address: str, expected: int, job: str) -> None:
         self.limits = limits
         self.expected = expected
+        self._address = address
         self._job = job
         self._members: dict[tuple[int, int], Member] = {}
         self._started = time.monotonic()
@@ -55,13 +56,13 @@ class Coordinator:
         self._suspected: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def listen(self, address: str, port: int) -> int:
+    async def listen(self, interface: str, port: int) -> int:
         """Returns the port; 0 asks for a free one.
 
         Raises:
             OSError: The port is in use.
         """
-        server = await asyncio.start_server(self._serve, address, port, limit=LONGEST)
+        server = await asyncio.start_server(self._serve, interface, port, limit=LONGEST)
         self._tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._look_for_stalls())]
         return int(server.sockets[0].getsockname()[1])
 
@@ -75,13 +76,17 @@ class Coordinator:
             if member is None:
                 if message.get("job") != self._job or "place" not in message:
                     break  # of another training
-                member = Member(Place(**message["place"]), writer.get_extra_info("peername")[0], writer)
-                self._members[member.place.key] = member
-                send(writer, {"beat": True})  # as a welcome
+                member = self._welcomed(Place(**message["place"]), writer)
             self._hear(member, message)
         writer.close()
         if member is not None and not member.is_done and member.report is None and self._verdict is None:
             self._note(member, Report(reports.KILLED, member.name, str(member.position), reports.KILLED_TEXT))
+
+    def _welcomed(self, place: Place, writer: asyncio.StreamWriter) -> Member:
+        address = self._address if place.is_first else writer.get_extra_info("peername")[0]
+        self._members[place.key] = Member(place, address, writer)
+        send(writer, {"beat": True})
+        return self._members[place.key]
 
     def _hear(self, member: Member, message: Message) -> None:
         member.heard = time.monotonic()
@@ -123,13 +128,9 @@ class Coordinator:
     def _lost(self, member: Member) -> Report:
         text = (
             f"Nothing was heard of it for {self.limits.lost:.0f} s: its node is gone, or the network between it and "
-            f"rank 0 ({self._first_address()})."
+            f"{Place(0, 0, 0).named(self._address)}."
         )
         return Report(reports.LOST, member.name, f"last heard of {member.position}", text)
-
-    def _first_address(self) -> str:
-        first = self._members.get((0, 0))
-        return f"node 0, {first.address}" if first else "node 0"
 
     def _look_for_missing(self, now: float) -> None:
         missing = self.expected - len(self._members)

@@ -13,7 +13,9 @@ from submit.execution.launchers import Place, places, variables
 from submit.execution.mount import Mount
 from submit.execution.processes import Start
 
-ADDRESS = "127.0.0.1"  # of all nodes: they are folders of this machine
+# Of all nodes: they are folders of this machine. Training refuses 127.0.0.1 as the address of rank 0 for several nodes,
+# because on a cluster that is each node itself; Linux has 127.0.0.2 for this machine as well.
+ADDRESS = "127.0.0.2" if sys.platform == "linux" else socket.gethostname()
 LOGS = "user_logs"
 COLLECTED = ("outputs", "logs")
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # a node has nothing else of the machine that sent the job

@@ -1,0 +1,37 @@
+"""Two nodes whose network breaks while they train."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import start
+from tests.conftest import make_cifar10
+from tests.namespaces import Cluster
+
+SECONDS = 20  # within which both sides have to end: 10 s of silence, and a little more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["pytorch_for_devices", "torchrun"])
+def test_both_sides_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
+    data = make_cifar10(tmp_path / "cifar", images_a_batch=2000)
+    training = ["--data_path", str(data), "--num_epochs", "50", "--trainer.log_every_n_steps", "50"]
+    with Cluster(tmp_path / "cluster", 2) as cluster:
+        first, second = start(shape, cluster, 1, training)
+        first.wait_for("batch=  100")
+        cluster.cut(1)
+        cut_at = time.monotonic()
+
+        left = cluster.left(SECONDS)
+        seconds = time.monotonic() - cut_at
+        statuses = [process.finish(SECONDS).status for process in (first, second)]
+
+    assert (left, statuses[0] != 0, statuses[1] != 0) == ([], True, True), (first.told(), second.told())
+    assert seconds < SECONDS
+    assert "FAILED: rank 1 (node 1, 10.77.0.2) can't be reached, last heard of in training, epoch 1" in first.err
+    assert "between it and rank 0 (node 0, 10.77.0.1)" in first.err
+    assert "FAILED: rank 0 (node 0, 10.77.0.1) can't be reached" in second.err
+    assert "rank 1 (node 1)" in second.err
+    assert "FAILED: rank 1" in (cluster.nodes[0].folder / "outputs" / "failures.txt").read_text()
+    assert "FAILED: rank 0" in (cluster.nodes[1].folder / "outputs" / "failures-node1.txt").read_text()
