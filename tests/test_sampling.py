@@ -41,6 +41,24 @@ def test_training_gives_every_process_the_same_number_of_steps(size: int, world_
     assert set(itertools.chain(*shares)) == set(range(size))
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [8, 41, 43, 48])
+def test_what_counts_of_a_training_epoch_is_every_image_once(size: int, world_size: int, batch_size: int) -> None:
+    counted, of_last_step, told = [], 0, set()
+    for rank in range(world_size):
+        indices = share(size, world_size, rank, shuffle=True)
+        sampler = EpochSampler(size, shuffle=True, rank=rank, world_size=world_size)
+        here, everywhere = sampler.last_step(batch_size)
+        earlier = (len(indices) - 1) // batch_size * batch_size
+        counted += indices[: earlier + here]
+        of_last_step += here
+        told.add(everywhere)
+
+    assert sorted(counted) == list(range(size))
+    assert told == {of_last_step}
+
+
 def test_seeds_of_neighbouring_streams_differ() -> None:
     keys = [(seed, epoch, image) for seed in range(4) for epoch in range(8) for image in range(64)]
 
