@@ -52,6 +52,22 @@ def gathered(trainer: pl.Trainer, value: T) -> list[T]:
     return values
 
 
+def require_same_checkpoint(trainer: pl.Trainer, checkpoint: Path) -> None:
+    """Each process has read its settings from the checkpoint that it finds: all must have found the same one.
+
+    Raises:
+        UsageError: A node has another file under the same name.
+    """
+    if trainer.world_size == 1:
+        return
+    others = connected(trainer, lambda: _nodes_that_lack(trainer, checkpoint))
+    if others:
+        raise UsageError(
+            f"checkpoint {str(checkpoint)!r}: node {_listed(others)} has another one than node 0; give --ckpt_path, a "
+            "file that is the same on all nodes, such as one on a mount"
+        )
+
+
 @contextmanager
 def checkpoint_everywhere(trainer: pl.Trainer, checkpoint: Path | None) -> Iterator[Path | None]:
     """Rank 0's checkpoint, as a file that this process can read while the context lasts.
@@ -67,7 +83,7 @@ def checkpoint_everywhere(trainer: pl.Trainer, checkpoint: Path | None) -> Itera
     if checkpoint is None or not lacking:
         yield checkpoint
         return
-    log.info("Sending %s to node %s.", checkpoint, ", ".join(map(str, lacking)))
+    log.debug("Sending %s to node %s.", checkpoint, _listed(lacking))
     with tempfile.TemporaryDirectory(prefix="lightning-azureml-") as folder:
         copied = _sent(trainer, checkpoint, Path(folder), lacking)
         yield copied if trainer.node_rank in lacking else checkpoint
@@ -77,6 +93,10 @@ def _nodes_that_lack(trainer: pl.Trainer, checkpoint: Path) -> list[int]:
     mine = _digest(checkpoint) if trainer.local_rank == 0 else None
     of_nodes = {node: digest for node, digest in gathered(trainer, (trainer.node_rank, mine)) if digest is not None}
     return [node for node, digest in sorted(of_nodes.items()) if digest != of_nodes[0]]
+
+
+def _listed(nodes: list[int]) -> str:
+    return ", ".join(map(str, nodes))
 
 
 def _digest(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from lightning_app.all_processes import checkpoint_everywhere, gathered
+from lightning_app.all_processes import gathered, require_same_checkpoint
 from lightning_app.choices import read_checkpoint
 from lightning_app.errors import UsageError
 from lightning_app.predictions import write_predictions
@@ -21,12 +21,13 @@ def measure(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamo
     """Runs ``validate`` or ``test`` and prints the metrics, one a line.
 
     Raises:
-        UsageError: The data has other classes than the network, or no images for this.
+        UsageError: The data has other classes than the network, or no images for this, or a node has another
+            checkpoint.
     """
     require_same_classes(datamodule, checkpoint)
     run = getattr(trainer, command)
-    with checkpoint_everywhere(trainer, checkpoint) as path:
-        results = run(model, datamodule=datamodule, ckpt_path=str(path), verbose=False)
+    require_same_checkpoint(trainer, checkpoint)
+    results = run(model, datamodule=datamodule, ckpt_path=str(checkpoint), verbose=False)
     metrics = measured(trainer, results)
     if not metrics:
         raise UsageError(f"{command}: the data holds no images for it")
@@ -38,12 +39,12 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
     """Labels the images at the datamodule's path and writes the table ``target``.
 
     Raises:
-        UsageError: The model or the data isn't one of this project's.
+        UsageError: The model or the data isn't one of this project's, or a node has another checkpoint.
     """
     if not isinstance(model, ImageClassifier) or not hasattr(type(datamodule), "predicted_paths"):
         raise UsageError("predict: works with the models and the data of this project alone")
-    with checkpoint_everywhere(trainer, checkpoint) as path:
-        batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(path)) or []
+    require_same_checkpoint(trainer, checkpoint)
+    batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
     shares = gathered(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
     if trainer.is_global_zero:
         count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, shares)
