@@ -16,6 +16,7 @@ from PIL import Image
 
 from datamodules import cifar10_files
 from lightning_app.journal import read_journal
+from submit.execution import nodes
 from submit.rehearsal import AzureMLService, MetricRow
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +136,12 @@ def copy_project(target: Path) -> Path:
     git(target, "commit", "-qm", "as it is")
     git(target, "remote", "add", "origin", "https://example.com/project.git")
     return target
+
+
+@pytest.fixture
+def free_port() -> int:
+    """For rank 0 of a training; the next one is free for its watchdog."""
+    return nodes.free_port()
 
 
 @pytest.fixture
