@@ -4,7 +4,6 @@ import fcntl
 import ipaddress
 import socket
 import struct
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +99,3 @@ def names_interface(setting: str, interface: str) -> bool:
     names = [name for name in setting.lstrip("=^").split(",") if name]
     found = any(interface == name if exact else interface.startswith(name) for name in names)
     return found != excluded
-
-
-def unknown_interfaces(environment: Mapping[str, str], variable: str) -> list[str]:
-    """The names in GLOO_SOCKET_IFNAME, which are whole ones, that this machine doesn't have."""
-    here = interfaces()
-    return [name for name in environment.get(variable, "").split(",") if name and name not in here]

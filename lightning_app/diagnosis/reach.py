@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from lightning_app.diagnosis.contradiction import Contradiction
-from lightning_app.diagnosis.network import Route, names_interface, port_is_free, route_to, unknown_interfaces
+from lightning_app.diagnosis.network import Route, names_interface, port_is_free, route_to
 from lightning_app.diagnosis.place import Row
+from lightning_app.distributed.address import unknown_interfaces
 from lightning_app.distributed.launch import ALONE, LOOPBACK, Launch
+from lightning_app.distributed.variables import GLOO_INTERFACES
 
-_NCCL, _GLOO = "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"
+_NCCL = "NCCL_SOCKET_IFNAME"
 
 
 def route_of(launch: Launch) -> Route:
@@ -59,9 +61,9 @@ def _port(address: str, port: int) -> Iterator[Contradiction]:
 
 
 def _gloo(environment: Mapping[str, str], backend: str, several: bool) -> Iterator[Contradiction]:
-    for name in unknown_interfaces(environment, _GLOO):
-        what = f"{_GLOO} names {name}, and this node has no such interface"
-        yield Contradiction(what, f"unset {_GLOO}", fatal=several and backend == "gloo")
+    for name in unknown_interfaces(environment):
+        what = f"{GLOO_INTERFACES} names {name}, and this node has no such interface"
+        yield Contradiction(what, f"unset {GLOO_INTERFACES}", fatal=several and backend == "gloo")
 
 
 def _nccl(environment: Mapping[str, str], launch: Launch, route: Route, backend: str) -> Iterator[Contradiction]:

@@ -2,11 +2,12 @@
 
 import os
 
+import torch
 from lightning_fabric.plugins import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app.distributed.address import require_resolvable
+from lightning_app.distributed.address import require_interfaces_of_gloo, require_resolvable
 from lightning_app.distributed.agreement import agreed
 from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK, read_launch, spawned_by
 from lightning_app.distributed.variables import SPAWNED_BY
@@ -81,6 +82,8 @@ class AzureMLEnvironment(ClusterEnvironment):
         """Raises LaunchError unless the processes that were started are those that the Trainer counts on."""
         self._launch = agreed(self._launch, num_nodes, num_devices)
         require_resolvable(self._launch)
+        if num_nodes * num_devices > 1 and not torch.cuda.is_available():
+            require_interfaces_of_gloo()
 
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
         """Called by Lightning before it starts processes, and before any process waits for another one."""

@@ -18,6 +18,7 @@ BATCHAI_MASTER = "AZ_BATCHAI_MPI_MASTER_NODE"  # an address; may be localhost (h
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 SLURM_TASKS = "SLURM_STEP_NUM_TASKS"  # processes that srun has started together
 SPAWNED_BY = "LIGHTNING_APP_SPAWNED_BY"  # PID:NODES, set by a process of ours that lets Lightning start the others
+GLOO_INTERFACES = "GLOO_SOCKET_IFNAME"  # whole names, with commas between them
 
 DEFAULT_PORT = 6105  # Azure ML's own choice where it sets one
 
