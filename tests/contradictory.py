@@ -1,0 +1,322 @@
+"""Environments of processes in which something doesn't go together, and how trainings are started in them."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from submit.execution.launchers import Place, places, variables
+from tests.conftest import Outcome, command_line, environment
+from tests.programs import require_program
+
+HERE = "127.0.0.2"  # this machine by a name that isn't refused as each node's own
+PORT = 6105  # in the table; a training in a test has a free one
+FOLDER = "FOLDER"  # in the table; the test's own one, in which there is a package mpi4py
+MPI4PY = """
+class Two:
+    def Get_size(self):
+        return 2
+
+
+class MPI:
+    COMM_WORLD = Two()
+"""
+Variables = Mapping[str, str]
+
+
+def _outside() -> str:
+    """An address of this machine that isn't the loopback interface's; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))  # an address of the documentation, to which a default route leads
+        return str(probe.getsockname()[0])
+
+
+OUTSIDE = _outside()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A contradictory environment.
+
+    Args:
+        source: Who has met with it.
+        processes: The environment of each process of the training; one where that is refused or trains alone.
+        words: What the doctor says of it.
+        is_refused: Whether training refuses to start, and the doctor's exit status is 1.
+        nodes: --trainer.num_nodes.
+        devices: --trainer.devices.
+        mpirun: So many processes are started by a real mpirun, with ``added`` in its environment.
+        added: What doesn't belong there.
+        live: Only on the machine itself can it be seen.
+        asked: The process that the doctor is asked about.
+    """
+
+    source: str
+    processes: Sequence[Variables]
+    words: str
+    is_refused: bool = False
+    nodes: int = 1
+    devices: int = 1
+    mpirun: int = 0
+    added: Variables | None = None
+    live: bool = False
+    asked: int = -1
+
+    @property
+    def seen(self) -> Variables:
+        return self.processes[self.asked]
+
+    @property
+    def flags(self) -> list[str]:
+        return ["--num_nodes", str(self.nodes), "--devices", str(self.devices)]
+
+
+def azureml(launcher: str, nodes: int, processes: int, rank: int, address: str = HERE, **further: str) -> Variables:
+    """What Azure ML sets for a rank, and ``further``; an empty one unsets."""
+    place: Place = list(places(nodes, processes))[rank]
+    found = {**variables(launcher, place, address, PORT), **further}
+    return {name: value for name, value in found.items() if value}
+
+
+def each_rank(launcher: str, nodes: int, processes: int, address: str = HERE, **further: str) -> list[Variables]:
+    return [azureml(launcher, nodes, processes, rank, address, **further) for rank in range(nodes * processes)]
+
+
+def dealt_round() -> list[Variables]:
+    """As mpirun --map-by node does with two processes on each of two nodes."""
+    found = each_rank("mpi", 2, 2)
+    return [{**given, "OMPI_COMM_WORLD_LOCAL_RANK": str(rank // 2)} for rank, given in enumerate(found)]
+
+
+def one(launcher: str, nodes: int, processes: int, rank: int, **further: str) -> list[Variables]:
+    return [azureml(launcher, nodes, processes, rank, **further)]
+
+
+CASES = {
+    "MASTER_ADDR is spelled MASTER_ADDRESS": Case(
+        "Lightning #13639",
+        [{"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDRESS": "10.0.0.4", "MASTER_PORT": "6105"}],
+        "MASTER_ADDR missing (MASTER_ADDRESS is set",
+        is_refused=True,
+        devices=2,
+    ),
+    "MPI of size 1 on a node of two": Case(
+        "azure-docs #93998",
+        one("mpi", 1, 1, 0, AZUREML_NODE_COUNT="2"),
+        "the job has 2 nodes (AZUREML_NODE_COUNT), and MPI has started processes on 1",
+        is_refused=True,
+    ),
+    "AZ_BATCHAI_MPI_MASTER_NODE=localhost on two nodes": Case(
+        "hi-ml PR #588",
+        one("mpi", 2, 1, 1, AZ_BATCH_MASTER_NODE="", AZ_BATCHAI_MPI_MASTER_NODE="localhost"),
+        "the address of rank 0 isn't set",
+        is_refused=True,
+        nodes=2,
+    ),
+    "WORLD_SIZE is the number of nodes": Case(
+        "Lightning #13639",
+        one("pytorch", 2, 2, 3, WORLD_SIZE="2"),
+        "rank 3 of 2 processes: there is no such rank",
+        is_refused=True,
+        nodes=2,
+        devices=2,
+    ),
+    "the same on the first node": Case(
+        "Lightning #13639",
+        one("pytorch", 2, 2, 1, WORLD_SIZE="2"),
+        "local rank 1 of 1 processes on a node (2 on 2 nodes): there is no such local rank",
+        is_refused=True,
+        nodes=2,
+        devices=2,
+    ),
+    "RANK is no number": Case(
+        "Lightning #13639", one("pytorch", 1, 2, 1, RANK="rank_1"), "RANK is 'rank_1'", is_refused=True, devices=2
+    ),
+    "MASTER_PORT above 65535": Case(
+        "Lightning #13907",
+        one("pytorch", 1, 2, 1, MASTER_PORT="65536"),
+        "expected one from 1 to 65535",
+        is_refused=True,
+        devices=2,
+    ),
+    "the Trainer isn't told of the nodes": Case(
+        "Lightning #13639", one("mpi", 2, 2, 3), "give --trainer.num_nodes 2", is_refused=True, devices=2
+    ),
+    "fewer processes than devices": Case(
+        "azure-docs #93998", one("pytorch", 1, 2, 1), "give --trainer.devices 2", is_refused=True, devices=4
+    ),
+    "two nodes and no launcher": Case(
+        "Lightning #14014",
+        [{"NODE_RANK": "1", "MASTER_ADDR": "10.0.0.4", "MASTER_PORT": "6105"}],
+        "no launcher has started this process as one of several",
+        is_refused=True,
+        nodes=2,
+    ),
+    "a process count that isn't that of all nodes": Case(
+        "Azure ML's guide: process_count", one("pytorch", 1, 3, 2, AZUREML_NODE_COUNT="2"),
+        "3 processes on 2 nodes", is_refused=True, nodes=2, devices=3,
+    ),
+    "MPI's rank wasn't handed on": Case(
+        "InnerEye #470", one("mpi", 1, 2, 1, OMPI_COMM_WORLD_RANK=""), "OMPI_COMM_WORLD_RANK is missing",
+        is_refused=True, devices=2,
+    ),
+    "a rank without the number of processes": Case(
+        "Lightning #5651", [{"RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "10.0.0.4"}],
+        "RANK is 1, and WORLD_SIZE is missing", is_refused=True,
+    ),
+    "srun has started four": Case(
+        "lightning_fabric's SLURMEnvironment",
+        [{"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}],
+        "srun has started 4 tasks", is_refused=True,
+    ),
+    "an address that can't be resolved": Case(
+        "InnerEye #432", one("pytorch", 2, 1, 1, MASTER_ADDR="no-such-host.invalid"),
+        "no-such-host.invalid, can't be resolved on this node", is_refused=True, nodes=2, live=True,
+    ),
+    "GLOO_SOCKET_IFNAME names no interface": Case(
+        "torch.distributed's manual", [{"GLOO_SOCKET_IFNAME": "eth77"}],
+        "GLOO_SOCKET_IFNAME names eth77, and this node has no such interface", is_refused=True, devices=2, live=True,
+    ),
+    "the same in a training of one process": Case(
+        "torch.distributed's manual", [{"GLOO_SOCKET_IFNAME": "eth77"}],
+        "GLOO_SOCKET_IFNAME names eth77, and this node has no such interface", live=True,
+    ),
+    "LOCAL_RANK where Lightning is to start processes": Case(
+        "Lightning #8998", [{"LOCAL_RANK": "0"}], "LOCAL_RANK is 0, and nobody has started", devices=2
+    ),
+    "LOCAL_RANK in a job of one process per node": Case(
+        "Lightning #8998", one("mpi", 1, 1, 0, LOCAL_RANK="0"), "LOCAL_RANK is 0, and nobody has started", devices=2
+    ),
+    "a lone NODE_RANK": Case("Lightning #5651", [{"NODE_RANK": "1"}], "NODE_RANK=1 without WORLD_SIZE"),
+    "a lone RANK": Case("Lightning #5651", [{"RANK": "1"}], "RANK=1 without WORLD_SIZE"),
+    "NODE_RANK is MPI's rank": Case(
+        "azure-docs PR #95788",
+        [azureml("mpi", 1, 2, rank, NODE_RANK=str(rank)) for rank in range(2)],
+        "NODE_RANK is 1, and rank 1 with 2 on each node is on node 0",
+        devices=2,
+    ),
+    "MPI of size 1 in a PyTorch job": Case(
+        "azure-docs #93998",
+        each_rank("pytorch", 1, 2, OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="1"),
+        "OMPI_COMM_WORLD_SIZE is 1, and PyTorch has started 2 processes",
+        devices=2,
+    ),
+    "AZ_BATCHAI_MPI_MASTER_NODE=localhost beside an address": Case(
+        "hi-ml PR #588",
+        each_rank("mpi", 2, 1, AZ_BATCHAI_MPI_MASTER_NODE="localhost"),
+        "AZ_BATCHAI_MPI_MASTER_NODE is localhost on 2 nodes",
+        nodes=2,
+    ),
+    "another MASTER_ADDR than Azure ML's": Case(
+        "hi-ml PR #588",
+        each_rank("mpi", 2, 1, MASTER_ADDR="10.9.9.9"),
+        "MASTER_ADDR is 10.9.9.9, and Azure ML says that rank 0 is at 127.0.0.2",
+        nodes=2,
+    ),
+    "a script's RANK under mpirun": Case(
+        "Lightning #13639", one("mpi", 1, 2, 1, RANK="0", AZUREML_NODE_COUNT=""),
+        "RANK is 0, and MPI says rank 1 of 2", devices=2, mpirun=2, added={"RANK": "0"},
+    ),
+    "WORLD_SIZE is the number of nodes under mpirun": Case(
+        "Lightning #13639", one("mpi", 1, 2, 1, WORLD_SIZE="1", AZUREML_NODE_COUNT=""),
+        "WORLD_SIZE is 1 (that is the nodes; it counts processes)", devices=2, mpirun=2, added={"WORLD_SIZE": "1"},
+    ),
+    "ranks dealt round the nodes": Case(
+        "mpirun's manual: --map-by node", dealt_round(), "rank 1 has local rank 0 of 2", nodes=2, devices=2, asked=1,
+    ),
+    "more nodes than the job has": Case(
+        "azure-docs #93998", each_rank("mpi", 2, 1, AZUREML_NODE_COUNT="1"),
+        "AZUREML_NODE_COUNT is 1, and MPI has started processes on 2 nodes", nodes=2,
+    ),
+    "SLURM's variables": Case(
+        "lightning_fabric's SLURMEnvironment", [{"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}],
+        "SLURM_NTASKS, SLURM_JOB_ID set: of SLURM",
+    ),
+    "MASTER_ADDRESS where nobody asks": Case(
+        "Lightning #13639", [{"MASTER_ADDRESS": "10.0.0.4"}], "MASTER_ADDRESS is set, which nothing reads"
+    ),
+    "MASTER_PORT above 65535 where nobody asks": Case(
+        "Lightning #13907", [{"MASTER_PORT": "99999"}], "MASTER_PORT is '99999', and a port"
+    ),
+    "NCCL_SOCKET_IFNAME=lo on two nodes": Case(
+        "azure-docs PR #95788", each_rank("pytorch", 2, 1, OUTSIDE, NCCL_SOCKET_IFNAME="lo"),
+        "NCCL_SOCKET_IFNAME is lo on 2 nodes", nodes=2,
+    ),
+    "mpi4py is installed": Case("Lightning #20049", [{"PYTHONPATH": FOLDER}], "mpi4py is installed", live=True),
+}  # fmt: skip
+
+
+def train(case: Case, folder: Path, data: Path, timeout: float = 60.0) -> list[Outcome]:
+    """A real training in the case's environment, and what became of each process.
+
+    Raises:
+        TimeoutError: One has not ended by then; none is left.
+    """
+    command = [
+        *(*command_line("fit"), "--data_path", str(data), "--trainer.accelerator", "cpu"),
+        *("--trainer.limit_train_batches", "2", "--trainer.limit_test_batches", "1", "--num_epochs", "1"),
+        *("--trainer.num_nodes", str(case.nodes), "--trainer.devices", str(case.devices)),
+    ]
+    if case.mpirun:
+        mpirun = require_program("mpirun", "openmpi-bin")
+        command = [mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(case.mpirun), *command]
+    port, deadline = _free_port(), time.monotonic() + timeout
+    given = [case.added or {}] if case.mpirun else case.processes
+    running = [_start(command, folder, number, as_started(each, folder, port)) for number, each in enumerate(given)]
+    try:
+        return [_ended(process, folder, number, deadline) for number, process in enumerate(running)]
+    finally:
+        for process in running:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def as_started(given: Variables, folder: Path, port: int) -> dict[str, str]:
+    """With this folder and this port in the places of those in the table."""
+    with_port = {name: value.replace(f"{PORT}", str(port)) for name, value in given.items()}
+    return {name: value.replace(FOLDER, str(folder)) for name, value in with_port.items()}
+
+
+def install_mpi4py(folder: Path) -> None:
+    (folder / "mpi4py.py").write_text(MPI4PY)
+
+
+def _start(command: Sequence[str], folder: Path, number: int, variables: Variables) -> "subprocess.Popen[bytes]":
+    # into files, because the end of a pipe waits for all that have it open, a watchdog among them
+    with (folder / f"out{number}").open("wb") as out, (folder / f"err{number}").open("wb") as err:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment() | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,  # so that what it starts ends with it
+        )
+
+
+def _ended(process: "subprocess.Popen[bytes]", folder: Path, number: int, deadline: float) -> Outcome:
+    out, err = folder / f"out{number}", folder / f"err{number}"
+    try:
+        status = process.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"process {number} still runs: {out.read_text()}{err.read_text()}") from error
+    return Outcome(status, out.read_text(), err.read_text())
+
+
+def _free_port() -> int:
+    """Free as the one after it, where the watchdog listens."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("", port + 1))
+            except OSError:
+                continue
+            return port
