@@ -18,6 +18,7 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.choices import DEFAULT_MODEL
 from lightning_app.distributed.environment import AzureMLEnvironment
+from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.errors import UsageError
 from lightning_app.loggers import check_azureml, run_loggers
 from lightning_app.no_profiler import NoProfiler
@@ -134,11 +135,14 @@ class RunCLI(LightningCLI):
         if kwargs["enable_progress_bar"]:
             kwargs["callbacks"].append(EpochBar())
         try:
-            made = super().instantiate_trainer(**kwargs)
+            with ddp_defaults(self.model):
+                made = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
         # here as well as in Lightning, whose strategy for one device doesn't ask
         processes.require_agreement(made.num_nodes, made.num_devices)
+        if trainer.sync_batchnorm:
+            check_sync_batchnorm(self.model, made)
         self._watch(made)
         return made
 

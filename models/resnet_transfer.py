@@ -105,4 +105,5 @@ def _resnet(depth: Depth, num_classes: int) -> nn.Module:
     # the pretrained weights come later, from setup
     network: nn.Module = torchvision.models.get_model(f"resnet{depth}", weights=None)
     network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
-    return network
+    # as the images come; with other strides than its gradients' buckets, DDP copies each gradient, and says so
+    return network.to(memory_format=torch.channels_last)

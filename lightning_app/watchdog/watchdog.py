@@ -93,8 +93,9 @@ class Watchdog:
         theirs.close()
         self._socket = ours
         threading.Thread(target=self._listen, name="watchdog", daemon=True).start()
-        self._wait(lambda: self._port is not None, _SECONDS_TO_START)
-        os.environ[WHERE] = f"{address or '127.0.0.1'}:{self._port}"
+        if port == 0:
+            self._wait(lambda: self._port is not None, _SECONDS_TO_START)
+        os.environ[WHERE] = f"{address}:{port or self._port}"
 
     def describe(self, rank: int, world_size: int, folder: Path, stall_timeout: float) -> None:
         """What is known only when the command line has been read."""
