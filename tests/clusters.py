@@ -66,6 +66,11 @@ def finish(processes: Sequence[Process]) -> None:
         assert status == 0, f"exit status {status}\n" + "\n".join(each.told() for each in processes)
 
 
+def trainers(node: Node) -> list[int]:
+    """The processes on a node that train, whoever has started them: neither launchers nor what training starts."""
+    return [pid for pid in node.pids() if _trains(_arguments(pid))]
+
+
 def mpi_for_devices(training: Training) -> list[Process]:
     return [_mpirun(training, training.processes)]
 
@@ -161,3 +166,16 @@ def _pytorch(training: Training, node: Node, local_rank: int, processes: int) ->
         "LOCAL_RANK": local_rank,
     }
     return {name: str(value) for name, value in own.items()} | dict(training.variables)
+
+
+def _trains(arguments: Sequence[str]) -> bool:
+    """Whether it is ``python [-u] -m lightning_app.fit ...``; launchers have that among their arguments, further on."""
+    name, module = MODULE
+    return name in arguments[1:3] and module == arguments[arguments.index(name) + 1]
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []  # it has ended

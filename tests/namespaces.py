@@ -15,6 +15,7 @@ on its nodes, whoever has started them.
 import contextlib
 import ctypes
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -182,6 +183,7 @@ class Cluster:
         require_program("ip", "iproute2")
         try:
             self._become_root()
+            self._remove_what_killed_runs_left()
             self._lay_out()
             self._connect()
         except BaseException:
@@ -218,7 +220,7 @@ class Cluster:
         self._set_link(node, "up")
 
     def pids(self, name: str) -> list[int]:
-        return [int(pid) for pid in self._ip("netns", "pids", self._namespace(name)).split()]
+        return self._pids(self._namespace(name))
 
     def left(self, seconds: float = 10) -> list[str]:
         """What still runs on a node after this time, as command lines; comes back as soon as there is nothing."""
@@ -227,6 +229,10 @@ class Cluster:
             time.sleep(0.05)
         return [_command_line(pid) for pid in pids]
 
+    def namespaces(self) -> str:
+        """All that there are, those of other clusters too."""
+        return self._ip("netns", "list")
+
     def namespace_file(self, name: str) -> Path:
         return Path("/run/netns") / self._namespace(name)
 
@@ -234,12 +240,12 @@ class Cluster:
         """Ends all processes on the nodes, and removes the nodes; their disks stay."""
         for process in self.processes:
             process.popen.kill()  # it may be on its way to its node
-        for name in self._made:
-            self._end_processes(name)
+        for namespace in self._made:
+            self._end_processes(namespace)
         for process in self.processes:
             process.popen.wait(10)
-        for name in self._made:
-            self._ip("netns", "delete", self._namespace(name))
+        for namespace in self._made:
+            self._ip("netns", "delete", namespace)
         self._made.clear()
         if self._ground is not None:
             self._ground.kill()
@@ -262,6 +268,14 @@ class Cluster:
             reason = self._ground.communicate()[1].strip()
             pytest.fail(f"this test makes network namespaces: run it as root ({reason})", pytrace=False)
         self._inside = [*_INSIDE, f"--target={self._ground.pid}"]
+
+    def _remove_what_killed_runs_left(self) -> None:
+        """Those whose pytest was killed, and had no time for it."""
+        for namespace in re.findall(r"^tests-\d+-\w+-\w+", self.namespaces(), re.MULTILINE):
+            if not Path("/proc", namespace.split("-")[1]).exists():
+                with contextlib.suppress(AssertionError):  # another run may be doing the same
+                    self._end_processes(namespace)
+                    self._ip("netns", "delete", namespace)
 
     def _lay_out(self) -> None:
         for name in ("logs", "disk", *(folder for node in self.nodes for folder in (node.name, f"tmp-{node.name}"))):
@@ -289,7 +303,10 @@ class Cluster:
 
     def _make(self, name: str) -> None:
         self._ip("netns", "add", self._namespace(name))
-        self._made.append(name)
+        self._made.append(self._namespace(name))
+
+    def _pids(self, namespace: str) -> list[int]:
+        return [int(pid) for pid in self._ip("netns", "pids", namespace).split()]
 
     def _ip(self, *arguments: str) -> str:
         done = subprocess.run([*self._inside, "ip", *arguments], capture_output=True, text=True, timeout=30)
@@ -299,13 +316,13 @@ class Cluster:
     def _set_link(self, node: int, state: str) -> None:
         self._ip("-n", self._namespace(_SWITCH), "link", "set", f"port{self.nodes[node].number}", state)
 
-    def _end_processes(self, name: str) -> None:
+    def _end_processes(self, namespace: str) -> None:
         deadline = time.monotonic() + 10
-        while (pids := self.pids(name)) and time.monotonic() < deadline:
+        while (pids := self._pids(namespace)) and time.monotonic() < deadline:
             for pid in pids:
                 _kill(pid)
             time.sleep(0.05)
-        assert not pids, f"processes {pids} go on on {name}"
+        assert not pids, f"processes {pids} go on in {namespace}"
 
 
 def _kill(pid: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.namespaces import Cluster
 from tests.programs import require_program
 
@@ -107,13 +108,37 @@ def test_a_test_that_fails_leaves_neither_processes_nor_namespaces(tmp_path: Pat
         assert ["sleep 600" in line for line in cluster.left(0)].count(True) == 1
         raise ZeroDivisionError
 
-    assert processes_of(cluster) == []
-    assert cluster.prefix not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout  # noqa: S607
+    assert processes_of(cluster.root) == []
+    with Cluster(tmp_path / "another", nodes=1) as another:
+        assert cluster.prefix not in another.namespaces()
 
 
-def processes_of(cluster: Cluster) -> list[str]:
-    """Processes that were started on a node, wherever they are now."""
-    mark = f"CLUSTER={cluster.root}".encode()
+KILLED = """
+import os, pathlib, signal, sys
+from tests.namespaces import Cluster
+with Cluster(pathlib.Path(sys.argv[1]), nodes=1) as cluster:
+    cluster.nodes[0].start(["sleep", "600"])
+    print(cluster.prefix, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    command = [*python(KILLED), str(tmp_path / "killed")]
+    prefix = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    with Cluster(tmp_path / "cluster", nodes=1) as cluster:
+        names = cluster.namespaces()
+
+    assert cluster.prefix in names
+    assert prefix.startswith("tests-")
+    assert prefix not in names
+    assert processes_of(tmp_path / "killed") == []
+
+
+def processes_of(root: Path) -> list[str]:
+    """Processes that were started on a node of this cluster, wherever they are now."""
+    mark = f"CLUSTER={root}".encode()
     found = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         try:
