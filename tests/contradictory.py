@@ -118,7 +118,7 @@ CASES = {
         nodes=2,
     ),
     "WORLD_SIZE is the number of nodes": Case(
-        "Lightning #13639",
+        "Lightning #15874",
         one("pytorch", 2, 2, 3, WORLD_SIZE="2"),
         "rank 3 of 2 processes: there is no such rank",
         is_refused=True,
@@ -126,18 +126,27 @@ CASES = {
         devices=2,
     ),
     "the same on the first node": Case(
-        "Lightning #13639",
+        "Lightning #15874",
         one("pytorch", 2, 2, 1, WORLD_SIZE="2"),
         "local rank 1 of 1 processes on a node (2 on 2 nodes): there is no such local rank",
         is_refused=True,
         nodes=2,
         devices=2,
     ),
+    "WORLD_SIZE is the number of nodes, and there is no RANK": Case(
+        "Lightning #15874",
+        [{"MASTER_ADDR": "10.0.0.4", "MASTER_PORT": "6105", "WORLD_SIZE": "2", "NODE_RANK": "1"}],
+        "WORLD_SIZE is 2, and RANK missing",
+        is_refused=True,
+        nodes=2,
+        devices=2,
+    ),
     "RANK is no number": Case(
-        "Lightning #13639", one("pytorch", 1, 2, 1, RANK="rank_1"), "RANK is 'rank_1'", is_refused=True, devices=2
+        "torch.distributed's manual", one("pytorch", 1, 2, 1, RANK="rank_1"), "RANK is 'rank_1'",
+        is_refused=True, devices=2,
     ),
     "MASTER_PORT above 65535": Case(
-        "Lightning #13907",
+        "torch.distributed's manual",
         one("pytorch", 1, 2, 1, MASTER_PORT="65536"),
         "expected one from 1 to 65535",
         is_refused=True,
@@ -147,7 +156,8 @@ CASES = {
         "Lightning #13639", one("mpi", 2, 2, 3), "give --trainer.num_nodes 2", is_refused=True, devices=2
     ),
     "fewer processes than devices": Case(
-        "azure-docs #93998", one("pytorch", 1, 2, 1), "give --trainer.devices 2", is_refused=True, devices=4
+        "azureml-cheatsheets: no process_count", one("pytorch", 1, 2, 1), "give --trainer.devices 2",
+        is_refused=True, devices=4,
     ),
     "two nodes and no launcher": Case(
         "Lightning #14014",
@@ -161,7 +171,7 @@ CASES = {
         "3 processes on 2 nodes", is_refused=True, nodes=2, devices=3,
     ),
     "MPI's rank wasn't handed on": Case(
-        "InnerEye #470", one("mpi", 1, 2, 1, OMPI_COMM_WORLD_RANK=""), "OMPI_COMM_WORLD_RANK is missing",
+        "mpirun's manual: -x", one("mpi", 1, 2, 1, OMPI_COMM_WORLD_RANK=""), "OMPI_COMM_WORLD_RANK is missing",
         is_refused=True, devices=2,
     ),
     "a rank without the number of processes": Case(
@@ -174,7 +184,7 @@ CASES = {
         "srun has started 4 tasks", is_refused=True,
     ),
     "an address that can't be resolved": Case(
-        "InnerEye #432", one("pytorch", 2, 1, 1, MASTER_ADDR="no-such-host.invalid"),
+        "torch.distributed's manual", one("pytorch", 2, 1, 1, MASTER_ADDR="no-such-host.invalid"),
         "no-such-host.invalid, can't be resolved on this node", is_refused=True, nodes=2, live=True,
     ),
     "GLOO_SOCKET_IFNAME names no interface": Case(
@@ -222,14 +232,14 @@ CASES = {
         "RANK is 0, and MPI says rank 1 of 2", devices=2, mpirun=2, added={"RANK": "0"},
     ),
     "WORLD_SIZE is the number of nodes under mpirun": Case(
-        "Lightning #13639", one("mpi", 1, 2, 1, WORLD_SIZE="1", AZUREML_NODE_COUNT=""),
+        "Lightning #15874", one("mpi", 1, 2, 1, WORLD_SIZE="1", AZUREML_NODE_COUNT=""),
         "WORLD_SIZE is 1 (that is the nodes; it counts processes)", devices=2, mpirun=2, added={"WORLD_SIZE": "1"},
     ),
     "ranks dealt round the nodes": Case(
         "mpirun's manual: --map-by node", dealt_round(), "rank 1 has local rank 0 of 2", nodes=2, devices=2, asked=1,
     ),
     "more nodes than the job has": Case(
-        "azure-docs #93998", each_rank("mpi", 2, 1, AZUREML_NODE_COUNT="1"),
+        "a job in a job's environment", each_rank("mpi", 2, 1, AZUREML_NODE_COUNT="1"),
         "AZUREML_NODE_COUNT is 1, and MPI has started processes on 2 nodes", nodes=2,
     ),
     "SLURM's variables": Case(
@@ -240,7 +250,7 @@ CASES = {
         "Lightning #13639", [{"MASTER_ADDRESS": "10.0.0.4"}], "MASTER_ADDRESS is set, which nothing reads"
     ),
     "MASTER_PORT above 65535 where nobody asks": Case(
-        "Lightning #13907", [{"MASTER_PORT": "99999"}], "MASTER_PORT is '99999', and a port"
+        "torch.distributed's manual", [{"MASTER_PORT": "99999"}], "MASTER_PORT is '99999', and a port"
     ),
     "NCCL_SOCKET_IFNAME=lo on two nodes": Case(
         "azure-docs PR #95788", each_rank("pytorch", 2, 1, OUTSIDE, NCCL_SOCKET_IFNAME="lo"),

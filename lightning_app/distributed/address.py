@@ -9,7 +9,7 @@ from lightning_app.distributed.launch import Launch
 from lightning_app.distributed.variables import GLOO_INTERFACES
 from lightning_app.errors import LaunchError
 
-_SECONDS = 20.0  # a cluster's name service may hear of a node after the node has started its processes
+_SECONDS = 10.0  # a cluster's name service may hear of a node after the node has started its processes
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
