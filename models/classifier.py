@@ -130,7 +130,11 @@ class ImageClassifier(pl.LightningModule):
         return torch.optim.SGD(trained, lr=self.learning_rate, momentum=self.momentum, fused=True)
 
     def _share_statistics(self) -> None:
-        """All measure what is saved, rank 0's batch norms; DDP shares them before a training step, not after it."""
+        """All measure what is saved, rank 0's batch norms.
+
+        DDP shares them before a training step; before a validation only where that step accumulated no gradients, and
+        before a test never.
+        """
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, src=0)

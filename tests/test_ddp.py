@@ -113,7 +113,7 @@ def test_accumulated_batches_of_several_processes_are_those_of_one(run: Command,
 
 @pytest.mark.slow
 def test_batch_norms_are_measured_as_they_are_saved(run: Command, tmp_path: Path) -> None:
-    """In training, each process has its own; what rank 1 measured with its own would be no network that exists."""
+    """In a training step each process has its own; the network that is saved has rank 0's."""
     make_image_folder(tmp_path / "data", ("train", "val"), count=5)
     flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--model.freeze_backbone", "false"]
     flags += ["--data_path", "data", "--data.image_size", "48", "--num_workers", "0", "--num_epochs", "1"]
