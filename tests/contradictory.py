@@ -52,7 +52,6 @@ class Case:
         mpirun: So many processes are started by a real mpirun, with ``added`` in its environment.
         added: What doesn't belong there.
         live: Only on the machine itself can it be seen.
-        asked: The process that the doctor is asked about.
     """
 
     source: str
@@ -64,11 +63,10 @@ class Case:
     mpirun: int = 0
     added: Variables | None = None
     live: bool = False
-    asked: int = -1
 
     @property
     def seen(self) -> Variables:
-        return self.processes[self.asked]
+        return self.processes[-1]
 
     @property
     def flags(self) -> list[str]:
@@ -84,12 +82,6 @@ def azureml(launcher: str, nodes: int, processes: int, rank: int, address: str =
 
 def each_rank(launcher: str, nodes: int, processes: int, address: str = HERE, **further: str) -> list[Variables]:
     return [azureml(launcher, nodes, processes, rank, address, **further) for rank in range(nodes * processes)]
-
-
-def dealt_round() -> list[Variables]:
-    """As mpirun --map-by node does with two processes on each of two nodes."""
-    found = each_rank("mpi", 2, 2)
-    return [{**given, "OMPI_COMM_WORLD_LOCAL_RANK": str(rank // 2)} for rank, given in enumerate(found)]
 
 
 def one(launcher: str, nodes: int, processes: int, rank: int, **further: str) -> list[Variables]:
@@ -236,7 +228,8 @@ CASES = {
         "WORLD_SIZE is 1 (that is the nodes; it counts processes)", devices=2, mpirun=2, added={"WORLD_SIZE": "1"},
     ),
     "ranks dealt round the nodes": Case(
-        "mpirun's manual: --map-by node", dealt_round(), "rank 1 has local rank 0 of 2", nodes=2, devices=2, asked=1,
+        "mpirun's manual: --map-by node", one("mpi", 2, 2, 1, OMPI_COMM_WORLD_LOCAL_RANK="0"),
+        "rank 1 has local rank 0 of 2", is_refused=True, nodes=2, devices=2,
     ),
     "more nodes than the job has": Case(
         "a job in a job's environment", each_rank("mpi", 2, 1, AZUREML_NODE_COUNT="1"),

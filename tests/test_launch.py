@@ -175,6 +175,10 @@ REFUSED = {
         {**TORCHRUN_OF_FOUR, "WORLD_SIZE": "2", "RANK": "1", "AZUREML_NODE_COUNT": "2"},
         "torchrun has started processes on 1",
     ),
+    "ranks dealt round the nodes": (
+        {**azureml("mpi", 2, 2, 1), "OMPI_COMM_WORLD_LOCAL_RANK": "0"},
+        "rank 1 has local rank 0 of 2",
+    ),
     "srun": ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}, "srun has started 4 tasks"),
 }  # fmt: skip
 
@@ -214,6 +218,13 @@ def test_one_process_per_node_takes_any_number_of_devices(launcher: str, devices
     launch = read_launch(azureml(launcher, 2, 1, 1))
 
     assert agreed(launch, 2, devices) == launch
+
+
+def test_ranks_of_an_mpi_that_tells_sizes_alone_have_places() -> None:
+    places_of = [agreed(read_launch({"PMI_RANK": str(rank), "PMI_SIZE": "4", "MASTER_ADDR": "10.0.0.4"}), 2, 2)
+                 for rank in range(4)]  # fmt: skip
+
+    assert [(found.node_rank, found.local_rank) for found in places_of] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def test_lightning_is_told_of_a_process_per_device(around: pytest.MonkeyPatch) -> None:

@@ -59,15 +59,6 @@ def _mpi_of_one(environment: Mapping[str, str], launch: Launch) -> Contradiction
     return Contradiction(what, f"read WORLD_SIZE, not {OPEN_MPI[1]}, in code of your own")
 
 
-def _dealt_round(environment: Mapping[str, str], launch: Launch) -> Contradiction | None:
-    """mpirun --map-by node. Whoever divides the rank to get the node (azure-docs PR #95788) is wrong then."""
-    per_node = launch.processes_per_node or 1
-    if per_node == 1 or launch.rank % per_node == launch.local_rank:
-        return None
-    what = f"rank {launch.rank} has local rank {launch.local_rank} of {per_node}: ranks are dealt round the nodes"
-    return Contradiction(what, "start mpirun with --map-by slot; training goes on, but takes the node for another one")
-
-
 def _node_count(environment: Mapping[str, str], launch: Launch) -> Contradiction | None:
     """More nodes than the job has; the other way round training refuses to start."""
     count = environment.get(NODE_COUNT, "")
@@ -92,7 +83,6 @@ CHECKS: tuple[Check, ...] = (
     _node_rank,
     _not_mpis,
     _mpi_of_one,
-    _dealt_round,
     _node_count,
     _slurm,
 )

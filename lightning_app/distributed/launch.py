@@ -58,7 +58,9 @@ class Launch:
         Raises:
             LaunchError: The number can't be right.
         """
-        launch = replace(self, nodes=nodes)
+        # an MPI that tells no number of nodes tells no local rank, either
+        local_rank = self.rank % max(1, self.world_size // nodes) if self.launcher == MPI else self.local_rank
+        launch = replace(self, nodes=nodes, local_rank=local_rank)
         _require_consistent(launch)
         return launch
 
@@ -119,6 +121,8 @@ def _mpi(environment: Mapping[str, str]) -> Launch | None:
         return None
     local, local_size = (number(environment, name) for name in names[2:])
     nodes = number(environment, variables.NODE_COUNT) if local_size is None else _nodes(size, local_size, names[3])
+    if local is None and nodes:
+        local = rank % max(1, size // nodes)
     address, port = _mpi_master(environment, nodes)
     return Launch(MPI, rank, local or 0, size, nodes, address, port)
 
@@ -129,6 +133,8 @@ def _pytorch(environment: Mapping[str, str]) -> Launch | None:
     rank, size = numbers(environment, "RANK", "WORLD_SIZE") or (0, 1)
     local = number(environment, "LOCAL_RANK") or 0
     nodes = _pytorch_nodes(environment, rank, local, size)
+    if nodes and not environment.get("LOCAL_RANK"):
+        local = rank % max(1, size // nodes)
     local = 0 if size == 1 else local  # it would be a stray
     return Launch(PYTORCH, rank, local, size, nodes, *_master(environment))
 
@@ -197,6 +203,11 @@ def _require_consistent(launch: Launch) -> None:
             f"local rank {launch.local_rank} of {per_node} processes on a node ({launch.world_size} on {launch.nodes} "
             "nodes): there is no such local rank; leave LOCAL_RANK and WORLD_SIZE, which counts processes and not "
             "nodes, to the launcher"
+        )
+    if per_node is not None and launch.rank % per_node != launch.local_rank:
+        raise LaunchError(
+            f"rank {launch.rank} has local rank {launch.local_rank} of {per_node}: ranks are dealt round the nodes, or "
+            "LOCAL_RANK isn't the launcher's; start mpirun with --map-by slot, and leave LOCAL_RANK to the launcher"
         )
     if launch.port is not None and not 1 <= launch.port <= 65535:
         raise LaunchError(
