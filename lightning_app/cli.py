@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 OUTPUT_DIR = "outputs"
 SEED = 0
-_STALL_HELP = "Seconds for which one process may keep the others waiting, except where it prepares, reads or saves data"
+_STALL_HELP = "Seconds for which one process may keep the others waiting, other than by reading or saving data"
 _TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
     "log_every_n_steps": 2000,  # as in the tutorials

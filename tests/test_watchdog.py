@@ -182,7 +182,8 @@ def test_a_port_in_use_is_told_before_work_begins(tmp_path: Path) -> None:
 
 def test_a_process_that_is_stopped_is_found_out(tmp_path: Path) -> None:
     # the others say that they are done, and wait
-    outcomes = together("rank == 1 and os.kill(os.getpid(), signal.SIGSTOP)", tmp_path, stall=2, end=1)
+    work = "watchdog.page.advance('training'); rank == 1 and os.kill(os.getpid(), signal.SIGSTOP)"
+    outcomes = together(work, tmp_path, stall=2, end=1)
 
     assert outcomes[1].status == -9
     assert outcomes[0].status == 1
@@ -207,6 +208,7 @@ COLLECTIVE = stack("fit.py:train", "lib/torch/distributed/distributed_c10d.py:al
 BACKWARD = stack("fit.py:train", "lib/torch/autograd/graph.py:_engine_run_backward")
 LOOP = stack("fit.py:train", "models/mine.py:training_step")
 READS = stack("fit.py:train", "lib/torch/utils/data/dataloader.py:_next_data", "queue.py:get")
+IMPORTS = stack("fit.py:train", "<frozen importlib._bootstrap>:_load", "lib/torch/_dynamo/__init__.py:<module>")
 SAVES = stack("fit.py:train", "checkpoints.py:save_checkpoint", "os.py:fsync")
 
 
@@ -225,7 +227,9 @@ def test_what_a_process_does_is_told_by_its_stack() -> None:
         ([LOOP, LOOP, LOOP], [5, 5, 5], 500, []),  # nobody waits: a step may take its time
         ([LOOP, LOOP, LOOP], [9, 5, 9], 20, [1]),  # as on a GPU, where waiting doesn't show
         ([COLLECTIVE, READS, COLLECTIVE], [5, 5, 5], 500, []),
-        ([COLLECTIVE, SAVES, COLLECTIVE], [5, 5, 5], 600, [1]),
+        ([COLLECTIVE, SAVES, COLLECTIVE], [5, 5, 5], 1800, [1]),
+        ([COLLECTIVE, LOOP, COLLECTIVE], [1, 0, 1], 500, []),  # it loads its libraries
+        ([COLLECTIVE, IMPORTS, COLLECTIVE], [5, 5, 5], 500, []),
         ([None, LOOP, None], [5, 5, 5], 20, [1]),
         ([COLLECTIVE, COLLECTIVE, COLLECTIVE], [5, 5, 5], 59, []),
         ([COLLECTIVE, COLLECTIVE, COLLECTIVE], [5, 5, 5], 60, [0, 1, 2]),

@@ -13,7 +13,7 @@ class Limits:
         grace: After a failure, for the others to tell of theirs; the cause may be among those.
         collective: The same after an error of the communication, which always has a cause elsewhere.
         stall: For which one process may keep the others waiting.
-        patient: The same while it prepares, reads or saves data.
+        patient: The same while it starts, or prepares, reads or saves data.
         start: For all processes to come up.
         end: For a process to end by itself.
     """
@@ -23,6 +23,6 @@ class Limits:
     grace: float = 1.5
     collective: float = 12.0
     stall: float = 20.0
-    patient: float = 600.0
+    patient: float = 1800.0
     start: float = 300.0
     end: float = 5.0

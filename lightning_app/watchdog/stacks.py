@@ -13,7 +13,13 @@ _COLLECTIVE = "torch/distributed/"
 _BACKWARD = ("torch/autograd/graph.py", "torch/autograd/__init__.py")
 # it does what may take minutes: on a mount, over the network
 _SLOW_FUNCTIONS = {"prepare_data", "setup", "save_checkpoint", "load_checkpoint"}
-_SLOW_FILES = ("torch/utils/data/dataloader.py", "torch/serialization.py", "torch/hub.py")
+_SLOW_FILES = (
+    "torch/utils/data/dataloader.py",
+    "torch/serialization.py",
+    "torch/hub.py",
+    "lightning_app/all_processes.py",  # reads checkpoints and sends them to other nodes
+    "<frozen importlib._bootstrap>",  # libraries from a slow disk, or on a machine with too much to do
+)
 _INNERMOST = 8  # frames that tell what it does right now
 
 
@@ -46,6 +52,11 @@ def activity(stack: str) -> str:
     return BUSY
 
 
+def _doing(stack: str | None, progress: int) -> str:
+    found = WAITING if stack is None else activity(stack)
+    return PATIENT if found == BUSY and progress == 0 else found  # it is still loading its libraries
+
+
 def suspects(
     stacks: Sequence[str | None], progress: Sequence[int], idle: float, stall: float, patient: float
 ) -> list[int]:
@@ -53,13 +64,13 @@ def suspects(
 
     Args:
         stacks: Each process's stack; ``""`` if it doesn't react, None if it is done and waits for the others to be.
-        progress: How often each has got ahead; on a GPU, those that wait have got further.
+        progress: How often each has got ahead, 0 until it begins to set up; on a GPU, those that wait have got further.
         idle: Seconds since any has got ahead.
         stall: Seconds for which one may keep the others waiting.
         patient: The same for one that prepares, reads or saves data.
     """
-    doing = [WAITING if stack is None else activity(stack) for stack in stacks]
     numbers = range(len(stacks))
+    doing = [_doing(stacks[number], progress[number]) for number in numbers]
     waiting = [number for number in numbers if doing[number] == WAITING]
     busy = [number for number in numbers if doing[number] == BUSY]
     behind = [number for number in numbers if progress[number] < max(progress)]
