@@ -128,17 +128,26 @@ class Agent:
             self._tell({"failed": {"kind": kind, "text": text}, "position": self._position()})
 
     async def _watch_training(self) -> None:
-        while self._training_lives():
-            await asyncio.sleep(_LOOK)
-        await asyncio.sleep(_LOOK)  # what it has said last comes first
+        await self._training_has_ended()
+        await asyncio.sleep(_LOOK / 10)  # what it has said last comes first
         self._fails(reports.KILLED, reports.KILLED_TEXT)
+
+    async def _training_has_ended(self) -> None:
+        """At once where the system can tell: a launcher soon kills the others, and the first is the one to blame."""
+        ended = asyncio.Event()
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or it has ended
+            asyncio.get_running_loop().add_reader(os.pidfd_open(self._task.parent), ended.set)
+        while self._training_lives():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(ended.wait(), _LOOK)
 
     def _training_lives(self) -> bool:
         return os.getppid() == self._task.parent
 
     async def _follow(self, port: int) -> None:
         """Speaks to the coordinator for as long as it is there."""
-        reader, writer = await self._connected(_HERE if self._place.is_first else self._task.address, port)
+        is_here = self._place.is_first or self._task.nodes == 1
+        reader, writer = await self._connected(_HERE if is_here else self._task.address, port)
         for message in self._unsent:
             send(writer, message)
         self._coordinator = writer
@@ -184,7 +193,8 @@ class Agent:
                     self._conclude_here(self._coordinator_lost(f"nothing was heard of it for {silence:.0f} s"))
             if self._failed is not None:  # nobody may be there to hear it
                 failed_at = failed_at or time.monotonic()
-                if time.monotonic() - failed_at > self._limits.collective + self._limits.lost:
+                more = 0 if self._coordinator is None else self._limits.collective
+                if time.monotonic() - failed_at > self._limits.lost + more:
                     self._conclude_here(self._failed)
 
     def _position(self) -> list[int]:

@@ -30,6 +30,7 @@ class Member:
     advanced: float = field(default_factory=time.monotonic)
     is_done: bool = False
     report: Report | None = None
+    reported: float = 0.0
     stack: str | None = None
 
     @property
@@ -107,8 +108,12 @@ class Coordinator:
             self._note(member, Report(failed["kind"], member.name, str(member.position), failed["text"]))
 
     def _note(self, member: Member, report: Report) -> None:
-        member.report = member.report or report
+        if member.report is None:
+            member.report, member.reported = report, time.monotonic()
         self._first_report = self._first_report or time.monotonic()
+
+    def _in_order_of_failure(self) -> list[Member]:
+        return sorted(self._members.values(), key=lambda member: member.reported)
 
     async def _tick(self) -> None:
         while True:
@@ -141,7 +146,7 @@ class Coordinator:
             self._conclude(Report(reports.MISSING, who, "at the start", text))
 
     def _decide(self, now: float) -> None:
-        found = [member.report for member in self._members.values() if member.report is not None]
+        found = [member.report for member in self._in_order_of_failure() if member.report is not None]
         if not found or self._first_report is None or self._verdict is not None:
             return
         best = cause([*found, *self._left_early()])
