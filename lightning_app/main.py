@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lightning_app.distributed.launch import Launch, read_launch
+from lightning_app.distributed.launch import Launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.errors import LaunchError, UsageError
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog

@@ -10,7 +10,7 @@ import yaml
 
 from lightning_app.all_processes import connected, from_rank_zero
 from lightning_app.choices import read_checkpoint
-from lightning_app.distributed.launch import read_launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.errors import UsageError
 from lightning_app.flags import short_name
 from lightning_app.journal import read_journal

@@ -14,7 +14,7 @@ from lightning_app.azureml_job import REQUIRED
 from lightning_app.diagnosis.dump import parse_dump
 from lightning_app.diagnosis.place import shape
 from lightning_app.distributed.agreement import agreed
-from lightning_app.distributed.launch import read_launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.distributed.variables import SPAWNED_BY
 from tests.conftest import ROOT, environment
 from tests.contradictory import azureml

@@ -12,7 +12,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightning_app.distributed.address import require_resolvable
 from lightning_app.distributed.agreement import agreed
 from lightning_app.distributed.environment import AzureMLEnvironment
-from lightning_app.distributed.launch import ALONE, LIGHTNING, MPI, PYTORCH, TORCHRUN, Launch, read_launch
+from lightning_app.distributed.launch import ALONE, LIGHTNING, MPI, PYTORCH, TORCHRUN, Launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.distributed.variables import SPAWNED_BY
 from lightning_app.errors import LaunchError
 from submit.execution.launchers import Place, places, variables
@@ -283,7 +284,7 @@ def test_an_address_that_nobody_knows_is_refused() -> None:
 
 SHOW = """
 import json, sys
-from lightning_app.distributed.launch import read_launch
+from lightning_app.distributed.reading import read_launch
 
 found = read_launch()
 # one write for the whole line: two processes share the output

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, Outcome, environment
 SCRIPT = """
 import json, os, signal, sys, time
 from lightning_app.errors import UsageError
-from lightning_app.distributed.launch import read_launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.limits import Limits
 from lightning_app.watchdog.watchdog import Watchdog

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from lightning_app.diagnosis import stray_addresses, stray_ranks
 from lightning_app.diagnosis.contradiction import Contradiction, refusal
 from lightning_app.distributed.agreement import agreed
-from lightning_app.distributed.launch import Launch, read_launch
+from lightning_app.distributed.launch import Launch
+from lightning_app.distributed.reading import read_launch
 from lightning_app.errors import LaunchError
 
 _STRAYS = (*stray_ranks.CHECKS, *stray_addresses.CHECKS)

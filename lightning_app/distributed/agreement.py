@@ -1,6 +1,9 @@
 """Whether the processes that were started are those that the Trainer counts on."""
 
-from lightning_app.distributed.launch import ALONE, LIGHTNING, TORCHRUN, Launch
+from dataclasses import replace
+
+from lightning_app.distributed.consistency import require_consistent
+from lightning_app.distributed.launch import ALONE, LIGHTNING, MPI, TORCHRUN, Launch
 from lightning_app.errors import LaunchError
 
 
@@ -48,7 +51,11 @@ def _counted(launch: Launch, num_nodes: int) -> Launch:
             f"{launch.launcher} has started {launch.world_size} processes, and --trainer.num_nodes is {num_nodes}; "
             "expected the same number on each node: give --trainer.num_nodes as many as there are nodes"
         )
-    return launch.with_nodes(num_nodes)
+    # an MPI that tells no number of nodes tells no local rank, either
+    local_rank = launch.rank % max(1, launch.world_size // num_nodes) if launch.launcher == MPI else launch.local_rank
+    counted = replace(launch, nodes=num_nodes, local_rank=local_rank)
+    require_consistent(counted)
+    return counted
 
 
 def _counted_nodes(launch: Launch) -> str:

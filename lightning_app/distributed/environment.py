@@ -9,7 +9,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_app.distributed.address import require_interfaces_of_gloo, require_resolvable
 from lightning_app.distributed.agreement import agreed
-from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK, read_launch, spawned_by
+from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK
+from lightning_app.distributed.reading import read_launch, spawned_by
 from lightning_app.distributed.variables import SPAWNED_BY
 
 
