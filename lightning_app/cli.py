@@ -172,7 +172,10 @@ class RunCLI(LightningCLI):
         return self.checkpoint
 
     def _loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
-        return run_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
+        made = run_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
+        # the watchdog ends a process without the interpreter's own end, at which the logger closes otherwise
+        self.watchdog.before_end += [logger.close for logger in made if isinstance(logger, AzureMLRunLogger)]
+        return made
 
     def _write_config(self) -> None:
         unfinished = self.folder.config.with_suffix(".tmp")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Job, journal_scalars, make_cifar10
 from tests.failures import SECONDS, fail
 
 SLOW = pytest.mark.slow
@@ -68,6 +69,22 @@ def test_rank_0_may_be_the_one(how: str, tmp_path: Path) -> None:
     assert "FAILED: rank 0 (node 0, " in outcome.report
     assert SAID[how][1] in outcome.report
     assert all(status != 0 for status in outcome.statuses)
+
+
+def test_what_was_logged_before_is_at_the_service_when_the_job_ends(job: Job) -> None:
+    flags = ["--model", "tests.failing.Failing", "--data", "datamodules.CIFAR10DataModule", "--data.val_split", "40"]
+    place = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "1"]
+    failing = {"FAIL_HOW": "raise", "FAIL_WHEN": "training", "FAIL_RANK": "1", "FAIL_NOTES": str(job.folder)}
+    data = make_cifar10(job.folder / "cifar")
+
+    outcome = job.run("-m", "lightning_app.fit", *flags, *place, "--data_path", str(data), **failing)
+
+    assert outcome.status == 1
+    assert outcome.err.rstrip().endswith("ValueError: the third image is a cat")
+    assert "FAILED: rank 1 (node 0, 127.0.0.1) raised an error, in training, epoch 1, after step 5" in outcome.err
+    logged = journal_scalars(job.folder / "outputs")
+    assert [step for step, _ in logged["train_loss"]] == [1, 2, 3, 4, 5]
+    assert job.scalars() == logged
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lightning_app.watchdog.messages import LONGEST, Message, received, send
 from lightning_app.watchdog.page import Page
 from lightning_app.watchdog.place import Place
 from lightning_app.watchdog.reports import Report
+from lightning_app.watchdog.training_process import TrainingProcess
 
 _LOOK = 0.2
 _HERE = "127.0.0.1"
@@ -65,6 +65,7 @@ class Agent:
 
     def __init__(self, task: Task, limits: Limits) -> None:
         self._task, self._limits = task, limits
+        self._process = TrainingProcess(task.parent)
         self._place, self._folder = task.place, Path(task.folder)
         self._page = Page(task.page)
         self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -128,21 +129,9 @@ class Agent:
             self._tell({"failed": {"kind": kind, "text": text}, "position": self._position()})
 
     async def _watch_training(self) -> None:
-        await self._training_has_ended()
+        await self._process.has_ended()
         await asyncio.sleep(_LOOK / 10)  # what it has said last comes first
         self._fails(reports.KILLED, reports.KILLED_TEXT)
-
-    async def _training_has_ended(self) -> None:
-        """At once where the system can tell: a launcher soon kills the others, and the first is the one to blame."""
-        ended = asyncio.Event()
-        with contextlib.suppress(AttributeError, OSError):  # not Linux, or it has ended
-            asyncio.get_running_loop().add_reader(os.pidfd_open(self._task.parent), ended.set)
-        while self._training_lives():
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(ended.wait(), _LOOK)
-
-    def _training_lives(self) -> bool:
-        return os.getppid() == self._task.parent
 
     async def _follow(self, port: int) -> None:
         """Speaks to the coordinator for as long as it is there."""
@@ -228,31 +217,16 @@ class Agent:
             send(self._training, end)
             return
         report = Report.of(end["verdict"])
-        self._keep(report, alone=end.get("alone", False))
-        can_tell = self._training_lives()
+        # on the first node, and on each that had to decide for itself
+        if self._place.local_rank == 0 and ("alone" in end or self._place.is_first):
+            reports.keep(report, self._folder, self._place.node)
+        can_tell = self._process.lives
         send(self._training, {**end, "text": str(report)})
         knows = self._failed is not None or self._is_done  # and closes what it has open, before it leaves
-        if await self._training_ends(self._limits.end * (3 if knows else 1)) and can_tell:
+        if await self._process.ends_within(self._limits.end * (3 if knows else 1)) and can_tell:
             return
         print(report, file=sys.stderr, flush=True)
-        if self._training_lives():
-            os.kill(self._task.parent, signal.SIGKILL)
-
-    async def _training_ends(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self._training_lives() and time.monotonic() < deadline:
-            await asyncio.sleep(_LOOK / 4)
-        return not self._training_lives()
-
-    def _keep(self, report: Report, alone: bool) -> None:
-        """Into the run folder: on the first node, and on each that had to decide for itself."""
-        if report.kind in reports.NOT_FILED or self._place.local_rank != 0 or not (alone or self._place.is_first):
-            return
-        name = "failures.txt" if self._place.is_first else f"failures-node{self._place.node}.txt"
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / name).open("a") as file:
-                file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
+        self._process.kill()
 
     async def _outlast(self, server: Coordinator | None) -> None:
         """The coordinator stays until all have heard."""

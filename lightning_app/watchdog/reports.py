@@ -1,7 +1,10 @@
 """A failure of one process, and what is said of it in all logs."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lightning_app.watchdog.messages import shortened
@@ -73,6 +76,17 @@ _STORIES = {
 def cause(reports: Sequence[Report]) -> Report:
     """The report that explains the others."""
     return min(reports, key=lambda report: report.order)
+
+
+def keep(report: Report, folder: Path, node: int) -> None:
+    """Appends it to the run folder: what failed before a restart isn't lost by what fails after it."""
+    if report.kind in NOT_FILED:
+        return
+    name = "failures.txt" if node == 0 else f"failures-node{node}.txt"  # files of one name would end the upload
+    with contextlib.suppress(OSError):  # it is told in the log as well
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("a") as file:
+            file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
 
 
 def status(kind: str) -> int:
