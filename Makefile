@@ -2,7 +2,7 @@
 # (installing what it lacks); otherwise each command sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fit test test-slow check format bench bench-faults bench-logging clean
+.PHONY: help setup fit test test-slow check format bench bench-faults bench-logging bench-scaling clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -45,6 +45,9 @@ bench-faults: $(READY)  ## what becomes of training and of its metrics when Azur
 bench-logging: $(READY)  ## what a log call costs, beside azureml-core and MLFlowLogger (installs MLflow)
 	@$(PYTHON) -c 'import mlflow' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(PYTHON) -m benchmarks.logging_cost $(ARGS)
+
+bench-scaling: $(READY)  ## what a step costs with two processes, and on paper with 16 nodes
+	$(PYTHON) -m benchmarks.scaling $(ARGS)
 
 clean:  ## remove what the commands made, except runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build
