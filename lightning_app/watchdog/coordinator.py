@@ -13,7 +13,7 @@ from lightning_app.watchdog.place import Place
 from lightning_app.watchdog.reports import Report, cause, from_all
 from lightning_app.watchdog.stacks import suspects
 
-_TICK = 0.25
+_TICK = 0.1
 _SECONDS_FOR_STACKS = 2.0
 _NO_STACK = "It doesn't say where it is: it is stopped, or in a library that lets no other thread work."
 
@@ -165,10 +165,10 @@ class Coordinator:
     def _seconds_for_others(self, best: Report) -> float:
         slow = {
             reports.COLLECTIVE: self.limits.collective,
+            reports.LEFT: self.limits.grace,
             reports.USED_WRONGLY: self.limits.lost,  # which all processes are about to say
-            reports.STALLED: 0.0,
         }
-        return slow.get(best.kind, self.limits.grace)
+        return slow.get(best.kind, 0.0)  # nothing that is told later could be the cause of it
 
     def _conclude(self, report: Report) -> None:
         self._verdict = report

@@ -10,7 +10,7 @@ class Limits:
     Args:
         beat: Between two signs of life.
         lost: Without a sign of life, after which a process counts as lost.
-        grace: After a failure, for the others to tell of theirs; the cause may be among those.
+        grace: After somebody has left early, for a better reason to be told.
         collective: The same after an error of the communication, which always has a cause elsewhere.
         stall: For which one process may keep the others waiting.
         patient: The same while it starts, or prepares, reads or saves data.
