@@ -58,29 +58,27 @@ def run(command: list[str], port: int, **variables: str) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment() | further)
 
 
+def assert_two_together(done: subprocess.CompletedProcess[str]) -> None:
+    """Each has heard of the other, and what rank 0 alone is to say was said once."""
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("rank")]
+    assert sorted(said) == ["rank 0 of 2 sum 1", "rank 1 of 2 sum 1"]
+    assert done.stdout.count("before the Trainer") == 1
+
+
 def test_processes_that_mpi_has_started(script: str, free_port: int) -> None:
     mpirun = [require_program("mpirun", "openmpi-bin"), "--allow-run-as-root", "--oversubscribe", "-np", "2"]
 
     done = run([*mpirun, sys.executable, script, "2"], free_port)
 
-    assert done.returncode == 0, done.stderr
-    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
-        "rank 0 of 2 sum 1",
-        "rank 1 of 2 sum 1",
-    ]
-    assert done.stdout.count("before the Trainer") == 1
+    assert_two_together(done)
 
 
 @pytest.mark.slow
 def test_processes_that_lightning_starts_whatever_strays_there_are(script: str, free_port: int) -> None:
     done = run([sys.executable, script, "2"], free_port, LOCAL_RANK="0", NODE_RANK="1", RANK="1")
 
-    assert done.returncode == 0, done.stderr
-    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
-        "rank 0 of 2 sum 1",
-        "rank 1 of 2 sum 1",
-    ]
-    assert done.stdout.count("before the Trainer") == 1
+    assert_two_together(done)
 
 
 @pytest.mark.slow
