@@ -52,6 +52,7 @@ class Coordinator:
         self._job = job
         self._members: dict[tuple[int, int], Member] = {}
         self._started = time.monotonic()
+        self._last_beat = 0.0
         self._first_report: float | None = None
         self._verdict: Report | None = None
         self._suspected: list[int] = []
@@ -119,13 +120,19 @@ class Coordinator:
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
+            self._beat(now)
             for member in self._members.values():
-                send(member.writer, {"beat": True})
                 if self._is_followed(member) and now - member.heard > self.limits.lost:
                     self._note(member, self._lost(member))
             self._look_for_missing(now)
             self._decide(now)
             self._close_when_all_are_done()
+
+    def _beat(self, now: float) -> None:
+        if now - self._last_beat >= self.limits.beat:
+            self._last_beat = now
+            for member in self._members.values():
+                send(member.writer, {"beat": True})
 
     def _is_followed(self, member: Member) -> bool:
         return not member.is_done and member.report is None
