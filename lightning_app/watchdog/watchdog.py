@@ -47,6 +47,7 @@ class Watchdog:
         self.page: Page | None = None
         self.is_first = True
         self.before_end: list[Callable[[], None]] = []
+        self._agent: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._heard = threading.Condition()
         self._port: int | None = None
@@ -83,7 +84,7 @@ class Watchdog:
             "page": self.page.descriptor,
             "limits": asdict(self._limits),
         }
-        subprocess.Popen(  # noqa: S603 this program's own
+        self._agent = subprocess.Popen(  # noqa: S603 this program's own
             [sys.executable, "-I", "-S", "-c", _SCRIPT, str(_ROOT), json.dumps(task)],
             pass_fds=(theirs.fileno(), self.page.descriptor),
             stdin=subprocess.DEVNULL,
