@@ -222,16 +222,24 @@ class Agent:
             reports.keep(report, self._folder, self._place.node)
         can_tell = self._process.lives
         send(self._training, {**end, "text": str(report)})
-        knows = self._failed is not None or self._is_done  # and closes what it has open, before it leaves
-        if await self._process.ends_within(self._limits.end * (3 if knows else 1)) and can_tell:
+        if await self._process.ends_within(self._seconds_to_end(end, report)) and can_tell:
             return
         print(report, file=sys.stderr, flush=True)
         self._process.kill()
 
+    def _seconds_to_end(self, end: Message, report: Report) -> float:
+        if report.kind == reports.STALLED and end.get("yours"):
+            return self._limits.beat  # it hasn't reacted for long enough
+        knows = self._failed is not None or self._is_done  # and closes what it has open, before it leaves
+        return self._limits.end * (3 if knows else 1)
+
     async def _outlast(self, server: Coordinator | None) -> None:
-        """The coordinator stays until all have heard."""
-        deadline = time.monotonic() + self._limits.end
-        while server is not None and not server.everybody_has_left and time.monotonic() < deadline:
+        """The coordinator stays until all have heard, those as well that are only about to come up."""
+        began = time.monotonic()
+        while server is not None and not server.everybody_has_left:
+            waited = time.monotonic() - began
+            if waited > (self._limits.end if server.everybody_has_come else 2 * self._limits.lost):
+                return
             await asyncio.sleep(_LOOK / 4)
             if self._coordinator is not None:
                 self._coordinator.close()

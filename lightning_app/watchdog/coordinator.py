@@ -70,7 +70,11 @@ class Coordinator:
 
     @property
     def everybody_has_left(self) -> bool:
-        return all(member.writer.is_closing() for member in self._members.values())
+        return self.everybody_has_come and all(member.writer.is_closing() for member in self._members.values())
+
+    @property
+    def everybody_has_come(self) -> bool:
+        return len(self._members) >= self.expected
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         member: Member | None = None
@@ -88,6 +92,8 @@ class Coordinator:
         address = self._address if place.is_first else writer.get_extra_info("peername")[0]
         self._members[place.key] = Member(place, address, writer)
         send(writer, {"beat": True})
+        if self._verdict is not None:  # which the others have heard already
+            send(writer, {"verdict": self._verdict.as_message(), "yours": False})
         return self._members[place.key]
 
     def _hear(self, member: Member, message: Message) -> None:
