@@ -1,6 +1,7 @@
 """Runs a command under the watchdog: whatever its end, the other processes hear of it."""
 
 import contextlib
+import os
 import traceback
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> No
     if launch.launcher == LIGHTNING:
         address, _, port = environment.get(WHERE, "").rpartition(":")
         if address and port.isdecimal():
+            watchdog.starter = os.getppid() if launch.local_rank > 0 else None
             watchdog.start(place, address, int(port), launch.nodes or 1, launch.world_size)
     elif launch.world_size > 1:
         # the port of rank 0 itself is torch's

@@ -46,6 +46,7 @@ class Watchdog:
         self._limits = limits or Limits()
         self.page: Page | None = None
         self.is_first = True
+        self.starter: int | None = None  # the process of this program that had Lightning start this one
         self.before_end: list[Callable[[], None]] = []
         self._agent: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -166,4 +167,11 @@ class Watchdog:
         if not verdict.is_from_all or self.is_first:
             print(verdict.text, file=sys.stderr, flush=True)
         sys.stdout.flush()
+        self._let_starter_go_first()
         os._exit(status)
+
+    def _let_starter_go_first(self) -> None:
+        """Lightning kills the process that has started others as soon as one of them ends, whatever it is still at."""
+        deadline = time.monotonic() + 2 * self._limits.end
+        while self.starter is not None and os.getppid() == self.starter and time.monotonic() < deadline:
+            time.sleep(0.05)
