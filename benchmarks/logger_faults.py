@@ -24,8 +24,8 @@ from benchmarks.logging_cost import ROOT, Difference
 from benchmarks.paired_training import BATCH_SIZE, STEPS_A_ROW, STEPS_A_TURN, Paired
 from benchmarks.service_faults import FAULTS, mend
 from benchmarks.tables import markdown, table
-from lightning_app.journal import read_journal
-from submit.rehearsal import AzureMLService
+from lightning_app.azureml.journal import read_journal
+from submit.emulator import AzureMLEmulator
 
 EXPIRED = "token expired"  # before the job began; a fault of its environment, not of the service
 NAMES = (*FAULTS, EXPIRED)
@@ -97,7 +97,7 @@ class Outcome:
 class Job:
     """A run of the service, and the folder that stands for the disk of its node."""
 
-    def __init__(self, service: AzureMLService, folder: Path, token_seconds: float) -> None:
+    def __init__(self, service: AzureMLEmulator, folder: Path, token_seconds: float) -> None:
         self._service, self._folder = service, folder
         self._run_id = service.new_run().id
         self._environment = _environment() | service.job_environment(self._run_id, folder / "home", token_seconds)
@@ -149,7 +149,7 @@ def difference(held: Sequence[Value], journal: Sequence[Value]) -> Difference:
 
 def measure(fault: str, seconds: float) -> Outcome:
     """Training under the fault, and what is delivered afterwards, at a service of its own."""
-    with AzureMLService() as service, tempfile.TemporaryDirectory() as folder:
+    with AzureMLEmulator() as service, tempfile.TemporaryDirectory() as folder:
         job = Job(service, Path(folder), token_seconds=-5 if fault == EXPIRED else 3600)
         if fault in FAULTS:
             FAULTS[fault](service)

@@ -23,7 +23,7 @@ from benchmarks.log_calls import METRIC, Calls, value_at
 from benchmarks.mlflow_server import MLflowServer
 from benchmarks.slow_proxy import SlowProxy
 from benchmarks.tables import markdown, table
-from submit.rehearsal import AzureMLService, MetricRow
+from submit.emulator import AzureMLEmulator, MetricRow
 
 ROOT = Path(__file__).parent.parent
 LATENCY = 0.1  # seconds
@@ -98,7 +98,7 @@ class Outcome:
 class Arrivals:
     """The rows of a run as they come to the service."""
 
-    def __init__(self, service: AzureMLService, run_id: str) -> None:
+    def __init__(self, service: AzureMLEmulator, run_id: str) -> None:
         self._service, self._run_id = service, run_id
         self._count = 0
         self.last: float | None = None
@@ -125,7 +125,7 @@ def difference(held: Sequence[tuple[int | None, float]], rows: int) -> Differenc
 
 def measure_azureml(title: str, logger: str, rows: int, pause_us: int) -> Outcome:
     """A logger that sends to Azure ML, against a service of its own."""
-    with AzureMLService() as service, tempfile.TemporaryDirectory() as folder:
+    with AzureMLEmulator() as service, tempfile.TemporaryDirectory() as folder:
         run_id = service.new_run().id
         arrivals = Arrivals(service, run_id)
         environment = _environment(service, run_id, Path(folder))
@@ -139,7 +139,7 @@ def measure_azureml(title: str, logger: str, rows: int, pause_us: int) -> Outcom
 def measure_mlflow(title: str, server: MLflowServer, latency: float, rows: int, pause_us: int) -> Outcome:
     """MLFlowLogger, each of whose calls waits for the server's answer."""
     with (
-        AzureMLService() as nowhere,  # for its proxy, which leads to no other machine
+        AzureMLEmulator() as nowhere,  # for its proxy, which leads to no other machine
         SlowProxy(server.port, latency) as proxy,
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -159,7 +159,7 @@ def outcomes(rows: int, mlflow_rows: int, slow_mlflow_rows: int, pause_us: int) 
     if _version("mlflow") is None:
         return
     with ExitStack() as stack:
-        nowhere = stack.enter_context(AzureMLService())
+        nowhere = stack.enter_context(AzureMLEmulator())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(MLflowServer(folder, _environment(nowhere, nowhere.new_run().id, folder)))
         yield measure_mlflow(MLFLOW, server, 0.0, mlflow_rows, pause_us)
@@ -237,7 +237,7 @@ def _run(
     return Calls(**json.loads(result.read_text())), Ending(status, last_words)
 
 
-def _environment(service: AzureMLService, run_id: str, folder: Path) -> dict[str, str]:
+def _environment(service: AzureMLEmulator, run_id: str, folder: Path) -> dict[str, str]:
     """A job's, without settings of ours that lead elsewhere or change how a client works."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AZUREML_", "MLFLOW_"))}
     silent = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}

@@ -22,7 +22,7 @@ PAGE = 10_000  # rows
 
 
 class MLflowServer:
-    """``mlflow server`` with SQLite for metrics and files for artefacts, in a folder.
+    """``mlflow server`` with SQLite for metrics and files for artifacts, in a folder.
 
     Raises:
         RuntimeError: It doesn't answer in time.

@@ -4,19 +4,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from submit.rehearsal import AzureMLService, Fault
+from submit.emulator import AzureMLEmulator, Fault
 
 REFUSED_METRIC = "train_accuracy"
 
 
-def mend(service: AzureMLService) -> None:
+def mend(service: AzureMLEmulator) -> None:
     """Nothing is wrong with it when this returns, and no request of before is under way."""
     service.stop()
     service.start()
     service.clear_faults()
 
 
-def _die_and_come_back(service: AzureMLService) -> None:
+def _die_and_come_back(service: AzureMLEmulator) -> None:
     """Half a second after the first request, for three seconds."""
 
     def run() -> None:
@@ -31,7 +31,7 @@ def _die_and_come_back(service: AzureMLService) -> None:
     threading.Thread(target=run).start()
 
 
-FAULTS: dict[str, Callable[[AzureMLService], None]] = {
+FAULTS: dict[str, Callable[[AzureMLEmulator], None]] = {
     "none": lambda service: None,
     "500 ms a call": lambda service: service.order(Fault.slow(0.5)),
     "one 429": lambda service: service.order(Fault.status(429, "/metric/", times=1, retry_after=2)),

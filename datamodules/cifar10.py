@@ -13,12 +13,11 @@ from torchvision.datasets import CIFAR10
 from torchvision.transforms import v2
 
 from datamodules import cifar10_files, generated
-from datamodules.checks import require, require_shares
 from datamodules.cifar10_files import LabelledImages
-from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, any_images, loader, normalise
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import EpochSampler, run_seed, stream
+from datamodules.validation import DataError, require, require_shares
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from datamodules.errors import DataError
 from datamodules.sampling import EpochSampler, run_seed, stream_seed
+from datamodules.validation import DataError
 
 ImageTransform = Callable[[Image.Image], Tensor]
 """From a decoded RGB image to uint8 (3, H, W); may draw from torch's random numbers."""

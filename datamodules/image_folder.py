@@ -11,10 +11,9 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from datamodules import generated
-from datamodules.checks import require, require_shares
-from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, any_images, image_paths, loader, normalise
 from datamodules.sampling import EpochSampler
+from datamodules.validation import DataError, require, require_shares
 
 log = logging.getLogger(__name__)
 

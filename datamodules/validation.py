@@ -1,11 +1,9 @@
-"""Checks of the numbers that a datamodule takes and finds."""
+"""The error that unusable data raises, and checks of numbers and of shares."""
 
 from collections.abc import Mapping
 
 import pytorch_lightning as pl
 import torch
-
-from datamodules.errors import DataError
 
 
 def require(flag: str, value: int, *, at_least: int) -> None:
@@ -42,3 +40,7 @@ def require_shares(trainer: pl.Trainer | None, counts: Mapping[str, int]) -> Non
 
 def _counted(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
+
+
+class DataError(ValueError):
+    """What a datamodule was given can't be used; the message names the parameter, what was found and what to do."""

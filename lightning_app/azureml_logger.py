@@ -13,16 +13,15 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app import azureml_job
-from lightning_app.charts import Charts
-from lightning_app.delivery.names import DEFAULT_PRIORITY
-from lightning_app.delivery.pending import pending
-from lightning_app.delivery.sender_process import SenderProcess
+from lightning_app.azureml import job as azureml_job
+from lightning_app.azureml.charts import Charts
+from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.journal import Journal
+from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
+from lightning_app.azureml.plain_values import merge_hyperparameters, to_number
+from lightning_app.azureml.sender_process import SenderProcess
 from lightning_app.errors import NonFiniteError
-from lightning_app.hyperparameters import merge_hyperparameters
-from lightning_app.journal import Journal
 from lightning_app.run_folder import RunFolder
-from lightning_app.values import as_number
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +173,7 @@ class AzureMLRunLogger(Logger):
             return
         _tell(sender.finish(self._exit_timeout))
         run_id = azureml_job.run_id() or ""
-        left = pending(self._folder, run_id)
+        left = count_undelivered(self._folder, run_id)
         if left:
             command = f"python -m lightning_app.deliver {self._folder.root}"
             log.warning("Azure ML: %s undelivered; to deliver them: %s", left, command)
@@ -190,7 +189,7 @@ class AzureMLRunLogger(Logger):
                 self._sender = SenderProcess(self._folder, self._priority)
                 self._sender.ensure_running()
                 atexit.register(self.close)
-            elif missing := azureml_job.half_missing():
+            elif missing := azureml_job.partly_missing():
                 log.warning(
                     "Not an Azure ML job: %s not set, which azureml-core needs; metrics are in %s alone.",
                     ", ".join(missing),
@@ -221,7 +220,7 @@ class AzureMLRunLogger(Logger):
             _tell(self._sender.ensure_running())
 
     def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
-        values = {name: as_number(value) for name, value in metrics.items()}
+        values = {name: to_number(value) for name, value in metrics.items()}
         for name, value in values.items():
             if value is None and name not in self._not_numbers:
                 self._not_numbers.add(name)

@@ -63,3 +63,19 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ or error.__context__:  # the file's own error lies below what torch.save made of it
         error = error.__cause__ or error.__context__ or error
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors left on disk.
+
+    Raises:
+        UsageError: The file can't be read as a checkpoint of Lightning.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({reason:.120})") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
+        raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
+    return content

@@ -1,9 +1,10 @@
-"""LightningCLI with this project's defaults, run folder and help."""
+"""LightningCLI with this project's defaults, callbacks, loggers and error messages."""
 
 import logging
-from collections.abc import Sequence
+from argparse import HelpFormatter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
 import yaml
@@ -11,26 +12,23 @@ from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from lightning_app import evaluation, training
+from lightning_app import evaluation, help_page, training
 from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.callbacks import NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
-from lightning_app.choices import DEFAULT_MODEL
+from lightning_app.default_data import DEFAULT_MODEL
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
+from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
-from lightning_app.loggers import check_azureml, run_loggers
-from lightning_app.no_profiler import NoProfiler
-from lightning_app.parser import Parser
-from lightning_app.progress import EpochBar, in_terminal
-from lightning_app.resume import Plan, plan
+from lightning_app.progress import EpochBar, LineLogger, in_terminal
+from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
-from lightning_app.run_start import RunStart
-from lightning_app.throughput import Throughput
+from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
-from lightning_app.watchdog.callback import WatchdogProgress
-from lightning_app.watchdog.limits import Limits
+from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -57,7 +55,7 @@ class RunCLI(LightningCLI):
     def __init__(self, arguments: Sequence[str], watchdog: Watchdog, checkpoint: Path | None = None) -> None:
         self.watchdog = watchdog
         self.checkpoint = checkpoint
-        self.plan = Plan()
+        self.plan = ResumePlan()
         self.throughput = Throughput()
         Parser.defaults_shown = {"seed_everything": SEED} | _TRAINER_DEFAULTS
         super().__init__(
@@ -66,7 +64,7 @@ class RunCLI(LightningCLI):
             parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=SEED,
-            save_config_callback=None,  # RunStart writes config.yaml, when everything was found in order
+            save_config_callback=None,  # RunFolderSetup writes config.yaml, when everything was found in order
             auto_configure_optimizers=False,
         )
 
@@ -85,7 +83,7 @@ class RunCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         assert isinstance(parser, Parser)
         parser.command = subcommand
-        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Limits.stall, help=_STALL_HELP)
+        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall, help=_STALL_HELP)
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
@@ -95,7 +93,7 @@ class RunCLI(LightningCLI):
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        """Done before parsing, see lightning_app.choices: the data that goes with a checkpoint is in it, too."""
+        """Done before parsing, see lightning_app.default_data: the data that goes with a checkpoint is in it, too."""
 
     @property
     def settings(self) -> Namespace:
@@ -112,7 +110,7 @@ class RunCLI(LightningCLI):
             return
         self.folder.check_writable()
         check_azureml(self.settings.azureml.as_dict())
-        self.plan = plan(self.folder, self.settings.resume, self._settings_as_dict())
+        self.plan = plan_resume(self.folder, self.settings.resume, self._settings_as_dict())
         if self.plan.finished and self.plan.tested:
             log.info("%s", training.finished_message(self.folder, self.plan))
             raise SystemExit(0)
@@ -124,10 +122,10 @@ class RunCLI(LightningCLI):
         kwargs["plugins"] = [AtomicCheckpointIO(), processes, *_as_list(trainer.plugins)]
         kwargs["callbacks"] = _as_list(trainer.callbacks)
         if trainer.logger in (None, False, True):
-            kwargs["logger"] = False  # RunStart adds ours
+            kwargs["logger"] = False  # RunFolderSetup adds ours
         kwargs["profiler"] = trainer.profiler or NoProfiler()
         if fitting:
-            start = RunStart(self.folder, self.plan, self._write_config, self._loggers)
+            start = RunFolderSetup(self.folder, self.plan, self._write_config, self._loggers)
             kwargs["callbacks"] = [start, self.throughput, *kwargs["callbacks"]]
             if trainer.enable_checkpointing is not False:
                 kwargs["callbacks"].append(RunCheckpoints(self.folder))
@@ -158,10 +156,10 @@ class RunCLI(LightningCLI):
         training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
 
     def validate(self, **_: Any) -> None:
-        evaluation.measure(self.trainer, "validate", self.model, self.datamodule, self._chosen())
+        evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._chosen())
 
     def test(self, **_: Any) -> None:
-        evaluation.measure(self.trainer, "test", self.model, self.datamodule, self._chosen())
+        evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._chosen())
 
     def predict(self, **_: Any) -> None:
         target = Path(self.settings.csv) if self.settings.csv else self.folder.predictions
@@ -193,3 +191,62 @@ class RunCLI(LightningCLI):
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+class Parser(LightningArgumentParser):
+    """Shows the flags that people use first, and raises errors in one line instead of printing a page."""
+
+    command: str | None = None  # None: the program as a whole
+    defaults_shown: ClassVar[dict[str, Any]] = {}
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        if self.command is None:
+            return help_page.overview()
+        return help_page.page(self.command, self.defaults_shown, super().format_help(formatter))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser within the parser, for the settings of a class
+            super().error(message, ex)
+        known = [name for action in self._actions for name in action.option_strings]
+        raise UsageError(parse_error_message(message, known)) from ex
+
+
+def run_loggers(
+    trainer: pl.Trainer, folder: RunFolder, plan: ResumePlan, settings: Mapping[str, Any]
+) -> Sequence[Logger]:
+    """The journal, which Azure ML hears of in a job, TensorBoard, and the screen where no bar is drawn.
+
+    With ``--trainer.logger false`` the screen alone; a logger of the user's takes TensorBoard's place.
+    """
+    wanted = settings["trainer"]["logger"]
+    screen: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
+    if wanted is False:
+        return screen
+    events = [_tensorboard(folder, plan)] if wanted in (None, True) else []
+    journal = AzureMLRunLogger(folder.root, **settings["azureml"])
+    journal.log_hyperparams(_hyperparameters(settings))
+    return [journal, *events, *screen]
+
+
+def check_azureml(settings: Mapping[str, Any]) -> None:
+    """Raises UsageError where ``--azureml.*`` can't be used, before anything is begun."""
+    try:
+        AzureMLRunLogger(**settings)
+    except ValueError as error:
+        raise UsageError(f"--azureml.{error}") from error
+
+
+def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that neither the model nor the data tells by itself."""
+    chosen = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
+    return chosen | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
+
+
+def _tensorboard(folder: RunFolder, plan: ResumePlan) -> TensorBoardLogger:
+    return TensorBoardLogger(
+        str(folder.tensorboard.parent),
+        name="",
+        version=folder.tensorboard.name,
+        default_hp_metric=False,
+        purge_step=plan.steps_done + 1,  # hides what a killed run showed of steps that are now repeated
+    )

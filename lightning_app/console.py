@@ -1,4 +1,4 @@
-"""What reaches the user's screen: our own lines and real warnings, not other people's advertising."""
+"""What the user sees on the console: this project's own lines and real warnings."""
 
 import logging
 import sys
@@ -20,7 +20,7 @@ _KNOWN_HARMLESS = (
     r"Total length of `list` across ranks is zero",
     # a folder with checkpoints in it is what resuming is about, and resume.py decides it
     r".*Checkpoint directory .* exists and is not empty",
-    # the arguments are those of the command line, with their short spellings replaced
+    # the arguments are those of the command line, with their short service_names replaced
     r"LightningCLI's args parameter is intended to run from within Python",
     # validate, test and predict need the network of a checkpoint, not the callbacks of the training
     r".*callbacks used to create the checkpoint need to be provided",
@@ -31,7 +31,7 @@ _KNOWN_HARMLESS = (
 )
 
 
-def set_up(rank: int) -> None:
+def set_up_console(rank: int) -> None:
     """Called once, before anything is logged; ``rank`` is that of this process, and only rank 0 speaks."""
     set_rank_zero(rank)
     for pattern in _KNOWN_HARMLESS:
@@ -49,7 +49,7 @@ def set_up(rank: int) -> None:
         logger.propagate = False
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """``1 epoch``, ``2,500 steps``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 

@@ -1,29 +1,31 @@
-"""Which model and which data: by short name, by import path, or as a checkpoint remembers them."""
+"""Which model and which data a command uses: as given, as in a checkpoint, or the defaults."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from lightning_app.checkpoints import read_checkpoint
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 
 DEFAULT_MODEL = "models.CifarNet"
-_NATURAL_DATA = {"CifarNet": "datamodules.CIFAR10DataModule", "ResNetTransfer": "datamodules.ImageFolderDataModule"}
-SHORT_NAMES = (*_NATURAL_DATA, *(path.rpartition(".")[2] for path in _NATURAL_DATA.values()))
+_DEFAULT_DATA = {"CifarNet": "datamodules.CIFAR10DataModule", "ResNetTransfer": "datamodules.ImageFolderDataModule"}
+SHORT_NAMES = (*_DEFAULT_DATA, *(path.rpartition(".")[2] for path in _DEFAULT_DATA.values()))
 
 
-def natural_data(arguments: Sequence[str]) -> list[str]:
+def default_data(arguments: Sequence[str]) -> list[str]:
     """``--data`` with the datamodule that goes with the chosen model, to stand before all that the user gave."""
     model = _given(arguments, "--model", "--model.class_path") or _model_of_configs(arguments) or DEFAULT_MODEL
-    data = _NATURAL_DATA.get(model.rpartition(".")[2])
+    data = _DEFAULT_DATA.get(model.rpartition(".")[2])
     return [f"--data={data}"] if data else []
 
 
-def checkpoint_arguments(command: str, arguments: Sequence[str], default_output_dir: str) -> tuple[list[str], Path]:
+def arguments_from_checkpoint(
+    command: str, arguments: Sequence[str], default_output_dir: str
+) -> tuple[list[str], Path]:
     """``--model`` and ``--data`` as a checkpoint holds them, and the path of the checkpoint.
 
     Raises:
@@ -39,23 +41,7 @@ def checkpoint_arguments(command: str, arguments: Sequence[str], default_output_
     seed = content.get("callbacks", {}).get("RunCheckpoints", {}).get("seed")
     if seed is not None:
         chosen.append(f"--seed_everything={seed}")
-    return chosen + ([f"--data={json.dumps(data)}"] if data else natural_data(arguments)), path
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, its tensors left on disk.
-
-    Raises:
-        UsageError: The file can't be read as a checkpoint of Lightning.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({reason:.120})") from error
-    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
-        raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
-    return content
+    return chosen + ([f"--data={json.dumps(data)}"] if data else default_data(arguments)), path
 
 
 def _checkpoint_path(arguments: Sequence[str], default_output_dir: str) -> Path:

@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from filelock import Timeout
 
-from lightning_app import azureml_job
-from lightning_app.delivery.names import DEFAULT_PRIORITY
-from lightning_app.delivery.pending import Pending, pending
+from lightning_app.azureml import job as azureml_job
+from lightning_app.azureml.delivery_log import Undelivered, count_undelivered
+from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
 from lightning_app.run_folder import RunFolder
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -33,28 +33,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
-    from lightning_app.delivery.session import Session  # it imports azureml-core, which --help doesn't need
+    from lightning_app.azureml.delivery import RetryingUploader  # it imports azureml-core, which --help doesn't need
 
     run_id = azureml_job.run_id()
     assert run_id is not None
-    before = pending(folder, run_id)
+    before = count_undelivered(folder, run_id)
     deadline = time.monotonic() + timeout
     _end_anyway(timeout + _SECONDS_BETWEEN_LOOKS, folder, run_id)
     try:
-        with Session(folder, priority, print, wait_for_lock=timeout) as session:
+        with RetryingUploader(folder, priority, print, wait_for_lock=timeout) as session:
             while not session.deliver(at_the_end=True) and time.monotonic() < deadline:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     except Timeout:
         print(f"error: {folder.root}: another sender is at work on it, as long as training runs", file=sys.stderr)
         return 1
-    left = pending(folder, run_id)
+    left = count_undelivered(folder, run_id)
     print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left} left.")
     if left:
         _tell_left(left, str(session.trouble or "the service refuses them"))
     return int(bool(left))
 
 
-def _tell_left(left: Pending, why: str) -> None:
+def _tell_left(left: Undelivered, why: str) -> None:
     print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
 
 
@@ -62,7 +62,7 @@ def _end_anyway(seconds: float, folder: RunFolder, run_id: str) -> None:
     """Ends the program then, whatever request it waits in: azureml-core waits for minutes where nobody answers."""
 
     def end() -> None:
-        _tell_left(pending(folder, run_id), "the service doesn't answer")
+        _tell_left(count_undelivered(folder, run_id), "the service doesn't answer")
         _exit(1)
 
     timer = threading.Timer(seconds, end)
@@ -79,7 +79,7 @@ def _exit(status: int) -> NoReturn:
 def _hindrance(folder: RunFolder) -> str | None:
     if not folder.journal.is_file():
         return f"{str(folder.root)!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs"
-    missing = azureml_job.missing()
+    missing = azureml_job.missing_variables()
     if missing:
         return (
             f"{', '.join(missing)} not set; expected the variables that Azure ML sets in a job, "

@@ -1,12 +1,47 @@
-"""The parser's errors, often a page long, in one line that names the flag the user gave."""
+"""Errors that a user can fix, each in one line."""
 
+import errno
 import importlib
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from lightning_app.choices import SHORT_NAMES
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from datamodules import DataError
+from lightning_app.default_data import SHORT_NAMES
+from lightning_app.errors import NonFiniteError, UsageError
 from lightning_app.flags import FLAGS, nearest, short_name
+from models import ModelError
+
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
+
+
+def user_error_message(error: BaseException) -> str | None:
+    """The one line for an error that the user can mend; None for any other."""
+    for cause in _chain(error):  # the parser wraps what a constructor raises
+        if isinstance(cause, USER_ERRORS):
+            return _one_line(str(cause))
+        if isinstance(cause, MisconfigurationException):
+            return f"Lightning can't work with these settings: {_one_line(str(cause))}"
+        if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
+            return f"--output_dir: {cause.strerror} while writing; what was complete is kept, free some space and go on"
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _one_line(text: str) -> str:
+    if "Traceback (most recent call last)" in text:  # a DataLoader's worker sends it along, the message comes last
+        text = [line for line in text.splitlines() if line.strip()][-1].partition("DataError: ")[2] or text
+    return " ".join(text.split())
+
 
 _TYPES = {
     "int": "a whole number",
@@ -28,7 +63,7 @@ _NO_FILE = re.compile(r"File does not exist: '([^']*)'")
 _CHOICE = re.compile(r"invalid choice: '?([^' ]+)'? \(choose from (.*?)\)")
 
 
-def one_line(message: str, known_flags: Iterable[str]) -> str:
+def parse_error_message(message: str, known_flags: Iterable[str]) -> str:
     """The flag, what was found, what was expected; the parser's own words where none of its forms is recognised."""
     text = " ".join(message.split())
     known = {flag.name for flag in FLAGS} | set(known_flags)
@@ -52,7 +87,7 @@ def one_line(message: str, known_flags: Iterable[str]) -> str:
         return f"{found[1]}: no such command; expected one of {found[2]}"
     if found := _NO_FILE.search(text):
         return f"{flag} {found[1]!r}: no such file"
-    if setting and (value := _GOT.search(text)) and (expected := _expected(text)):
+    if setting and (value := _GOT.search(text)) and (expected := _expected_types(text)):
         return f"{flag} {(value[1] or value[2]).strip()}: expected {expected}"
     if found := _BAD_CLASS.search(text):
         return f"{flag} {found[1]}: {found[2]}"
@@ -66,7 +101,7 @@ def _unknown(argument: str, known: set[str]) -> str:
     return f"{name}: unknown flag{nearest(name, known) or '; --help lists them'}"
 
 
-def _expected(text: str) -> str:
+def _expected_types(text: str) -> str:
     words = [_type_name(name) for name in dict.fromkeys(_EXPECTED.findall(text))]
     if len(_KEY.findall(text)) > 1 or words == ["null"]:
         words = [word for word in words if word != "null"]  # that a whole class may be null helps nobody

@@ -1,23 +1,24 @@
-"""What is done with a trained network: measured, or asked for labels."""
+"""A trained network is evaluated, or predicts labels."""
 
+import csv
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
-from lightning_app.all_processes import gathered, require_same_checkpoint
-from lightning_app.choices import read_checkpoint
+from lightning_app.checkpoints import read_checkpoint
+from lightning_app.distributed.sync import gather, require_same_checkpoint
 from lightning_app.errors import UsageError
-from lightning_app.predictions import write_predictions
 from models import ImageClassifier
 
 log = logging.getLogger(__name__)
 
 
-def measure(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamodule: Any, checkpoint: Path) -> None:
+def evaluate(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamodule: Any, checkpoint: Path) -> None:
     """Runs ``validate`` or ``test`` and prints the metrics, one a line.
 
     Raises:
@@ -28,7 +29,7 @@ def measure(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamo
     run = getattr(trainer, command)
     require_same_checkpoint(trainer, checkpoint)
     results = run(model, datamodule=datamodule, ckpt_path=str(checkpoint), verbose=False)
-    metrics = measured(trainer, results)
+    metrics = all_metrics(trainer, results)
     if not metrics:
         raise UsageError(f"{command}: the data holds no images for it")
     for name, value in metrics.items():
@@ -45,13 +46,13 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
         raise UsageError("predict: works with the models and the data of this project alone")
     require_same_checkpoint(trainer, checkpoint)
     batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
-    shares = gathered(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
+    shares = gather(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
     if trainer.is_global_zero:
         count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, shares)
         log.info("%s images labelled: %s", f"{count:,}", target)
 
 
-def measured(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def all_metrics(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """All metrics of validate or test: what they return, and what was logged for callbacks alone."""
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for metrics in results:
@@ -73,3 +74,22 @@ def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def write_predictions(
+    target: Path, folder: Path, paths: Sequence[Path], classes: Sequence[str], parts: Iterable[Sequence[Tensor]]
+) -> int:
+    """Writes ``file,label,probability``, a row an image in the order of ``paths``, and returns the number of rows.
+
+    ``parts``, in any order, are of what ``predict_step`` returns: numbers of images, labels, probabilities, each (N,).
+    """
+    rows = sorted(row for part in parts for row in zip(*(column.tolist() for column in part), strict=True))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.tmp")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "label", "probability"])
+        for number, label, probability in rows:
+            table.writerow([paths[number].relative_to(folder), classes[label], f"{probability:.4f}"])
+    unfinished.replace(target)
+    return len(rows)

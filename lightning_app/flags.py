@@ -1,7 +1,7 @@
-"""The tutorials' own flags, as short spellings of the settings that Lightning's command line already has.
+"""The tutorials' own flags, as short service_names of the settings that Lightning's command line already has.
 
 Each quantity keeps one owner and one default, which is the constructor parameter (or the Trainer's) that the flag
-stands for; a flag given twice, in both spellings, is refused.
+stands for; a flag given twice, in both service_names, is refused.
 """
 
 import difflib
@@ -15,7 +15,7 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 @dataclass(frozen=True)
 class Flag:
-    """A short spelling, the long one it stands for, and what ``--help`` says of it."""
+    """A short service_name, the long one it stands for, and what ``--help`` says of it."""
 
     name: str
     target: str
@@ -40,10 +40,10 @@ _LONG = {flag.target: flag for flag in FLAGS}
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """The arguments of one command with every short spelling replaced by the long one.
+    """The arguments of one command with every short service_name replaced by the long one.
 
     Raises:
-        UsageError: A setting is given in both spellings, or a value is missing.
+        UsageError: A setting is given in both service_names, or a value is missing.
     """
     expanded: list[str] = []
     given: dict[str, str] = {}

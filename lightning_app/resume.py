@@ -8,12 +8,12 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 
-from lightning_app.all_processes import connected, from_rank_zero
-from lightning_app.choices import read_checkpoint
-from lightning_app.distributed.reading import read_launch
+from lightning_app.azureml.journal import read_journal
+from lightning_app.checkpoints import read_checkpoint
+from lightning_app.distributed.detect import detect_launch
+from lightning_app.distributed.sync import broadcast, run_connected
 from lightning_app.errors import UsageError
 from lightning_app.flags import short_name
-from lightning_app.journal import read_journal
 from lightning_app.run_folder import RunFolder
 
 _MAY_CHANGE = {"data_path", "num_workers", "download", "skip_broken", "weights"}  # by one place to the next
@@ -21,7 +21,7 @@ _OF_TRAINER = {"precision", "accumulate_grad_batches", "gradient_clip_val", "gra
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResumePlan:
     """What to do with the run folder: where training goes on, and whether an earlier run has to make room."""
 
     checkpoint: Path | None = None
@@ -32,38 +32,38 @@ class Plan:
     tested: bool = False
 
 
-def plan(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> Plan:
+def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> ResumePlan:
     """Decides from ``--resume`` and from what lies in the folder; rank 0 does so for all, see ``agreed``.
 
     Raises:
         UsageError: ``--resume`` names nothing usable, or the folder's unfinished run has other settings.
     """
-    launch = read_launch()
+    launch = detect_launch()
     if launch.rank > 0:
-        return Plan()
+        return ResumePlan()
     if resume == "never":
-        return Plan(set_aside=folder.holds_a_run())
+        return ResumePlan(set_aside=folder.holds_a_run())
     if resume != "auto" and not _goes_on_from(folder, resume):
         return _plan_from(_find_checkpoint(resume), config, set_aside=_others(folder, resume))
     if not folder.last.exists():
         # stopped before its first checkpoint: it starts again in place, so that what it logged isn't logged twice
-        return Plan(set_aside=folder.holds_a_run() and not _begun_with(folder, config))
+        return ResumePlan(set_aside=folder.holds_a_run() and not _begun_with(folder, config))
     _require_same_settings(folder, config)
     found = _plan_from(folder.last, config)
     # with others about, only ``agreed`` may say that nothing is left to do: they would wait for this process
     return replace(found, tested=launch.world_size == 1 and found.finished and _tested(folder, found.steps_done))
 
 
-def agreed(trainer: pl.Trainer, folder: RunFolder, plan: Plan) -> Plan:
+def agreed(trainer: pl.Trainer, folder: RunFolder, plan: ResumePlan) -> ResumePlan:
     """Rank 0's plan, in each process: on several nodes, the others' disks may hold nothing or something else."""
     if trainer.world_size == 1:
         return plan
     if trainer.is_global_zero and plan.checkpoint == folder.last:
         plan = replace(plan, tested=plan.finished and _tested(folder, plan.steps_done))
-    return connected(trainer, lambda: from_rank_zero(trainer, plan))
+    return run_connected(trainer, lambda: broadcast(trainer, plan))
 
 
-def _plan_from(checkpoint: Path, config: Mapping[str, Any], set_aside: bool = False) -> Plan:
+def _plan_from(checkpoint: Path, config: Mapping[str, Any], set_aside: bool = False) -> ResumePlan:
     content = read_checkpoint(checkpoint)
     _require_same_model(checkpoint, content, config)
     epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
@@ -71,7 +71,7 @@ def _plan_from(checkpoint: Path, config: Mapping[str, Any], set_aside: bool = Fa
     trainer = config["trainer"]
     enough_epochs = 0 <= (trainer.get("max_epochs") or -1) <= epochs
     enough_steps = 0 <= (trainer.get("max_steps") or -1) <= steps
-    return Plan(checkpoint, epochs, steps, set_aside, finished=enough_epochs or enough_steps)
+    return ResumePlan(checkpoint, epochs, steps, set_aside, finished=enough_epochs or enough_steps)
 
 
 def _find_checkpoint(resume: str) -> Path:

@@ -38,12 +38,12 @@ class RunFolder:
         return self.root / "hparams.yaml"
 
     @property
-    def ledger(self) -> Path:
+    def delivery_log(self) -> Path:
         """What Azure ML has confirmed of the journal and the charts."""
         return self.root / "delivery.jsonl"
 
     @property
-    def delivery_log(self) -> Path:
+    def sender_log(self) -> Path:
         """What the sender had to say; for whoever looks for the reason why something doesn't arrive."""
         return self.root / "delivery.log"
 
@@ -84,7 +84,7 @@ class RunFolder:
     def set_aside(self) -> Path:
         """Moves a run that was here before into ``previous/N`` below, where nothing overwrites it."""
         target = self._new_previous()
-        parts = (self.journal, self.charts, self.hyperparameters, self.ledger, self.delivery_log)
+        parts = (self.journal, self.charts, self.hyperparameters, self.delivery_log, self.sender_log)
         for path in (self.last.parent, *parts, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)

@@ -1,8 +1,7 @@
 """LightningModules that classify images."""
 
 from models.cifar_net import CifarNet
-from models.classifier import ImageClassifier
-from models.errors import ModelError
+from models.classifier import ImageClassifier, ModelError
 from models.resnet_transfer import ResNetTransfer
 
 __all__ = ["CifarNet", "ImageClassifier", "ModelError", "ResNetTransfer"]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +13,8 @@ from torch.nn import functional
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from models.errors import ModelError
 from models.evaluation_charts import EvaluationCharts
 from models.step_metrics import StepMetrics
-from models.uneven_step import UnevenStep, uneven_last_step
 
 Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W); labels, int64 (B,)."""
@@ -168,3 +167,34 @@ class ImageClassifier(pl.LightningModule):
             numbers["epoch"] = self.current_epoch
         for logger in self.loggers:
             logger.log_metrics(numbers, step=self.global_step)
+
+
+@dataclass(frozen=True)
+class UnevenStep:
+    """Some processes have an image less than the others, and in its place a repeated one that must not count.
+
+    Args:
+        batch_idx: The step's number in the epoch.
+        counted: How many images of this process's batch count, which are the first ones.
+        weight: The loss is the sum over them times this; then the mean over all processes, which DDP makes of the
+            gradients, is the mean over all images of the step.
+    """
+
+    batch_idx: int
+    counted: int
+    weight: float
+
+
+def uneven_last_step(loader: Any, world_size: int) -> UnevenStep | None:
+    """None where each process has an equal part of the last step, or where the loader is none of this project's."""
+    last_step = getattr(getattr(loader, "sampler", None), "last_step", None)
+    if last_step is None:
+        return None
+    here, everywhere = last_step(loader.batch_size)
+    if everywhere % world_size == 0:
+        return None
+    return UnevenStep(len(loader) - 1, here, world_size / everywhere)
+
+
+class ModelError(ValueError):
+    """What a model was given can't be used; the message names the parameter, what was found and what to do."""

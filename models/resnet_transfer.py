@@ -1,17 +1,15 @@
-"""Transfer learning: a ResNet that knows other images, with a new last layer for these."""
+"""Transfer learning: a pretrained ResNet with a new head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torchvision
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from models.classifier import ImageClassifier
-from models.errors import ModelError
-from models.weights import load_backbone
+from models.classifier import ImageClassifier, ModelError
 
 Depth = Literal[18, 34, 50, 101, 152]
 _HEAD = "fc"  # torchvision's name of a ResNet's last layer
@@ -107,3 +105,48 @@ def _resnet(depth: Depth, num_classes: int) -> nn.Module:
     network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
     # as the images come; with other strides than its gradients' buckets, DDP copies each gradient, and says so
     return network.to(memory_format=torch.channels_last)
+
+
+_NETWORK_PREFIX = "network."  # where ImageClassifier keeps its network
+
+
+def load_backbone(network: nn.Module, path: Path, *, architecture: str, head: str) -> None:
+    """Copies all weights but those of the layer called ``head`` from the file into the network.
+
+    Raises:
+        ModelError: The file can't be read, or holds the weights of another architecture.
+    """
+    weights = {name: value for name, value in _read(path).items() if not name.startswith(f"{head}.")}
+    expected = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
+    missing, foreign = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    reshaped = [n for n in sorted(expected.keys() & weights.keys()) if expected[n].shape != weights[n].shape]
+    if missing or foreign or reshaped:
+        name = (reshaped or missing or foreign)[0]
+        there = tuple(weights[name].shape) if name in weights else "none"
+        here = tuple(expected[name].shape) if name in expected else "none"
+        raise ModelError(
+            f"--model.weights {str(path)!r}: holds the weights of another network than {architecture}: "
+            f"{len(missing)} missing, {len(foreign)} unknown, {len(reshaped)} of another shape, such as {name!r} "
+            f"({there} in the file, {here} in {architecture})"
+        )
+    network.load_state_dict(weights, strict=False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(f"--model.weights {str(path)!r}: no such file; expected DEFAULT, none or a file of weights")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason:.120})") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        state: Mapping[str, Any] = content["state_dict"]
+        return {
+            name.removeprefix(_NETWORK_PREFIX): value
+            for name, value in state.items()
+            if name.startswith(_NETWORK_PREFIX)
+        }
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"--model.weights {str(path)!r}: expected a state dict or a checkpoint of this project")
+    return dict(content)

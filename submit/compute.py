@@ -1,4 +1,4 @@
-"""A cluster as it was asked for: found or created, compared, and waited for.
+"""Clusters: found or created, compared with what was asked for, and waited for.
 
 azureml-core is imported when a function is called, so that a wrong command line is told without it.
 """
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
-from submit.failures import FailureError, reason
-from submit.preflight import check_compute_name, check_vm_size
+from submit.errors import ServiceError, SubmitError, describe_error
+from submit.preflight.findings import Finding, error
+from submit.preflight.settings import check_compute_name
 from submit.progress import Progress
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Cluster:
         return "lowpriority" if self.low_priority else "dedicated"
 
 
-def check(wanted: Cluster) -> None:
+def check_cluster(wanted: Cluster) -> None:
     """Raises SubmitError for what can't be, or can't be any more."""
     findings = [*check_compute_name(wanted.name, "--name"), *check_vm_size(wanted.vm_size)]
     errors = [finding.text for finding in findings if finding.level == "error"]
@@ -55,12 +55,12 @@ def check(wanted: Cluster) -> None:
         raise SubmitError("; ".join(errors))
 
 
-def find(workspace: "Workspace", name: str) -> "AmlCompute | None":
+def find_cluster(workspace: "Workspace", name: str) -> "AmlCompute | None":
     """The cluster of this name; None if there is none.
 
     Raises:
         SubmitError: There is something else of this name.
-        FailureError: The service doesn't say.
+        ServiceError: The service doesn't say.
     """
     from azureml.core.compute import AmlCompute, ComputeTarget
 
@@ -69,19 +69,19 @@ def find(workspace: "Workspace", name: str) -> "AmlCompute | None":
     except Exception as error:  # azureml-core lets errors of several libraries through
         if "ComputeTargetNotFound" in str(error):
             return None
-        raise FailureError(f"whether there is a cluster {name!r} can't be known: {reason(error)}") from error
+        raise ServiceError(f"whether there is a cluster {name!r} can't be known: {describe_error(error)}") from error
     if not isinstance(found, AmlCompute):  # None is a kind that azureml-core doesn't know
         kind = getattr(found, "type", "of another kind")
         raise SubmitError(f"--name {name!r}: the workspace has a compute of this name, which is {kind}; take another")
     return found
 
 
-def create(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
+def create_cluster(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
     """Begins to create it.
 
     Raises:
         SubmitError: There are no virtual machines of this size where the workspace is.
-        FailureError: Azure refuses, such as for want of a quota.
+        ServiceError: Azure refuses, such as for want of a quota.
     """
     from azureml.core.compute import AmlCompute, ComputeTarget
 
@@ -96,11 +96,11 @@ def create(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
     try:
         created: AmlCompute = ComputeTarget.create(workspace, wanted.name, configuration)
     except Exception as error:  # as above
-        raise FailureError(f"creating {wanted.name!r} failed: {reason(error)}") from error
+        raise ServiceError(f"creating {wanted.name!r} failed: {describe_error(error)}") from error
     return created
 
 
-def differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
+def cluster_differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
     """Where a cluster isn't what was asked for, a line each."""
     scale = found.scale_settings
     fixed = "it can't be changed, so take another --name if it matters"
@@ -118,34 +118,34 @@ def differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
     ]
 
 
-def wait(cluster: "AmlCompute", progress: Progress, longest: float = LONGEST_WAIT) -> None:
+def wait_for_cluster(cluster: "AmlCompute", progress: Progress, longest: float = LONGEST_WAIT) -> None:
     """Until it is ready, with as many nodes as it must have.
 
     Raises:
-        FailureError: Azure failed to provide it, or takes longer.
+        ServiceError: Azure failed to provide it, or takes longer.
     """
     began = answered = time.monotonic()
     pause = 0.5
     while not _is_ready(cluster):
         waited = time.monotonic() - began
-        _require_hope(cluster, waited, longest)
+        _require_progress(cluster, waited, longest)
         progress.show(f"{cluster.name}: {_state(cluster)}, {waited:.0f} s")
         time.sleep(pause)
         pause = min(2 * pause, 5.0)
         answered = _refresh(cluster, answered)
 
 
-def described(cluster: "AmlCompute") -> str:
+def describe_cluster(cluster: "AmlCompute") -> str:
     """Such as: Standard_NC4as_T4_v3, 0 to 4 nodes, dedicated"""
     scale = cluster.scale_settings
     nodes = f"{scale.minimum_node_count} to {scale.maximum_node_count} nodes"
     return f"{cluster.vm_size}, {nodes}, {_spoken(cluster.vm_priority)}"
 
 
-def errors_of(cluster: "AmlCompute") -> Iterator[str]:
+def cluster_errors(cluster: "AmlCompute") -> Iterator[str]:
     """What Azure has to say, such as that there is no quota for a further node."""
-    for error in [*(cluster.provisioning_errors or []), *((cluster.status and cluster.status.errors) or [])]:
-        told: Any = error.get("error", error)
+    for entry in [*(cluster.provisioning_errors or []), *((cluster.status and cluster.status.errors) or [])]:
+        told: Any = entry.get("error", entry)
         yield str(told.get("message") or told)
 
 
@@ -175,13 +175,13 @@ def _is_ready(cluster: "AmlCompute") -> bool:
     return nodes is None or bool(nodes >= cluster.scale_settings.minimum_node_count)
 
 
-def _require_hope(cluster: "AmlCompute", waited: float, longest: float) -> None:
-    if errors := list(errors_of(cluster)):
-        raise FailureError(f"{cluster.name!r} isn't ready: {'; '.join(errors)}")
+def _require_progress(cluster: "AmlCompute", waited: float, longest: float) -> None:
+    if errors := list(cluster_errors(cluster)):
+        raise ServiceError(f"{cluster.name!r} isn't ready: {'; '.join(errors)}")
     if cluster.provisioning_state in ("Failed", "Canceled"):
-        raise FailureError(f"{cluster.name!r} isn't ready: {cluster.provisioning_state}; delete it in the portal")
+        raise ServiceError(f"{cluster.name!r} isn't ready: {cluster.provisioning_state}; delete it in the portal")
     if waited > longest:
-        raise FailureError(
+        raise ServiceError(
             f"{cluster.name!r} isn't ready after {waited / 60:.0f} min: {_state(cluster)}; the same command waits again"
         )
 
@@ -199,5 +199,51 @@ def _refresh(cluster: "AmlCompute", answered: float) -> float:
     except Exception as error:  # as above
         if time.monotonic() - answered < LONGEST_SILENCE and not _DENIED.search(str(error)):
             return answered
-        raise FailureError(f"how {cluster.name!r} is can't be known: {reason(error)}") from error
+        raise ServiceError(f"how {cluster.name!r} is can't be known: {describe_error(error)}") from error
     return time.monotonic()
+
+
+_SUCCESSORS = {
+    "nc6": "NC4as_T4_v3",
+    "nc12": "NC16as_T4_v3",
+    "nc24": "NC64as_T4_v3",
+    "nc24r": "NC64as_T4_v3",
+    "nc6s_v2": "NC24ads_A100_v4",
+    "nc12s_v2": "NC48ads_A100_v4",
+    "nc24s_v2": "NC96ads_A100_v4",
+    "nc24rs_v2": "NC96ads_A100_v4",
+    "nc6s_v3": "NC24ads_A100_v4",
+    "nc12s_v3": "NC48ads_A100_v4",
+    "nc24s_v3": "NC96ads_A100_v4",
+    "nc24rs_v3": "NC96ads_A100_v4",
+    "nd6s": "NC4as_T4_v3",
+    "nd12s": "NC16as_T4_v3",
+    "nd24s": "NC64as_T4_v3",
+    "nd24rs": "ND96amsr_A100_v4",
+    "nv6": "NV36ads_A10_v5",
+    "nv12": "NV72ads_A10_v5",
+    "nv24": "NV72ads_A10_v5",
+    "nv12s_v3": "NV36ads_A10_v5",
+    "nv24s_v3": "NV72ads_A10_v5",
+    "nv48s_v3": "NV72ads_A10_v5",
+    "nv4as_v4": "NV6ads_A10_v5",
+    "nv8as_v4": "NV12ads_A10_v5",
+    "nv16as_v4": "NV18ads_A10_v5",
+    "nv32as_v4": "NV36ads_A10_v5",
+}
+_ALIASES = {"nd6": "nd6s", "nd12": "nd12s", "nd24": "nd24s", "nd24r": "nd24rs"}  # as the migration guide spells them
+
+
+def successor(vm_size: str) -> str | None:
+    """The size to take instead of a retired one, however its letters are written; None for any other size."""
+    name = vm_size.strip().lower().removeprefix("standard_").removesuffix("_promo")
+    found = _SUCCESSORS.get(_ALIASES.get(name, name))
+    return f"Standard_{found}" if found else None
+
+
+def check_vm_size(vm_size: str) -> list[Finding]:
+    if instead := successor(vm_size):
+        return [error(f"--vm_size {vm_size!r}: Azure has retired this size; take {instead!r}")]
+    if not re.fullmatch(r"(?i:(standard|basic)_)[A-Za-z0-9]+(-[0-9]+[a-z]*)?(_[A-Za-z0-9]+)*", vm_size):
+        return [error(f"--vm_size {vm_size!r}: expected the name of a size, such as 'Standard_NC4as_T4_v3'")]
+    return []

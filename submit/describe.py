@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from submit.environments import environment_of
+from submit.environments import choose_environment
 from submit.errors import SubmitError
 from submit.job import DATA_PATH, DatastorePath, Job, RegisteredDataset
 
@@ -17,14 +17,14 @@ GIVEN_BY_SUBMIT = {
 }
 
 
-def describe(options: argparse.Namespace, training: Sequence[str]) -> Job:
+def describe_job(options: argparse.Namespace, training: Sequence[str]) -> Job:
     """The job that the flags ask for.
 
     Raises:
         SubmitError: Flags contradict one another, or a file can't be used.
     """
     _require_one_owner(training, options)
-    data = data_of(options)
+    data = parse_dataset(options)
     place = [f"--trainer.num_nodes={options.nodes}", f"--trainer.devices={options.processes_per_node}"]
     path = ["--data_path", DATA_PATH] if data else []
     return Job(
@@ -32,7 +32,7 @@ def describe(options: argparse.Namespace, training: Sequence[str]) -> Job:
         command=(*TRAINING, *training, *path, *place, *_limits(options)),
         source_directory=options.source_directory,
         compute=options.compute,
-        environment=environment_of(options),
+        environment=choose_environment(options),
         nodes=options.nodes,
         processes_per_node=options.processes_per_node,
         launcher=options.launcher,
@@ -43,7 +43,7 @@ def describe(options: argparse.Namespace, training: Sequence[str]) -> Job:
     )
 
 
-def data_of(options: argparse.Namespace) -> RegisteredDataset | DatastorePath | None:
+def parse_dataset(options: argparse.Namespace) -> RegisteredDataset | DatastorePath | None:
     """What ``--dataset`` names.
 
     Raises:

@@ -19,7 +19,7 @@ PYTHON = "3.11"
 PROJECT_ENVIRONMENT = "lightning-azureml"
 
 
-def environment_of(options: argparse.Namespace) -> CuratedEnvironment | BuiltEnvironment:
+def choose_environment(options: argparse.Namespace) -> CuratedEnvironment | BuiltEnvironment:
     """The one that the flags ask for.
 
     Raises:
@@ -39,14 +39,16 @@ def environment_of(options: argparse.Namespace) -> CuratedEnvironment | BuiltEnv
         lines = _text(options.pip_requirements, "--pip_requirements").splitlines()
         wanted = [line.partition("#")[0].strip() for line in lines]
         return BuiltEnvironment(
-            PROJECT_ENVIRONMENT, conda=conda_file([w for w in wanted if w]), image=options.docker_image
+            PROJECT_ENVIRONMENT, conda=conda_specification([w for w in wanted if w]), image=options.docker_image
         )
     if options.docker_image:
         return BuiltEnvironment(PROJECT_ENVIRONMENT, image=options.docker_image)
-    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_file(project_dependencies(options.source_directory)))
+    return BuiltEnvironment(
+        PROJECT_ENVIRONMENT, conda=conda_specification(project_dependencies(options.source_directory))
+    )
 
 
-def conda_file(requirements: list[str]) -> str:
+def conda_specification(requirements: list[str]) -> str:
     """A conda environment with Python, pip and these requirements: azureml-core's own would have Python 3.8."""
     content: dict[str, Any] = {
         "name": PROJECT_ENVIRONMENT,

@@ -1,7 +1,8 @@
-"""The description of a job out of the request that Azure ML has recorded."""
+"""The request that Azure ML recorded for a run, read back: its shape, its command, and the job it describes."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from submit.job import (
     Job,
     RegisteredDataset,
 )
-from submit.runs.facts import shape_of
-from submit.sdk_v1 import DATA, DATASET_WORD, DATASTORE_PATH_WORD
+from submit.runs.run_info import shape_of
+from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER
 
 ARTIFACT_STORE = "workspaceartifactstore"  # of every workspace; the files of its runs are in it
 _RESUME = "--resume"
@@ -68,7 +69,10 @@ def _command(definition: Mapping[str, Any]) -> list[str]:
     words = shlex.split(definition.get("command") or "")
     if tuple(words[: len(TRAINING)]) != TRAINING:
         raise SubmitError(f"the run's command is {' '.join(words)!r}; expected one that submit run has sent")
-    return [DATA_PATH if word in (DATASET_WORD, DATASTORE_PATH_WORD) else word for word in _without_resume(words)]
+    return [
+        DATA_PATH if word in (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER) else word
+        for word in _without_resume(words)
+    ]
 
 
 def _without_resume(words: Sequence[str]) -> Iterator[str]:
@@ -104,3 +108,34 @@ def _data(definition: Mapping[str, Any]) -> RegisteredDataset | DatastorePath | 
     if not dataset.get("name"):
         raise SubmitError("the recorded request has its dataset without a name; send the job with submit run")
     return RegisteredDataset(dataset["name"], str(dataset.get("version") or "latest"), entry["mechanism"].lower())
+
+
+@dataclass(frozen=True)
+class JobShape:
+    """Nodes, processes on each, and who starts them."""
+
+    nodes: int
+    processes_per_node: int
+    launcher: str
+
+
+def job_shape(configuration: Mapping[str, Any]) -> JobShape:
+    """As Azure ML reads it: the communicator says which section counts."""
+    if configuration["communicator"] == "IntelMpi":
+        mpi = configuration["mpi"]
+        return JobShape(configuration["nodeCount"], mpi["processCountPerNode"], "mpi")
+    pytorch = configuration["pytorch"]
+    nodes = pytorch["nodeCount"]
+    return JobShape(nodes, (pytorch["processCount"] or nodes) // nodes, "pytorch")
+
+
+def job_command(configuration: Mapping[str, Any], python: str, data: str | None) -> list[str]:
+    """The words of the command, with this machine's Python and the path at which the data is."""
+    words = shlex.split(configuration["command"])
+    replaced = {"python": python} | ({DATASET_PLACEHOLDER: data, DATASTORE_PATH_PLACEHOLDER: data} if data else {})
+    return [replaced.get(word, word) for word in words]
+
+
+def job_variables(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that the user gave."""
+    return dict(configuration.get("environmentVariables") or {})

@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
-from submit.failures import reason
+from submit.errors import SubmitError, describe_error
 from submit.job import (
     DATA_PATH,
     RESUME_PATH,
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     )
 
 DATA = "data"  # what the input is called in the request
-DATASTORE_PATH_WORD = f"$AZUREML_DATAREFERENCE_{DATA}"  # what the service replaces by a path in the command
-DATASET_WORD = f"DatasetConsumptionConfig:{DATA}"
+DATASTORE_PATH_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{DATA}"  # what the service replaces by a path in the command
+DATASET_PLACEHOLDER = f"DatasetConsumptionConfig:{DATA}"
 RESUME = "resume"
-RESUME_WORD = f"$AZUREML_DATAREFERENCE_{RESUME}"
+RESUME_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{RESUME}"
 DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would ask the service for it
 
 
@@ -61,7 +60,7 @@ def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "Script
     return config
 
 
-def request(job: Job) -> dict[str, Any]:
+def build_request(job: Job) -> dict[str, Any]:
     """The body of the request, as azureml-core makes it, without a network; the snapshot's id comes with sending."""
     from azureml._execution._commands import _run_config_modification, _serialize_run_config_to_dict
     from azureml.core.script_run_config import get_run_config_from_script_run
@@ -76,12 +75,12 @@ def request(job: Job) -> dict[str, Any]:
 
 def _command(job: Job) -> list[str]:
     # azureml-core joins the words with spaces, so each is quoted here, except what the service replaces
-    replaced = {DATA_PATH: _data_word(job), RESUME_PATH: RESUME_WORD}
+    replaced = {DATA_PATH: _data_placeholder(job), RESUME_PATH: RESUME_PLACEHOLDER}
     return [replaced.get(word) or shlex.quote(word) for word in job.command]
 
 
-def _data_word(job: Job) -> str:
-    return DATASTORE_PATH_WORD if isinstance(job.data, DatastorePath) else DATASET_WORD
+def _data_placeholder(job: Job) -> str:
+    return DATASTORE_PATH_PLACEHOLDER if isinstance(job.data, DatastorePath) else DATASET_PLACEHOLDER
 
 
 def _distributed(job: Job) -> "PyTorchConfiguration | MpiConfiguration":
@@ -111,7 +110,7 @@ def _looked_up(wanted: CuratedEnvironment, workspace: "Workspace") -> "Environme
         found: Environment = Environment.get(workspace, wanted.name, wanted.version)
     except Exception as error:  # azureml-core lets errors of several libraries through
         version = f":{wanted.version}" if wanted.version else ""
-        raise SubmitError(f"--environment '{wanted.name}{version}': can't be had ({reason(error)})") from error
+        raise SubmitError(f"--environment '{wanted.name}{version}': can't be had ({describe_error(error)})") from error
     return found
 
 

@@ -1,17 +1,23 @@
-"""A job sent to Azure ML by azureml-core."""
+"""A job is prepared, shown, and sent to Azure ML."""
 
-from typing import TYPE_CHECKING
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
-from submit.failures import reason
+import yaml
+
+from submit.describe import describe_job
+from submit.errors import SubmitError, describe_error
 from submit.job import Job
+from submit.preflight.checks import check_job
 from submit.sdk_v1 import script_run_config
+from submit.training_flags import check_training_flags
 
 if TYPE_CHECKING:
     from azureml.core import Run, Workspace
 
 
-def send(job: Job, workspace: "Workspace") -> "Run":
+def send_job(job: Job, workspace: "Workspace") -> "Run":
     """The run that Azure ML has made of the job.
 
     Raises:
@@ -25,7 +31,7 @@ def send(job: Job, workspace: "Workspace") -> "Run":
     except SubmitError:
         raise
     except Exception as error:  # azureml-core lets errors of several libraries through
-        raise SubmitError(f"Azure ML didn't take the job: {reason(error)}") from error
+        raise SubmitError(f"Azure ML didn't take the job: {describe_error(error)}") from error
 
 
 def require_compute(workspace: "Workspace", name: str) -> None:
@@ -41,9 +47,40 @@ def require_compute(workspace: "Workspace", name: str) -> None:
         ComputeTarget(workspace, name)
     except ComputeTargetException as error:
         if "NotFound" not in str(error):
-            raise SubmitError(f"--compute {name!r}: can't be looked up ({reason(error)})") from error
+            raise SubmitError(f"--compute {name!r}: can't be looked up ({describe_error(error)})") from error
         raise SubmitError(
             f"--compute {name!r}: no such cluster in the workspace; python -m submit compute --name {name} makes one"
         ) from error
     except Exception as error:
-        raise SubmitError(f"--compute {name!r}: can't be looked up ({reason(error)})") from error
+        raise SubmitError(f"--compute {name!r}: can't be looked up ({describe_error(error)})") from error
+
+
+def prepare_job(options: argparse.Namespace, training: Sequence[str]) -> Job | None:
+    """None where ``--dry_run`` has shown it, and there is nothing more to do.
+
+    Raises:
+        SubmitError: The job must not be sent.
+    """
+    job = describe_job(options, training)
+    check_job(job, options, training)
+    if options.dry_run:
+        show_request(job)
+        return None
+    check_training_flags(training, job.source_directory)  # which takes seconds
+    return job
+
+
+def show_request(job: Job) -> None:
+    """Prints the request in full, as YAML."""
+    from submit.sdk_v1 import build_request
+
+    print(to_yaml({"experiment": job.experiment, "definition": build_request(job)}), end="")
+
+
+def to_yaml(content: dict[str, Any]) -> str:
+    """In the order of the request, texts of several lines as such."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what is empty as nothing more than that."""

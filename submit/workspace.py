@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
-from submit.failures import reason
+from submit.errors import SubmitError, describe_error
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
@@ -39,9 +38,9 @@ def open_workspace(file: Path | None) -> "Workspace":
                 "no config.json of a workspace in this folder or above it; give --workspace FILE, which the portal's "
                 "overview page has for download"
             ) from error
-        raise SubmitError(f"the workspace can't be opened: {reason(error)}") from error
+        raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
     except Exception as error:  # azureml-core lets errors of several libraries through
-        raise SubmitError(f"the workspace can't be opened: {reason(error)}") from error
+        raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
 
 
 def _credentials() -> Any:

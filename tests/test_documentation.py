@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.command_line import parse
-from submit.describe import describe
-from tests.conftest import ROOT, Command
+from submit.describe import describe_job
+from submit.main import parse_command
+from tests.support.commands import ROOT, Command
 
 UNTOLD = ("__init__.py", "__main__.py", "errors.py")
 README = (ROOT / "README.md").read_text()
@@ -61,9 +61,9 @@ def test_the_training_commands_in_readme_are_understood(run: Command, command: s
 
 @pytest.mark.parametrize("command", [c for c in commands() if re.match("python -m submit (run|rehearse) ", c)])
 def test_the_submit_commands_in_readme_are_understood(command: str) -> None:
-    _, options, training = parse(shlex.split(command, comments=True)[3:])
+    _, options, training = parse_command(shlex.split(command, comments=True)[3:])
 
-    assert describe(options, training).command[2] == "lightning_app.fit"
+    assert describe_job(options, training).command[2] == "lightning_app.fit"
 
 
 def test_the_make_targets_in_readme_exist() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, environment
+from tests.support.commands import ROOT, environment
 
 MAY_IMPORT = {"datamodules": set(), "models": set(), "lightning_app": {"datamodules", "models"}, "submit": set()}
 OURS = {"lightning_app", "datamodules", "models", "submit", "benchmarks", "tests"}
@@ -25,7 +25,7 @@ def imported(path: Path) -> set[str]:
 
 def test_the_sender_loads_neither_torch_nor_lightning() -> None:
     heavy = "[name for name in ('torch', 'pytorch_lightning', 'matplotlib') if name in sys.modules]"
-    program = f"import sys; import lightning_app.delivery.sender, lightning_app.deliver; print({heavy})"
+    program = f"import sys; import lightning_app.azureml.sender, lightning_app.deliver; print({heavy})"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment())
 

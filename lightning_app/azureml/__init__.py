@@ -1,1 +1,1 @@
-"""The way of a run's journal and charts to Azure ML, in a process of its own. Nothing here imports torch."""
+"""The way of a run's metrics and charts: into the run folder, and from there to Azure ML by a process of its own."""

@@ -1,36 +1,107 @@
-"""The rows of the journal on their way to the service."""
+"""The rows of the journal, cut into requests and sent in their order."""
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from lightning_app.delivery.dispatch import Dispatch
-from lightning_app.delivery.ledger import Ledger
-from lightning_app.delivery.names import Names
-from lightning_app.delivery.rows import Batch, JournalTail, batches, count_nonfinite
-from lightning_app.delivery.run_service import DeliveryError
+from lightning_app.azureml import service_limits
+from lightning_app.azureml.azureml_run import DeliveryError, MetricSender
+from lightning_app.azureml.delivery_log import DeliveryLog
+from lightning_app.azureml.metric_names import MetricNames
+from lightning_app.azureml.metric_value import MetricValue, scalar_value
 from lightning_app.run_folder import RunFolder
+
+
+class JournalReader:
+    """Hands out the rows of a journal, each once, as they are written.
+
+    ``next_row`` is the number of the next one, counted from 0.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.next_row = 0
+
+    def read(self, at_most: int) -> list[dict[str, Any]]:
+        """The next rows; none where there are none yet."""
+        lines: list[bytes] = []
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                # a line without its end is still being written
+                lines = [line for _, line in zip(range(at_most), file, strict=False) if line.endswith(b"\n")]
+        self._offset += sum(map(len, lines))
+        self.next_row += len(lines)
+        return [json.loads(line) for line in lines]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Values that go in one request, and the number of the row after the last that they come from."""
+
+    values: list[MetricValue]
+    end: int
+
+
+def make_batches(rows: Sequence[Mapping[str, Any]], first: int, names: MetricNames) -> Iterator[Batch]:
+    """Cuts rows, the first of which has the number ``first``, into requests of a size that the service takes.
+
+    Left out are names without a place at the service, and numbers that JSON has no word for.
+    """
+    values: list[MetricValue] = []
+    for number, row in enumerate(rows, first):
+        of_row = list(_values(row, names))
+        if len(values) + len(of_row) > service_limits.ROWS:
+            yield Batch(values, number)
+            values = []
+        values = values + of_row
+    if rows:
+        yield Batch(values, first + len(rows))
+
+
+def count_nonfinite(rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """How many values of each name are NaN or infinite: the journal holds these as words."""
+    return Counter(name for row in rows for name, value in row["metrics"].items() if isinstance(value, str))
+
+
+def _values(row: Mapping[str, Any], names: MetricNames) -> Iterator[MetricValue]:
+    for name, value in row["metrics"].items():
+        service_name = names.service_name(name)
+        if service_name is not None and not isinstance(value, str):
+            yield scalar_value(name, service_name, row["step"], value)
+
 
 _ROWS_AT_ONCE = 1000
 
 
-class JournalDelivery:
-    """Sends rows in their order, and notes each request in the ledger before and after.
+class JournalUploader:
+    """Sends rows in their order, and notes each request in the delivery_log before and after.
 
     ``nonfinite`` counts the values that no request can hold.
     """
 
     def __init__(
-        self, folder: RunFolder, ledger: Ledger, names: Names, dispatch: Dispatch, tell_once: Callable[[str], None]
+        self,
+        folder: RunFolder,
+        delivery_log: DeliveryLog,
+        names: MetricNames,
+        dispatch: MetricSender,
+        tell_once: Callable[[str], None],
     ) -> None:
         self._path = folder.journal
-        self._ledger, self._names, self._dispatch, self._tell_once = ledger, names, dispatch, tell_once
-        self._in_doubt = ledger.in_doubt
-        self._refused = dict(ledger.refused)  # is tried once more: the service may have changed its mind
+        self._ledger, self._names, self._dispatch, self._tell_once = delivery_log, names, dispatch, tell_once
+        self._in_doubt = delivery_log.unconfirmed
+        self._refused = dict(delivery_log.refused)  # is tried once more: the service may have changed its mind
         self._waiting: Sequence[Mapping[str, Any]] = []
-        self._tail = JournalTail(self._path)
+        self._tail = JournalReader(self._path)
         self.nonfinite: Counter[str] = Counter()
-        while self._tail.next_row < ledger.settled and self._read(ledger.settled - self._tail.next_row):
+        while self._tail.next_row < delivery_log.acknowledged and self._read(
+            delivery_log.acknowledged - self._tail.next_row
+        ):
             self._waiting = []
 
     def deliver(self) -> None:
@@ -56,7 +127,7 @@ class JournalDelivery:
         return bool(self._waiting)
 
     def _deliver_waiting(self) -> None:
-        for batch in batches(self._waiting, self._ledger.settled, self._names):
+        for batch in make_batches(self._waiting, self._ledger.acknowledged, self._names):
             self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: Batch) -> None:
@@ -64,20 +135,20 @@ class JournalDelivery:
         if batch.values:
             self._ledger.sending(batch.end)
             try:
-                refused = self._dispatch.send(batch.values, in_doubt=self._in_doubt)
+                refused = self._dispatch.send(batch.values, unconfirmed=self._in_doubt)
             except DeliveryError as error:
-                self._in_doubt = self._in_doubt or error.in_doubt
+                self._in_doubt = self._in_doubt or error.unconfirmed
                 raise
         self._in_doubt = False
-        self._waiting = self._waiting[batch.end - self._ledger.settled :]
+        self._waiting = self._waiting[batch.end - self._ledger.acknowledged :]
         self._ledger.sent(batch.end, refused)
         for name, reason in refused.items():
             self._tell_once(f"Azure ML refuses the metric {name!r} ({reason}); its values are in {self._path}.")
 
     def _deliver_refused(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
-        rows = JournalTail(self._path).read(max(end for _, end in ranges))
-        found = [batch for first, end in ranges for batch in batches(rows[first:end], first, self._names)]
+        rows = JournalReader(self._path).read(max(end for _, end in ranges))
+        found = [batch for first, end in ranges for batch in make_batches(rows[first:end], first, self._names)]
         values = [value for batch in found for value in batch.values if value.name == name]
-        if not self._dispatch.send(values, in_doubt=True):
+        if not self._dispatch.send(values, unconfirmed=True):
             self._ledger.recovered(name)
         del self._refused[name]

@@ -1,4 +1,4 @@
-"""Charts that the run folder holds, as values and artefacts of the service."""
+"""Charts that the run folder holds, as values and artifacts of the service."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_app.delivery import limits
-from lightning_app.delivery.values import MetricValue
+from lightning_app.azureml import service_limits
+from lightning_app.azureml.metric_value import MetricValue
 
 _KINDS = {
     "confusion_matrix": "azureml.v2.confusion_matrix",
@@ -19,7 +19,7 @@ _TYPES = {bool: "bool", int: "int", float: "double", str: "string", type(None): 
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """A file that a chart of the service refers to."""
 
     path: str
@@ -41,7 +41,7 @@ class ChartFile:
     def name(self) -> str:
         return str(self.content["name"])
 
-    def artefact(self, attempt: int) -> Artefact | None:
+    def artifact(self, attempt: int) -> Artifact | None:
         """What has to be uploaded first; None for lists and tables, which the service keeps as metrics.
 
         Each attempt has a path of its own: of one whose upload failed, the service may hold the path but no content,
@@ -50,27 +50,27 @@ class ChartFile:
         stem = f"charts/{self.path.stem}" + (f"-{attempt}" if attempt > 1 else "")
         kind = self.content["kind"]
         if kind == "image":
-            return Artefact(f"{stem}.png", self.path.with_name(self.content["picture"]).read_bytes())
+            return Artifact(f"{stem}.png", self.path.with_name(self.content["picture"]).read_bytes())
         if kind == "confusion_matrix":
-            return Artefact(f"{stem}.json", _confusion_matrix(self.content))
+            return Artifact(f"{stem}.json", _confusion_matrix(self.content))
         return None
 
-    def values(self, spelling: str, address: str | None) -> list[MetricValue]:
-        """The chart as rows of the metric ``spelling``; ``address`` is that of the artefact."""
+    def values(self, service_name: str, address: str | None) -> list[MetricValue]:
+        """The chart as rows of the metric ``service_name``; ``address`` is that of the artifact."""
         if address is not None:
-            return [self._value(spelling, 0, {spelling: address}, {spelling: "Artifact"})]
+            return [self._value(service_name, 0, {service_name: address}, {service_name: "Artifact"})]
         if self.content["kind"] == "list":
-            rows: Sequence[Mapping[str, Any]] = [{spelling: value} for value in self.content["values"]]
+            rows: Sequence[Mapping[str, Any]] = [{service_name: value} for value in self.content["values"]]
         else:
             rows = _table_rows(self.content["columns"])
-        return [self._value(spelling, index, _plain(row)) for index, row in enumerate(rows)]
+        return [self._value(service_name, index, _plain(row)) for index, row in enumerate(rows)]
 
     def _value(
-        self, spelling: str, index: int, data: dict[str, Any], columns: dict[str, str] | None = None
+        self, service_name: str, index: int, data: dict[str, Any], columns: dict[str, str] | None = None
     ) -> MetricValue:
         columns = columns or {column: _TYPES[type(value)] for column, value in data.items()}
         identity = f"{self.content['step']}/{index}"
-        return MetricValue(self.name, spelling, identity, data, columns, _KINDS[self.content["kind"]])
+        return MetricValue(self.name, service_name, identity, data, columns, _KINDS[self.content["kind"]])
 
 
 def _confusion_matrix(content: Mapping[str, Any]) -> bytes:
@@ -80,15 +80,15 @@ def _confusion_matrix(content: Mapping[str, Any]) -> bytes:
 
 
 def _table_rows(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    first = list(columns)[: limits.COLUMNS]
+    first = list(columns)[: service_limits.COLUMNS]
     return [dict(zip(first, row, strict=True)) for row in zip(*(columns[name] for name in first), strict=True)]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name[: limits.TEXT]: _cell(value) for name, value in row.items()}
+    return {name[: service_limits.TEXT]: _cell(value) for name, value in row.items()}
 
 
 def _cell(value: Any) -> Any:
     if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON has no word for
         return None
-    return value[: limits.TEXT] if isinstance(value, str) else value
+    return value[: service_limits.TEXT] if isinstance(value, str) else value

@@ -5,14 +5,16 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_app.chart_pictures import draw_confusion_matrix, draw_labelled_images
-from lightning_app.values import as_plain
+from lightning_app.azureml.plain_values import to_plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _UNSAFE_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -59,7 +61,7 @@ class Charts:
 
     def table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int) -> None:
         """``columns``: cells by the name of their column, all of the same number."""
-        plain = {str(column): [as_plain(cell) for cell in cells] for column, cells in columns.items()}
+        plain = {str(column): [to_plain(cell) for cell in cells] for column, cells in columns.items()}
         if len({len(cells) for cells in plain.values()}) != 1:
             lengths = ", ".join(f"{column!r} {len(cells)}" for column, cells in plain.items()) or "none"
             raise ValueError(f"table {name!r}: expected columns of the same length; found {lengths}")
@@ -69,7 +71,7 @@ class Charts:
         """``values``: numbers or texts."""
         self._save(
             self._stem(name, step),
-            {"kind": "list", "name": name, "step": step, "values": [as_plain(value) for value in values]},
+            {"kind": "list", "name": name, "step": step, "values": [to_plain(value) for value in values]},
         )
 
     def _stem(self, name: str, step: int) -> str:
@@ -109,3 +111,41 @@ def _as_bytes(image: Any) -> NDArray[np.uint8]:
             "0 to 255 or others from 0 to 1"
         )
     return np.round(pixels * 255).astype(np.uint8) if largest == 1 else pixels.astype(np.uint8)
+
+
+_LARGEST_WITH_NUMBERS = 25  # classes; beyond that the numbers would run into one another
+
+
+def draw_confusion_matrix(counts: NDArray[Any], labels: Sequence[str], title: str) -> "Figure":
+    """``counts``: (C, C), a row each true class; colours show the share of the row."""
+    from matplotlib.figure import Figure
+
+    size = min(12.0, 3.5 + 0.5 * len(labels))
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    if len(labels) <= _LARGEST_WITH_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{int(count):,}", ha="center", va="center", color=colour)
+    return figure
+
+
+def draw_labelled_images(images: NDArray[Any], captions: Sequence[str], title: str, columns: int = 4) -> "Figure":
+    """``images``: (N, H, W, 3), from 0 to 1; a caption below each."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.5), layout="constrained")
+    figure.suptitle(title)
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True), 1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.imshow(image)
+        axes.set_axis_off()
+        axes.set_title(caption, fontsize=9)
+    return figure

@@ -1,22 +1,83 @@
-"""All that a run folder has for the service: rows, charts, tags."""
+"""Everything that a run folder has for Azure ML, delivered once, and tried again while the service fails."""
 
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import yaml
+from filelock import FileLock
 
-from lightning_app.delivery import limits
-from lightning_app.delivery.chart_files import ChartFile
-from lightning_app.delivery.dispatch import Dispatch
-from lightning_app.delivery.journal_delivery import JournalDelivery
-from lightning_app.delivery.ledger import Ledger
-from lightning_app.delivery.names import Names
-from lightning_app.delivery.run_service import RunService
-from lightning_app.delivery.tags import as_tags, fitting
-from lightning_app.json_lines import cut_torn_line
+from lightning_app.azureml import service_limits
+from lightning_app.azureml.azureml_run import AzureMLRun, DeliveryError, MetricSender
+from lightning_app.azureml.batches import JournalUploader
+from lightning_app.azureml.chart_files import ChartFile
+from lightning_app.azureml.delivery_log import DeliveryLog
+from lightning_app.azureml.journal import truncate_torn_line
+from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.run_folder import RunFolder
 
+_LONGEST_PAUSE = 30.0  # seconds between two tries
 
-class Courier:
+
+class RetryingUploader:
+    """Delivers a run folder, again and again, as long as its owner wants.
+
+    Must be used as a context manager: it holds the folder's lock, which ends with the process, however that ends.
+
+    Raises:
+        filelock.Timeout: Another sender is at work on the folder.
+    """
+
+    def __init__(
+        self, folder: RunFolder, priority: Sequence[str], tell: Callable[[str], None], wait_for_lock: float = -1
+    ) -> None:
+        # azureml-core takes the expiry of the run's token for local time and compares it with UTC (measured)
+        os.environ["TZ"] = "UTC"
+        if hasattr(time, "tzset"):  # not on Windows
+            time.tzset()
+        self._folder, self._priority, self._tell = folder, priority, tell
+        self._lock = FileLock(folder.delivery_lock, timeout=wait_for_lock)
+        self._courier: Uploader | None = None
+        self._pause = 0.0
+        self._failed_at = self._next_try = 0.0
+        self.trouble: DeliveryError | None = None
+
+    def __enter__(self) -> "RetryingUploader":
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def deliver(self, *, at_the_end: bool) -> bool:
+        """Whether all that is there now has been delivered; False as well where it is too early for another try.
+
+        ``at_the_end`` nothing is left for later, and a new try comes every second; what the service asked for is
+        still respected.
+        """
+        if at_the_end and self.trouble is not None:
+            self._next_try = min(self._next_try, self._failed_at + max(1.0, self.trouble.retry_after))
+        if time.monotonic() < self._next_try:
+            return False
+        try:
+            if self._courier is None:
+                self._courier = Uploader(self._folder, AzureMLRun(), self._priority, self._tell)
+            self._courier.deliver(at_the_end=at_the_end)
+        except DeliveryError as error:
+            self._wait(error)
+            return False
+        self.trouble, self._pause = None, 0.0
+        return True
+
+    def _wait(self, error: DeliveryError) -> None:
+        self.trouble = error
+        self._pause = min(_LONGEST_PAUSE, max(1.0, 2 * self._pause))
+        self._failed_at = time.monotonic()
+        self._next_try = self._failed_at + max(self._pause, error.retry_after)
+
+
+class Uploader:
     """Brings what isn't at the service yet, each value once.
 
     Args:
@@ -30,17 +91,17 @@ class Courier:
     """
 
     def __init__(
-        self, folder: RunFolder, service: RunService, priority: Sequence[str], tell: Callable[[str], None]
+        self, folder: RunFolder, service: AzureMLRun, priority: Sequence[str], tell: Callable[[str], None]
     ) -> None:
         self._folder, self._service, self._tell = folder, service, tell
-        cut_torn_line(folder.ledger)
-        self._ledger = ledger = Ledger.read(folder.ledger, service.run_id)
-        had = service.metric_names() if ledger.service_had_metrics or not ledger.begun else []
-        self._dispatch = Dispatch(service, service.held(had))
-        if not ledger.begun:
-            ledger.begin(service_had_metrics=bool(had))
-        self._names = Names(priority, ledger.names, self._name_decided)
-        self._journal = JournalDelivery(folder, ledger, self._names, self._dispatch, self._tell_once)
+        truncate_torn_line(folder.delivery_log)
+        self._ledger = delivery_log = DeliveryLog.read(folder.delivery_log, service.run_id)
+        had = service.metric_names() if delivery_log.service_had_metrics or not delivery_log.begun else []
+        self._dispatch = MetricSender(service, service.held(had))
+        if not delivery_log.begun:
+            delivery_log.begin(service_had_metrics=bool(had))
+        self._names = MetricNames(priority, delivery_log.names, self._name_decided)
+        self._journal = JournalUploader(folder, delivery_log, self._names, self._dispatch, self._tell_once)
         self._charts_failed = False
         self._findings: dict[str, str] = {}
         self._nonfinite_told = 0
@@ -65,18 +126,18 @@ class Courier:
         self._charts_failed = False
 
     def _deliver_chart(self, chart: ChartFile) -> None:
-        spelling = self._names.spelling(chart.name, priority=True)
-        if spelling is None:
+        service_name = self._names.service_name(chart.name, priority=True)
+        if service_name is None:
             self._ledger.chart(chart.path.name, "refused")
             return
         attempt = self._ledger.attempts.get(chart.path.name, 0) + 1
         self._ledger.chart(chart.path.name, "sending")
-        artefact = chart.artefact(attempt)
-        address = self._service.address(artefact.path) if artefact else None
-        values = self._dispatch.missing(chart.values(spelling, address), in_doubt=attempt > 1)
-        if artefact and values:
-            self._service.upload(artefact.path, artefact.content)
-        refused = self._dispatch.send(values, in_doubt=False)
+        artifact = chart.artifact(attempt)
+        address = self._service.address(artifact.path) if artifact else None
+        values = self._dispatch.missing(chart.values(service_name, address), unconfirmed=attempt > 1)
+        if artifact and values:
+            self._service.upload(artifact.path, artifact.content)
+        refused = self._dispatch.send(values, unconfirmed=False)
         self._ledger.chart(chart.path.name, "refused" if refused else "sent")
         for reason in refused.values():
             self._tell_once(f"Azure ML refuses the chart {chart.name!r} ({reason}); it is in {chart.path}.")
@@ -88,12 +149,12 @@ class Courier:
         wanted = self._findings | self._hyperparameters()
         if wanted.items() <= self._ledger.tags.items():
             return
-        tags = fitting(wanted, self._service.tags())
+        tags = fit_tags(wanted, self._service.tags())
         self._service.set_tags(tags)
         self._ledger.tagged(wanted)
         if len(tags) < len(wanted):
             self._tell_once(
-                f"Azure ML takes {limits.TAGS} tags a run; {len(wanted) - len(tags)} hyperparameters are in "
+                f"Azure ML takes {service_limits.TAGS} tags a run; {len(wanted) - len(tags)} hyperparameters are in "
                 f"{self._folder.hyperparameters} alone."
             )
 
@@ -103,7 +164,7 @@ class Courier:
             return {}
         written = path.stat().st_mtime_ns
         if written != self._hyperparameters_read[0]:
-            self._hyperparameters_read = written, as_tags(yaml.safe_load(path.read_text()) or {})
+            self._hyperparameters_read = written, to_tags(yaml.safe_load(path.read_text()) or {})
         return self._hyperparameters_read[1]
 
     def _found(self) -> dict[str, str]:
@@ -111,21 +172,47 @@ class Courier:
         counts = self._journal.nonfinite
         found = {
             "nonfinite_metrics": ", ".join(f"{name} {count}" for name, count in counts.items()),
-            "metrics_in_journal_only": ", ".join(self._names.without_place),
+            "metrics_in_journal_only": ", ".join(self._names.unassigned),
         }
-        return as_tags({name: text for name, text in found.items() if text})
+        return to_tags({name: text for name, text in found.items() if text})
 
-    def _name_decided(self, name: str, spelling: str | None) -> None:
-        self._ledger.named(name, spelling)
-        if spelling is None:
+    def _name_decided(self, name: str, service_name: str | None) -> None:
+        self._ledger.named(name, service_name)
+        if service_name is None:
             self._tell_once(
-                f"Azure ML takes {limits.METRIC_NAMES} metric names a run; the values of further ones, such as "
+                f"Azure ML takes {service_limits.METRIC_NAMES} metric names a run; the values of further ones, such as "
                 f"{name!r}, are in {self._folder.journal} alone. The logger's priority decides which ones are sent.",
                 key="metric names",
             )
-        elif spelling != name:
-            self._tell_once(f"Azure ML knows the metric {name!r} as {spelling!r}.")
+        elif service_name != name:
+            self._tell_once(f"Azure ML knows the metric {name!r} as {service_name!r}.")
 
     def _tell_once(self, text: str, key: str = "") -> None:
         if self._ledger.tell(key or text):
             self._tell(text)
+
+
+def to_tags(content: Mapping[str, Any]) -> dict[str, str]:
+    """Names and texts as tags have them: nested names joined by dots, what is too long ends in ``...``."""
+    return {
+        _truncate(name, service_limits.TAG_NAME): _truncate(str(value), service_limits.TAG_VALUE)
+        for name, value in _flat(content)
+    }
+
+
+def fit_tags(tags: Mapping[str, str], there: Mapping[str, str]) -> dict[str, str]:
+    """Those, in their order, for which there is room beside the tags that the run has already."""
+    free = service_limits.TAGS - len(there.keys() - tags.keys())
+    return dict(list(tags.items())[: max(0, free)])
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in content.items():
+        nested = isinstance(value, Mapping) and value
+        flat += _flat(value, f"{prefix}{name}.") if nested else [(f"{prefix}{name}", value)]
+    return flat
+
+
+def _truncate(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

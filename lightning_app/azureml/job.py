@@ -17,15 +17,15 @@ REQUIRED = (
 
 def run_id(environment: Mapping[str, str] = os.environ) -> str | None:
     """The run that Azure ML started; None outside a job, or where a variable is missing."""
-    return None if missing(environment) else environment["AZUREML_RUN_ID"]
+    return None if missing_variables(environment) else environment["AZUREML_RUN_ID"]
 
 
-def missing(environment: Mapping[str, str] = os.environ) -> list[str]:
+def missing_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The variables that azureml-core needs and doesn't find."""
     return [name for name in REQUIRED if not environment.get(name)]
 
 
-def half_missing(environment: Mapping[str, str] = os.environ) -> list[str]:
+def partly_missing(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The missing variables, where others are there: somebody meant this to be a job."""
-    absent = missing(environment)
+    absent = missing_variables(environment)
     return absent if len(absent) < len(REQUIRED) else []

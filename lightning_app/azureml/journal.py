@@ -1,11 +1,12 @@
-"""``metrics.jsonl``: what a run measured, one JSON object a logged step, appended before anybody else hears of it."""
+"""``metrics.jsonl``, the journal: one JSON object a logged row, appended before anything is sent anywhere."""
 
+import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_app import json_lines
-from lightning_app.values import encoded
+from lightning_app.azureml.plain_values import to_json_number
 
 
 class Journal:
@@ -18,10 +19,10 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines = json_lines.JsonLines(path)
+        self._lines = JsonLines(path)
         self._first_steps: dict[str, int] = {}
         self._last_steps: dict[str, int] = {}
-        json_lines.cut_torn_line(path)
+        truncate_torn_line(path)
         if path.exists():
             for row in read_journal(path):
                 self._first_steps = dict.fromkeys(row["metrics"], row["step"]) | self._first_steps
@@ -33,7 +34,7 @@ class Journal:
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
         """Writes what is new at this step; returns whether anything was left out as written before."""
-        new = {name: encoded(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
+        new = {name: to_json_number(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
         if not new:
             return bool(metrics)
         row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": new}
@@ -48,4 +49,64 @@ class Journal:
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a journal in the order in which they were written."""
-    return json_lines.read(path)
+    return read_json_lines(path)
+
+
+class JsonLines:
+    """Appends to a file, which stays open: opening it for each line would cost more than writing the line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def append(self, content: Any) -> None:
+        """Adds one line; it is in the file when this returns, whatever becomes of the process.
+
+        Raises:
+            OSError: It could not be written; the file is as it was.
+            ValueError: The content holds a number that JSON has no word for.
+        """
+        _append_whole(self._opened(), (json.dumps(content, allow_nan=False) + "\n").encode())
+
+    def _opened(self) -> int:
+        if self._file is not None and os.fstat(self._file).st_nlink == 0:  # somebody has removed it
+            self._close()
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        return self._file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    __del__ = _close
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in the order in which they were written; a last line without its end isn't one yet."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def truncate_torn_line(path: Path) -> None:
+    """A machine that stopped in mid-write may have left part of a line at the end; for who is about to append."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def _append_whole(file: int, line: bytes) -> None:
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(file, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(file, os.fstat(file).st_size - written)
+        raise

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from lightning_app.delivery import limits
+from lightning_app.azureml import service_limits
 
 RESERVED = 10  # of the service's places, for names with priority that come late, such as the first validation's
 DEFAULT_PRIORITY = ("val_*", "test_*", "train_*")
 
 
-class Names:
+class MetricNames:
     """Gives the service's places to names as they come; the last ``RESERVED`` only to those with priority.
 
     Args:
@@ -26,7 +26,7 @@ class Names:
         self._spelling = dict(known)
         self._note = note
 
-    def spelling(self, name: str, *, priority: bool = False) -> str | None:
+    def service_name(self, name: str, *, priority: bool = False) -> str | None:
         """The name at the service; None where it has no place there. Never changes for a name."""
         if name not in self._spelling:
             self._spelling[name] = self._unused(name) if self._has_place(name, priority) else None
@@ -34,18 +34,18 @@ class Names:
         return self._spelling[name]
 
     @property
-    def without_place(self) -> list[str]:
-        """Names whose values are in the journal alone."""
-        return [name for name, spelling in self._spelling.items() if spelling is None]
+    def unassigned(self) -> list[str]:
+        """MetricNames whose values are in the journal alone."""
+        return [name for name, service_name in self._spelling.items() if service_name is None]
 
     def _has_place(self, name: str, priority: bool) -> bool:
         first = priority or any(fnmatchcase(name, pattern) for pattern in self._priority)
-        taken = sum(spelling is not None for spelling in self._spelling.values())
-        return taken < limits.METRIC_NAMES - (0 if first else RESERVED)
+        taken = sum(service_name is not None for service_name in self._spelling.values())
+        return taken < service_limits.METRIC_NAMES - (0 if first else RESERVED)
 
     def _unused(self, name: str) -> str:
-        spelling = name.strip()  # a space at the end makes azureml-core's get_metrics raise
-        if 0 < len(spelling) <= limits.TEXT and spelling not in self._spelling.values():
-            return spelling
+        service_name = name.strip()  # a space at the end makes azureml-core's get_metrics raise
+        if 0 < len(service_name) <= service_limits.TEXT and service_name not in self._spelling.values():
+            return service_name
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        return f"{spelling[: limits.TEXT - 9]}~{digest}"
+        return f"{service_name[: service_limits.TEXT - 9]}~{digest}"

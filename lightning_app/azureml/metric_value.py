@@ -11,12 +11,12 @@ SCALAR = "azureml.v1.scalar"
 class MetricValue:
     """One row of a metric at the service.
 
-    ``name`` is the name in the run folder, ``spelling`` the service's, ``identity`` what tells this value from all
+    ``name`` is the name in the run folder, ``service_name`` the service's, ``identity`` what tells this value from all
     others of the run.
     """
 
     name: str
-    spelling: str
+    service_name: str
     identity: str
     data: dict[str, Any]
     columns: dict[str, str]
@@ -25,10 +25,12 @@ class MetricValue:
 
     def metric_id(self, run_id: str) -> str:
         """The same however often the value is sent, so that the service can be asked whether it holds it."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{self.kind}/{self.spelling}/{self.identity}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{self.kind}/{self.service_name}/{self.identity}"))
 
 
-def scalar(name: str, spelling: str, step: int, value: float) -> MetricValue:
+def scalar_value(name: str, service_name: str, step: int, value: float) -> MetricValue:
     """A point of a chart."""
     # always double: a name whose first value is a whole number would be a column of integers for good
-    return MetricValue(name, spelling, str(step), {spelling: float(value)}, {spelling: "double"}, SCALAR, step)
+    return MetricValue(
+        name, service_name, str(step), {service_name: float(value)}, {service_name: "double"}, SCALAR, step
+    )

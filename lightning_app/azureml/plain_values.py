@@ -1,13 +1,15 @@
-"""What people log, as plain numbers and texts."""
+"""What people log, as plain numbers and texts, and ``hparams.yaml``."""
 
 import math
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+import yaml
 
-def as_number(value: Any) -> float | None:
+
+def to_number(value: Any) -> float | None:
     """A Python number for any number and for a tensor or array of one element; None for anything else.
 
     Whole numbers stay whole: a float can't hold all of them.
@@ -21,14 +23,14 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def encoded(value: float) -> float | str:
+def to_json_number(value: float) -> float | str:
     """The number as JSON has it, which for some means a word: "NaN", "Infinity", "-Infinity"."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-def as_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Settings as YAML and JSON have them: mappings, lists, numbers, texts.
 
     Of an object only the class is told: what else ``repr`` tells, such as an address, differs from run to run.
@@ -36,17 +38,28 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, Namespace):
         value = vars(value)
     if value is None or isinstance(value, bool | int | float | str):
-        return encoded(value) if isinstance(value, float) else value
+        return to_json_number(value) if isinstance(value, float) else value
     if isinstance(value, Mapping):
-        return {str(name): as_plain(content) for name, content in value.items()}
+        return {str(name): to_plain(content) for name, content in value.items()}
     if isinstance(value, list | tuple | set):
-        return [as_plain(content) for content in value]
-    number = as_number(value)
+        return [to_plain(content) for content in value]
+    number = to_number(value)
     if number is not None:
-        return encoded(number)
+        return to_json_number(number)
     return str(value) if isinstance(value, PurePath) else _class_of(value)
 
 
 def _class_of(value: Any) -> str:
     named = value if hasattr(value, "__qualname__") else type(value)  # a class or a function stands for itself
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def merge_hyperparameters(path: Path, params: Mapping[str, Any] | Namespace) -> None:
+    """Adds settings to those that the file holds; a name that is there already gets its new value."""
+    plain = {name: value for name, value in to_plain(params).items() if not name.startswith("_")}  # Lightning's own
+    there = yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    merged = there | plain
+    if merged != there:
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
+        unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""``python -m lightning_app.delivery.sender FOLDER``: follows a run folder that is being written.
+"""``python -m lightning_app.azureml.sender FOLDER``: follows a run folder that is being written.
 
 AzureMLRunLogger starts it. It ends when it is told to on its standard input and everything is delivered, or by itself
 when training has gone without a word; its own standard output carries lines for the user.
@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from lightning_app.delivery.session import Session
+from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.run_folder import RunFolder
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -21,7 +21,7 @@ _NICENESS = 10  # training's processes go first
 _ORPHAN_SECONDS = 600.0  # without success, after training has gone
 
 
-class Training:
+class TrainingProcess:
     """The process that writes the folder: at work, done, or gone without a word."""
 
     def __init__(self, pid: int) -> None:
@@ -55,14 +55,14 @@ def main() -> None:
         os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("lightning_app").setLevel(logging.INFO)
-    training = Training(arguments.training_pid)
-    with Session(RunFolder(arguments.folder), arguments.priority, _tell) as session:
+    training = TrainingProcess(arguments.training_pid)
+    with RetryingUploader(RunFolder(arguments.folder), arguments.priority, _tell) as session:
         _follow(session, training)
     sys.stderr.flush()
     os._exit(0)  # azureml-core's threads would be waited for, for minutes if the service is silent
 
 
-def _follow(session: Session, training: Training) -> None:
+def _follow(session: RetryingUploader, training: TrainingProcess) -> None:
     last_success = time.monotonic()
     while True:
         is_over = training.is_over  # asked before the last look, so that nothing is written after it
@@ -82,7 +82,7 @@ def _tell(line: str) -> None:
 
 
 def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m lightning_app.delivery.sender", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lightning_app.azureml.sender", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--training_pid", type=int, required=True)
     parser.add_argument("--priority", nargs="*", default=[])

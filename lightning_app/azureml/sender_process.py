@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning_app.run_folder import RunFolder
 
 _SECONDS_BETWEEN_STARTS = 30.0
-_PROGRAM = "lightning_app.delivery.sender"
+_PROGRAM = "lightning_app.azureml.sender"
 _HOME_OF_PACKAGE = Path(__file__).parents[2]
 
 
@@ -30,9 +30,7 @@ class SenderProcess:
         lines = self._lines()
         status = self._process.returncode if self._process else 0
         if status > 0:  # a signal is somebody's wish
-            lines.append(
-                f"What delivers to Azure ML has failed and starts again; {self._folder.delivery_log} says why."
-            )
+            lines.append(f"What delivers to Azure ML has failed and starts again; {self._folder.sender_log} says why.")
         self._start()
         return lines
 
@@ -71,7 +69,7 @@ class SenderProcess:
         self._started_at = time.monotonic()
         options = ["--training_pid", str(os.getpid()), "--priority", *self._priority]
         paths = [str(_HOME_OF_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        with self._folder.delivery_log.open("ab") as log:
+        with self._folder.sender_log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _PROGRAM, str(self._folder.root), *options],
                 stdin=subprocess.PIPE,

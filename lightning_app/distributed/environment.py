@@ -7,11 +7,9 @@ from lightning_fabric.plugins import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app.distributed.address import require_interfaces_of_gloo, require_resolvable
-from lightning_app.distributed.agreement import agreed
-from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK
-from lightning_app.distributed.reading import read_launch, spawned_by
-from lightning_app.distributed.variables import SPAWNED_BY
+from lightning_app.distributed.checks import match_trainer, require_gloo_interfaces, require_resolvable
+from lightning_app.distributed.detect import detect_launch, read_spawner
+from lightning_app.distributed.launch import ALONE, LIGHTNING, LOOPBACK, SPAWNED_BY
 
 
 class AzureMLEnvironment(ClusterEnvironment):
@@ -30,21 +28,21 @@ class AzureMLEnvironment(ClusterEnvironment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._launch = read_launch()
+        self._launch = detect_launch()
         self._rank, self._world_size = self._launch.rank, self._launch.world_size
         self._port = self._launch.port
         set_rank_zero(self._rank)
 
     @staticmethod
     def detect() -> bool:
-        return read_launch().launcher != ALONE
+        return detect_launch().launcher != ALONE
 
     @property
     def creates_processes_externally(self) -> bool:
-        spawner = spawned_by(os.environ)
+        spawner = read_spawner(os.environ)
         if spawner is not None and spawner[0] == os.getpid() and "LOCAL_RANK" in os.environ:
             return True  # Lightning has started the others already
-        return not self._launch.leaves_the_rest_to_lightning
+        return not self._launch.lightning_starts_rest
 
     @property
     def main_address(self) -> str:
@@ -61,7 +59,7 @@ class AzureMLEnvironment(ClusterEnvironment):
 
     def set_world_size(self, size: int) -> None:
         """Counts where Lightning starts processes; where all are started, their launcher has said it."""
-        if self._launch.leaves_the_rest_to_lightning or self._launch.launcher == LIGHTNING:
+        if self._launch.lightning_starts_rest or self._launch.launcher == LIGHTNING:
             self._world_size = size
 
     def global_rank(self) -> int:
@@ -69,7 +67,7 @@ class AzureMLEnvironment(ClusterEnvironment):
 
     def set_global_rank(self, rank: int) -> None:
         """As ``set_world_size``."""
-        if self._launch.leaves_the_rest_to_lightning or self._launch.launcher == LIGHTNING:
+        if self._launch.lightning_starts_rest or self._launch.launcher == LIGHTNING:
             self._rank = rank
             set_rank_zero(rank)
 
@@ -81,15 +79,15 @@ class AzureMLEnvironment(ClusterEnvironment):
 
     def require_agreement(self, num_nodes: int, num_devices: int) -> None:
         """Raises LaunchError unless the processes that were started are those that the Trainer counts on."""
-        self._launch = agreed(self._launch, num_nodes, num_devices)
+        self._launch = match_trainer(self._launch, num_nodes, num_devices)
         require_resolvable(self._launch)
         if num_nodes * num_devices > 1 and not torch.cuda.is_available():
-            require_interfaces_of_gloo()
+            require_gloo_interfaces()
 
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
         """Called by Lightning before it starts processes, and before any process waits for another one."""
         self.require_agreement(num_nodes, num_devices)
-        if self._launch.leaves_the_rest_to_lightning and not self.creates_processes_externally:
+        if self._launch.lightning_starts_rest and not self.creates_processes_externally:
             os.environ.pop("LOCAL_RANK", None)  # a stray one: Lightning #8998
             os.environ[SPAWNED_BY] = f"{os.getpid()}:{num_nodes}"
 

@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another: rank 0's plan, and its checkpoint for nodes that haven't got it."""
+"""What the processes of a run share: the resume plan of rank 0, its checkpoint, and gathered values."""
 
 import hashlib
 import logging
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _PIECE = 2**24  # bytes of a file that are sent at a time
 
 
-def connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
+def run_connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
     """Calls the function in each process when they can hear one another; Lightning starts those that are missing.
 
     The Trainer does the same again later, and finds it done.
@@ -38,12 +38,12 @@ def connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
     return call() if launcher is None else launcher.launch(call)
 
 
-def from_rank_zero(trainer: pl.Trainer, value: T) -> T:
+def broadcast(trainer: pl.Trainer, value: T) -> T:
     """Rank 0's value, in each process."""
     return value if trainer.world_size == 1 else trainer.strategy.broadcast(value, src=0)
 
 
-def gathered(trainer: pl.Trainer, value: T) -> list[T]:
+def gather(trainer: pl.Trainer, value: T) -> list[T]:
     """The values of all processes, in the order of their ranks."""
     if trainer.world_size == 1:
         return [value]
@@ -60,7 +60,7 @@ def require_same_checkpoint(trainer: pl.Trainer, checkpoint: Path) -> None:
     """
     if trainer.world_size == 1:
         return
-    others = connected(trainer, lambda: _nodes_that_lack(trainer, checkpoint))
+    others = run_connected(trainer, lambda: _nodes_that_lack(trainer, checkpoint))
     if others:
         raise UsageError(
             f"checkpoint {str(checkpoint)!r}: node {_listed(others)} has another one than node 0; give --ckpt_path, a "
@@ -78,20 +78,20 @@ def checkpoint_everywhere(trainer: pl.Trainer, checkpoint: Path | None) -> Itera
     if trainer.world_size == 1:
         yield checkpoint
         return
-    checkpoint = connected(trainer, lambda: from_rank_zero(trainer, checkpoint))
+    checkpoint = run_connected(trainer, lambda: broadcast(trainer, checkpoint))
     lacking = _nodes_that_lack(trainer, checkpoint) if checkpoint is not None else []
     if checkpoint is None or not lacking:
         yield checkpoint
         return
     log.debug("Sending %s to node %s.", checkpoint, _listed(lacking))
     with tempfile.TemporaryDirectory(prefix="lightning-azureml-") as folder:
-        copied = _sent(trainer, checkpoint, Path(folder), lacking)
+        copied = _send_file(trainer, checkpoint, Path(folder), lacking)
         yield copied if trainer.node_rank in lacking else checkpoint
 
 
 def _nodes_that_lack(trainer: pl.Trainer, checkpoint: Path) -> list[int]:
     mine = _digest(checkpoint) if trainer.local_rank == 0 else None
-    of_nodes = {node: digest for node, digest in gathered(trainer, (trainer.node_rank, mine)) if digest is not None}
+    of_nodes = {node: digest for node, digest in gather(trainer, (trainer.node_rank, mine)) if digest is not None}
     return [node for node, digest in sorted(of_nodes.items()) if digest != of_nodes[0]]
 
 
@@ -110,17 +110,17 @@ def _digest(path: Path) -> str:
         return "can't be read"
 
 
-def _sent(trainer: pl.Trainer, checkpoint: Path, folder: Path, lacking: list[int]) -> Path:
+def _send_file(trainer: pl.Trainer, checkpoint: Path, folder: Path, lacking: list[int]) -> Path:
     """Where the first process of this node has put what rank 0 has read."""
     copied = folder / checkpoint.name
     source = checkpoint.open("rb") if trainer.is_global_zero else None
     target = copied.open("wb") if trainer.local_rank == 0 and trainer.node_rank in lacking else None
     try:
-        while piece := from_rank_zero(trainer, source.read(_PIECE) if source else b""):
+        while piece := broadcast(trainer, source.read(_PIECE) if source else b""):
             if target:
                 target.write(piece)
     finally:
         for file in (source, target):
             if file:
                 file.close()
-    return gathered(trainer, copied)[trainer.global_rank - trainer.local_rank]
+    return gather(trainer, copied)[trainer.global_rank - trainer.local_rank]

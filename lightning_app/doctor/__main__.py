@@ -6,13 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lightning_app.diagnosis.contradiction import Contradiction
-from lightning_app.diagnosis.contradictions import Diagnosis, diagnose
-from lightning_app.diagnosis.dump import Dump, parse_dump
-from lightning_app.diagnosis.place import Row, place_rows, setting_rows
-from lightning_app.diagnosis.raw import raw_rows
-from lightning_app.diagnosis.report import Section, text_of
-from lightning_app.diagnosis.run import missing_variables, run_rows
+from lightning_app.doctor.environment_file import EnvironmentFile, parse_environment
+from lightning_app.doctor.findings import Diagnosis, Finding, check_run_variables, diagnose
+from lightning_app.doctor.report import Row, Section, launch_rows, render, run_rows, setting_rows, variable_rows
 from lightning_app.errors import UsageError
 
 
@@ -20,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 where training starts, 1 where it would refuse to, 2 when the command can't work."""
     given = _parser().parse_args(arguments)
     try:
-        _require_sense(given)
-        text, found = _live(given) if given.environment is None else _of_dump(given)
+        _check_arguments(given)
+        text, found = _from_machine(given) if given.environment is None else _from_file(given)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -36,26 +32,26 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
 
 
-def _live(given: argparse.Namespace) -> tuple[str, list[Contradiction]]:
-    from lightning_app.diagnosis.live import look  # a dump has nothing to do with this machine
+def _from_machine(given: argparse.Namespace) -> tuple[str, list[Finding]]:
+    from lightning_app.doctor.machine import check_machine  # a dump has nothing to do with this machine
 
     diagnosis = diagnose(os.environ, given.num_nodes, given.devices)
-    live = look(diagnosis, given.devices, given.data_path)
-    found = _sorted([*diagnosis.contradictions, missing_variables(os.environ), *live.contradictions])
-    spawns = diagnosis.launch is not None and diagnosis.launch.leaves_the_rest_to_lightning
+    live = check_machine(diagnosis, given.devices, given.data_path)
+    found = _sorted([*diagnosis.contradictions, check_run_variables(os.environ), *live.contradictions])
+    spawns = diagnosis.launch is not None and diagnosis.launch.lightning_starts_rest
     devices = given.devices or (live.devices if spawns else None)
     sections = [*_sections(os.environ, diagnosis, devices, live.backend), *live.sections]
-    return text_of(sections, found), found
+    return render(sections, found), found
 
 
-def _of_dump(given: argparse.Namespace) -> tuple[str, list[Contradiction]]:
-    dump = _read_dump(given.environment)
+def _from_file(given: argparse.Namespace) -> tuple[str, list[Finding]]:
+    dump = _read_environment_file(given.environment)
     diagnosis = diagnose(dump.environment, given.num_nodes, given.devices)
-    found = _sorted([*diagnosis.contradictions, missing_variables(dump.environment)])
+    found = _sorted([*diagnosis.contradictions, check_run_variables(dump.environment)])
     source = "standard input" if given.environment == "-" else given.environment
     lost = f", {dump.lost_lines} line{'s' * (dump.lost_lines != 1)} not understood" if dump.lost_lines else ""
     title = f"{len(dump.environment)} variables of {source}{lost}\n\n"
-    return title + text_of(_sections(dump.environment, diagnosis, given.devices, None), found), found
+    return title + render(_sections(dump.environment, diagnosis, given.devices, None), found), found
 
 
 def _sections(
@@ -64,7 +60,7 @@ def _sections(
     launch, settings = diagnosis.launch, list[Row]()
     if launch is not None and not any(each.fatal for each in diagnosis.contradictions):
         settings = setting_rows(launch, devices, backend)
-    place = place_rows(launch) if launch else raw_rows(environment)
+    place = launch_rows(launch) if launch else variable_rows(environment)
     return [
         Section("Launch", place),
         Section("What training sets", settings),
@@ -72,23 +68,23 @@ def _sections(
     ]
 
 
-def _sorted(found: Sequence[Contradiction | None]) -> list[Contradiction]:
+def _sorted(found: Sequence[Finding | None]) -> list[Finding]:
     """Those that keep training from starting come first."""
     return sorted((each for each in found if each), key=lambda each: not each.fatal)
 
 
-def _read_dump(source: str) -> Dump:
+def _read_environment_file(source: str) -> EnvironmentFile:
     try:
         content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--environment {source}: {error.strerror}; give a file with what env prints") from error
     try:
-        return parse_dump(content.decode(errors="replace"))
+        return parse_environment(content.decode(errors="replace"))
     except UsageError as error:
         raise UsageError(f"--environment {source}: {error}") from error
 
 
-def _require_sense(given: argparse.Namespace) -> None:
+def _check_arguments(given: argparse.Namespace) -> None:
     if given.environment is not None and given.data_path is not None:
         raise UsageError("--data_path is on this machine, and --environment of another one; give one of them")
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lightning_app.distributed.variables import SPAWNED_BY
+from lightning_app.distributed.launch import SPAWNED_BY
 from lightning_app.errors import UsageError
 
 # env: NAME=VALUE; export -p: declare -x NAME="VALUE"; a shell script: export NAME='VALUE'; YAML and logs: NAME: VALUE
@@ -14,14 +14,14 @@ _OF_ONE_PROCESS = ("RANK", "LOCAL_RANK", "NODE_RANK", "OMPI_COMM_WORLD_RANK", "O
 
 
 @dataclass(frozen=True)
-class Dump:
+class EnvironmentFile:
     """What was understood, and how many lines were not."""
 
     environment: Mapping[str, str]
     lost_lines: int
 
 
-def parse_dump(text: str) -> Dump:
+def parse_environment(text: str) -> EnvironmentFile:
     """Reads what ``env``, ``export -p``, a script, YAML or /proc/PID/environ shows of one process.
 
     Raises:
@@ -36,7 +36,7 @@ def parse_dump(text: str) -> Dump:
         elif line.strip():
             lost += 1
     _require_useful(environment)
-    return Dump(environment, lost)
+    return EnvironmentFile(environment, lost)
 
 
 def _add(environment: dict[str, str], name: str, value: str) -> None:

@@ -1,12 +1,33 @@
-"""Where a process stands, and what training will set, as lines for people."""
+"""The doctor's report: its rows, its findings, and the verdict last."""
 
-from lightning_app.distributed.launch import ALONE, LOOPBACK, MPI, PYTORCH, TORCHRUN, Launch
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from lightning_app.azureml import job as azureml_job
+from lightning_app.distributed.launch import (
+    ALONE,
+    BATCH_MASTER,
+    BATCHAI_MASTER,
+    HYDRA,
+    LOOPBACK,
+    MASTER_ADDRESS,
+    MASTER_PORT,
+    MPI,
+    NODE_COUNT,
+    OPEN_MPI,
+    PYTORCH,
+    SLURM_TASKS,
+    TORCHRUN,
+    Launch,
+)
+from lightning_app.doctor.findings import Finding, token_expiry
 
 Row = tuple[str, str]
 _NAMES = {MPI: "MPI", PYTORCH: "PyTorch configuration", TORCHRUN: "torchrun"}
 
 
-def shape(launch: Launch) -> str:
+def launch_shape(launch: Launch) -> str:
     """One of the six ways in which the processes of a job are started."""
     if launch.launcher == ALONE:
         return "none: started alone"
@@ -15,19 +36,19 @@ def shape(launch: Launch) -> str:
     name = _NAMES.get(launch.launcher, launch.launcher)
     if launch.nodes is None:
         return f"{name}; --num_nodes tells whether a process per device or per node"
-    if launch.leaves_the_rest_to_lightning:
+    if launch.lightning_starts_rest:
         return f"{name} with one process per node; Lightning starts the rest"
     return f"{name} with a process per device"
 
 
-def place_rows(launch: Launch) -> list[Row]:
+def launch_rows(launch: Launch) -> list[Row]:
     """What the launcher has told."""
     per_node = launch.processes_per_node
     nodes = "not told; --num_nodes tells" if launch.nodes is None else str(launch.nodes)
     each = "" if per_node is None else f", with {per_node} process{'es' * (per_node != 1)} each"
     node = "" if launch.nodes is None else f", node rank {launch.node_rank}"
     return [
-        ("shape", shape(launch)),
+        ("shape", launch_shape(launch)),
         ("launcher", launch.launcher),
         ("rank", f"{launch.rank} of {launch.world_size}, local rank {launch.local_rank}{node}"),
         ("nodes", nodes + (each if launch.nodes != 1 or launch.launcher != ALONE else "")),
@@ -65,7 +86,7 @@ class _Ranks:
 
     def __init__(self, launch: Launch, devices: int | None) -> None:
         self._launch = launch
-        self._spawns = launch.leaves_the_rest_to_lightning
+        self._spawns = launch.lightning_starts_rest
         self._devices = devices
 
     @property
@@ -95,7 +116,7 @@ def _span(first: int, number: int) -> str:
 
 def _flags(launch: Launch, devices: int | None) -> Row:
     nodes = launch.nodes or "N"
-    if not devices and not launch.leaves_the_rest_to_lightning and launch.processes_per_node:
+    if not devices and not launch.lightning_starts_rest and launch.processes_per_node:
         devices = launch.processes_per_node
     return "flags", f"--trainer.num_nodes {nodes} --trainer.devices {devices or 'N'}"
 
@@ -106,3 +127,77 @@ def _address(launch: Launch) -> str:
 
 def _port(launch: Launch) -> str:
     return "a free port" if launch.port is None else str(launch.port)
+
+
+_WIDTH = 110
+_NAME_WIDTH = 14
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    rows: Sequence[Row]
+
+
+def render(sections: Sequence[Section], found: Sequence[Finding]) -> str:
+    """Sections without rows are left out."""
+    lines = [line for section in sections if section.rows for line in _section(section)]
+    return "\n".join([*lines, *_contradictions(found), "", verdict(found)])
+
+
+def verdict(found: Sequence[Finding]) -> str:
+    fatal = sum(each.fatal for each in found)
+    if fatal:
+        return f"Training refuses to start: {_counted(fatal, 'contradiction')}."
+    strays = f" in spite of {_counted(len(found), 'stray')}" if found else ""
+    return f"In order{strays}: training starts."
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield section.title
+    for name, value in section.rows:
+        yield from _wrapped(f"  {name:<{_NAME_WIDTH}} ", value)
+
+
+def _contradictions(found: Sequence[Finding]) -> Iterator[str]:
+    if found:
+        yield "Contradictions"
+    for each in found:
+        yield from _wrapped(f"  {'refused' if each.fatal else 'ignored':<{_NAME_WIDTH}} ", each.what)
+        yield from _wrapped(f"  {'':<{_NAME_WIDTH}} -> ", each.remedy)
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+# all that is shown as it is; none of it is a secret
+_SHOWN = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
+    *(MASTER_ADDRESS, MASTER_PORT, "MASTER_ADDRESS"),
+    *OPEN_MPI,
+    *HYDRA,
+    *(BATCH_MASTER, BATCHAI_MASTER, NODE_COUNT, SLURM_TASKS),
+)
+
+
+def variable_rows(environment: Mapping[str, str]) -> list[Row]:
+    return [("found", ", ".join(f"{name}={environment[name]}" for name in _SHOWN if name in environment))]
+
+
+def run_rows(environment: Mapping[str, str]) -> list[Row]:
+    """Names of variables, the run's id and when its token ends."""
+    run, absent = azureml_job.run_id(environment), azureml_job.partly_missing(environment)
+    if absent:
+        return [("logger", f"no run: {len(absent)} of the job's variables not set, see below")]
+    if run is None:
+        return [("logger", "no Azure ML job: the journal alone")]
+    ends = token_expiry(environment)
+    return [
+        ("logger", f"run {run}"),
+        ("its token", f"valid until {ends:%Y-%m-%d %H:%M} UTC" if ends else "no end told"),
+    ]

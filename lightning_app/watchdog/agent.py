@@ -1,4 +1,4 @@
-"""The process beside a training process: tells the coordinator how it is, and ends it when the training has failed."""
+"""The process beside a training process: reports to the coordinator, and ends the training when it has failed."""
 
 import asyncio
 import contextlib
@@ -8,66 +8,69 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lightning_app.watchdog import reports
 from lightning_app.watchdog.coordinator import Coordinator
-from lightning_app.watchdog.limits import Limits
-from lightning_app.watchdog.messages import LONGEST, Message, received, send
-from lightning_app.watchdog.page import Page
-from lightning_app.watchdog.place import Place
+from lightning_app.watchdog.protocol import (
+    LONGEST,
+    AgentOptions,
+    Message,
+    ProcessId,
+    SharedProgress,
+    Timeouts,
+    read_messages,
+    send,
+)
 from lightning_app.watchdog.reports import Report
-from lightning_app.watchdog.training_process import TrainingProcess
+
+_POLL_SECONDS = 0.2  # seconds between two looks
+
+
+class TrainingProcess:
+    """The agent's parent; when it has ended, the agent has another one."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    @property
+    def lives(self) -> bool:
+        return os.getppid() == self._pid
+
+    async def has_ended(self) -> None:
+        """Comes back at once where the system can tell: a launcher soon kills the others, and the first is to blame."""
+        ended = asyncio.Event()
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or it has ended
+            asyncio.get_running_loop().add_reader(os.pidfd_open(self._pid), ended.set)
+        while self.lives:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(ended.wait(), _POLL_SECONDS)
+
+    async def ends_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.lives and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_SECONDS / 4)
+        return not self.lives
+
+    def kill(self) -> None:
+        if self.lives:
+            os.kill(self._pid, signal.SIGKILL)
+
 
 _LOOK = 0.2
 _HERE = "127.0.0.1"
 _NOT_LISTENING = (OSError, asyncio.TimeoutError)
 
 
-@dataclass(frozen=True)
-class Task:
-    """What an agent is told when it starts; the numbers are file descriptors.
-
-    Args:
-        place: The process that it stands beside.
-        parent: Its process id.
-        address: Of the coordinator.
-        port: At which it listens; 0 for a free one.
-        nodes: On which there are processes of the training.
-        expected: Processes of the training.
-        job: The same for all processes of a training.
-        folder: Of the run.
-        training: Socket to the training process.
-        page: Its position.
-    """
-
-    place: Place
-    parent: int
-    address: str
-    port: int
-    nodes: int
-    expected: int
-    job: str
-    folder: str
-    training: int
-    page: int
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "Task":
-        return cls(**{**content, "place": Place(**content["place"])})
-
-
 class Agent:
     """Lives until the training has ended, in one way or the other."""
 
-    def __init__(self, task: Task, limits: Limits) -> None:
+    def __init__(self, task: AgentOptions, limits: Timeouts) -> None:
         self._task, self._limits = task, limits
         self._process = TrainingProcess(task.parent)
         self._place, self._folder = task.place, Path(task.folder)
-        self._page = Page(task.page)
+        self._page = SharedProgress(task.page)
         self._end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._unsent: list[Message] = []
         self._coordinator: asyncio.StreamWriter | None = None
@@ -102,11 +105,11 @@ class Agent:
                 f"port {self._task.port} of this node, the one after MASTER_PORT, can't be used by the watchdog "
                 f"({error.strerror}); set MASTER_PORT to another one"
             )
-            self._conclude_here(Report(reports.USED_WRONGLY, "", "at the start", text))
+            self._conclude_here(Report(reports.USAGE_ERROR, "", "at the start", text))
             return None, 0
 
     async def _hear_training(self, reader: asyncio.StreamReader) -> None:
-        async for message in received(reader):
+        async for message in read_messages(reader):
             if "rank" in message:
                 self._place = replace(self._place, rank=message["rank"])
                 self._folder = Path(message.get("folder", self._folder))
@@ -141,7 +144,7 @@ class Agent:
             send(writer, message)
         self._coordinator = writer
         self._leave_when_done()
-        async for message in received(reader):
+        async for message in read_messages(reader):
             self._heard = time.monotonic()
             if "verdict" in message or "closed" in message:
                 self._conclude(message)
@@ -166,7 +169,7 @@ class Agent:
         """The connection; None where something else listens there, perhaps another training's."""
         reader, writer = await asyncio.open_connection(address, port, limit=LONGEST)
         send(writer, {"job": self._task.job, "place": self._place.as_message()})
-        async for _ in received(reader):
+        async for _ in read_messages(reader):
             return reader, writer
         writer.close()
         return None
@@ -193,7 +196,7 @@ class Agent:
     def _coordinator_lost(self, how: str) -> Report:
         if self._failed is not None and self._failed.kind != reports.COLLECTIVE:
             return self._failed
-        first = Place(0, 0, 0).named(self._task.address)
+        first = ProcessId(0, 0, 0).named(self._task.address)
         text = f"{how[0].upper()}{how[1:]}: node 0 is gone, or the network between it and {self._place.named('')}."
         return Report(reports.LOST, first, f"seen from {self._place.named('')}, {self._page.read()}", text)
 
@@ -219,7 +222,7 @@ class Agent:
         report = Report.of(end["verdict"])
         # on the first node, and on each that had to decide for itself
         if self._place.local_rank == 0 and ("alone" in end or self._place.is_first):
-            reports.keep(report, self._folder, self._place.node)
+            reports.save_report(report, self._folder, self._place.node)
         can_tell = self._process.lives
         send(self._training, {**end, "text": str(report)})
         if await self._process.ends_within(self._seconds_to_end(end, report)) and can_tell:
@@ -249,10 +252,10 @@ def main(content: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which tells what it does then
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     options = json.loads(content)
-    limits = Limits(**options.pop("limits"))
+    limits = Timeouts(**options.pop("limits"))
 
     async def run() -> None:
-        await Agent(Task.of(options), limits).run()
+        await Agent(AgentOptions.of(options), limits).run()
         sys.stderr.flush()
         os._exit(0)  # what is still open is closed by that, and nothing of it is told in the training's log
 

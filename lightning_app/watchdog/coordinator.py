@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lightning_app.watchdog import reports
-from lightning_app.watchdog.limits import Limits
-from lightning_app.watchdog.messages import LONGEST, Message, received, send
-from lightning_app.watchdog.page import Position
-from lightning_app.watchdog.place import Place
-from lightning_app.watchdog.reports import Report, cause, from_all
-from lightning_app.watchdog.stacks import suspects
+from lightning_app.watchdog.protocol import LONGEST, Message, Position, ProcessId, Timeouts, read_messages, send
+from lightning_app.watchdog.reports import Report, reported_by_all, root_cause
+from lightning_app.watchdog.stacks import stalled_ranks
 
 _TICK = 0.1
 _SECONDS_FOR_STACKS = 2.0
@@ -22,7 +19,7 @@ _NO_STACK = "It doesn't say where it is: it is stopped, or in a library that let
 class Member:
     """A process as its agent tells of it."""
 
-    place: Place
+    place: ProcessId
     address: str
     writer: asyncio.StreamWriter
     heard: float = field(default_factory=time.monotonic)
@@ -45,7 +42,7 @@ class Member:
 class Coordinator:
     """Listens at one port; all agents speak to it, that of its own process as well."""
 
-    def __init__(self, limits: Limits, address: str, expected: int, job: str) -> None:
+    def __init__(self, limits: Timeouts, address: str, expected: int, job: str) -> None:
         self.limits = limits
         self.expected = expected
         self._address = address
@@ -78,17 +75,17 @@ class Coordinator:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         member: Member | None = None
-        async for message in received(reader):
+        async for message in read_messages(reader):
             if member is None:
                 if message.get("job") != self._job or "place" not in message:
                     break  # of another training
-                member = self._welcomed(Place(**message["place"]), writer)
+                member = self._welcomed(ProcessId(**message["place"]), writer)
             self._hear(member, message)
         writer.close()
         if member is not None and not member.is_done and member.report is None and self._verdict is None:
             self._note(member, Report(reports.KILLED, member.name, str(member.position), reports.KILLED_TEXT))
 
-    def _welcomed(self, place: Place, writer: asyncio.StreamWriter) -> Member:
+    def _welcomed(self, place: ProcessId, writer: asyncio.StreamWriter) -> Member:
         address = self._address if place.is_first else writer.get_extra_info("peername")[0]
         self._members[place.key] = Member(place, address, writer)
         send(writer, {"beat": True})
@@ -101,7 +98,7 @@ class Coordinator:
         if "position" in message:
             member.is_at(Position(*message["position"]))
         if "place" in message:
-            member.place = Place(**message["place"])
+            member.place = ProcessId(**message["place"])
         if member.place.is_first and "expected" in message:
             self.expected = message["expected"]
         if "stall" in message:
@@ -146,7 +143,7 @@ class Coordinator:
     def _lost(self, member: Member) -> Report:
         text = (
             f"Nothing was heard of it for {self.limits.lost:.0f} s: its node is gone, or the network between it and "
-            f"{Place(0, 0, 0).named(self._address)}."
+            f"{ProcessId(0, 0, 0).named(self._address)}."
         )
         return Report(reports.LOST, member.name, f"last heard of {member.position}", text)
 
@@ -162,11 +159,11 @@ class Coordinator:
         found = [member.report for member in self._in_order_of_failure() if member.report is not None]
         if not found or self._first_report is None or self._verdict is not None:
             return
-        best = cause([*found, *self._left_early()])
+        best = root_cause([*found, *self._left_early()])
         waited = now - self._first_report
         if waited < self._seconds_for_others(best) and len(found) < max(self.expected, len(self._members)):
             return
-        if best.kind == reports.USED_WRONGLY and from_all(found, len(self._members)):
+        if best.kind == reports.USAGE_ERROR and reported_by_all(found, len(self._members)):
             best = Report(best.kind, "", best.where, best.text)
         self._conclude(best)
 
@@ -179,7 +176,7 @@ class Coordinator:
         slow = {
             reports.COLLECTIVE: self.limits.collective,
             reports.LEFT: self.limits.grace,
-            reports.USED_WRONGLY: self.limits.lost,  # which all processes are about to say
+            reports.USAGE_ERROR: self.limits.lost,  # which all processes are about to say
         }
         return slow.get(best.kind, 0.0)  # nothing that is told later could be the cause of it
 
@@ -215,7 +212,7 @@ class Coordinator:
         await self._ask_for_stacks([member for member in members if not member.is_done])
         stacks = [None if member.is_done else member.stack or "" for member in members]
         progress = [member.position.progress for member in members]
-        found = suspects(stacks, progress, self._idle(), self.limits.stall, self.limits.patient)
+        found = stalled_ranks(stacks, progress, self._idle(), self.limits.stall, self.limits.patient)
         # twice, because one look may catch a process on its way from one thing to the next
         if found and found == self._suspected:
             for number in found:

@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning_app.watchdog.messages import shortened
+from lightning_app.watchdog.protocol import truncate
 
-RAISED, EXITED, USED_WRONGLY, INTERRUPTED = "raised", "exited", "used wrongly", "interrupted"
+RAISED, EXITED, USAGE_ERROR, INTERRUPTED = "raised", "exited", "used wrongly", "interrupted"
 KILLED, STALLED, LOST, MISSING = "killed", "stalled", "lost", "missing"
 LEFT, COLLECTIVE = "left", "collective"
 # which of several reports tells the cause: the communication fails because somebody has failed before
-_BY_RANK = (RAISED, EXITED, USED_WRONGLY, INTERRUPTED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
-NOT_FILED = (USED_WRONGLY, INTERRUPTED)  # mistakes of the user leave nothing behind
+_BY_RANK = (RAISED, EXITED, USAGE_ERROR, INTERRUPTED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
+NOT_FILED = (USAGE_ERROR, INTERRUPTED)  # mistakes of the user leave nothing behind
 
 KILLED_TEXT = (
     "It ended without a word, as a process does that gets SIGKILL: from the system when memory runs out, from an "
@@ -51,17 +51,17 @@ class Report:
 
     def __str__(self) -> str:
         """For the logs, the traceback last."""
-        text = shortened(self.text.rstrip())
-        if self.kind == USED_WRONGLY:
+        text = truncate(self.text.rstrip())
+        if self.kind == USAGE_ERROR:
             return f"error: {self.who}: {text}" if self.who else f"error: {text}"
         if self.kind == INTERRUPTED:
             return f"Interrupted: {self.who}, {self.where}; all processes are ended."
-        return f"\nFAILED: {self.who} {_STORIES[self.kind]}, {self.where}. All processes are ended.\n{text}"
+        return f"\nFAILED: {self.who} {_DESCRIPTIONS[self.kind]}, {self.where}. All processes are ended.\n{text}"
 
 
 LEFT_TEXT = "It ended with exit status 0, as if all were done, while others were still at work and needed it."
 
-_STORIES = {
+_DESCRIPTIONS = {
     RAISED: "raised an error",
     EXITED: "ended",
     LEFT: "left",
@@ -73,12 +73,12 @@ _STORIES = {
 }
 
 
-def cause(reports: Sequence[Report]) -> Report:
+def root_cause(reports: Sequence[Report]) -> Report:
     """The report that explains the others."""
     return min(reports, key=lambda report: report.order)
 
 
-def keep(report: Report, folder: Path, node: int) -> None:
+def save_report(report: Report, folder: Path, node: int) -> None:
     """Appends it to the run folder: what failed before a restart isn't lost by what fails after it."""
     if report.kind in NOT_FILED:
         return
@@ -89,11 +89,11 @@ def keep(report: Report, folder: Path, node: int) -> None:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
 
 
-def status(kind: str) -> int:
+def exit_status(kind: str) -> int:
     """With which a process ends that did nothing wrong itself."""
-    return 2 if kind == USED_WRONGLY else 1
+    return 2 if kind == USAGE_ERROR else 1
 
 
-def from_all(reports: Sequence[Report], processes: int) -> bool:
+def reported_by_all(reports: Sequence[Report], processes: int) -> bool:
     """Whether all say the same, as after a mistake in the command, which all processes have been given."""
     return len(reports) == processes and len({(report.kind, report.text) for report in reports}) == 1

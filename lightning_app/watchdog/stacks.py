@@ -1,10 +1,20 @@
 """What a process is doing that doesn't get ahead, by the names on its stack."""
 
+import importlib.util
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+
+
+def _file_of(module: str) -> str:
+    """The file of a module, which isn't imported for that: this process loads no torch."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return spec.origin
+
 
 WAITING, PATIENT, BUSY = "waiting", "patient", "busy"
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line \d+, in (?P<function>.*)$', re.MULTILINE)
@@ -17,7 +27,7 @@ _SLOW_FILES = (
     "torch/utils/data/dataloader.py",
     "torch/serialization.py",
     "torch/hub.py",
-    "lightning_app/all_processes.py",  # reads checkpoints and sends them to other nodes
+    _file_of("lightning_app.distributed.sync"),  # reads checkpoints and sends them to other nodes
     "<frozen importlib._bootstrap>",  # libraries from a slow disk, or on a machine with too much to do
 )
 _INNERMOST = 8  # frames that tell what it does right now
@@ -57,7 +67,7 @@ def _doing(stack: str | None, progress: int) -> str:
     return PATIENT if found == BUSY and progress == 0 else found  # it is still loading its libraries
 
 
-def suspects(
+def stalled_ranks(
     stacks: Sequence[str | None], progress: Sequence[int], idle: float, stall: float, patient: float
 ) -> list[int]:
     """Which processes keep the others waiting; none where there is no sign that anybody waits.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lightning_app.distributed.launch import LIGHTNING, Launch
 from lightning_app.watchdog import reports
-from lightning_app.watchdog.place import Place
+from lightning_app.watchdog.protocol import ProcessId
 from lightning_app.watchdog.watchdog import WHERE, Watchdog
 
 _COMMUNICATION = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore", "Broken pipe")
@@ -15,7 +15,7 @@ _COMMUNICATION = ("gloo", "NCCL", "Connection closed by peer", "Connection reset
 
 def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> None:
     """Starts it where the launcher has started several processes; where Lightning is to do so, ``start_alone`` does."""
-    place = Place(launch.node_rank, launch.local_rank, None if launch.leaves_the_rest_to_lightning else launch.rank)
+    place = ProcessId(launch.node_rank, launch.local_rank, None if launch.lightning_starts_rest else launch.rank)
     if launch.launcher == LIGHTNING:
         address, _, port = environment.get(WHERE, "").rpartition(":")
         if address and port.isdecimal():
@@ -30,10 +30,12 @@ def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> No
 def start_alone(watchdog: Watchdog, processes: int) -> None:
     """In the only process so far of a training on one node, before Lightning starts the others."""
     if not watchdog.is_running and processes > 1:
-        watchdog.start(Place(0, 0, 0), "127.0.0.1", 0, 1, processes)
+        watchdog.start(ProcessId(0, 0, 0), "127.0.0.1", 0, 1, processes)
 
 
-def supervised(watchdog: Watchdog, command: Callable[[], None], told: Callable[[BaseException], str | None]) -> None:
+def run_supervised(
+    watchdog: Watchdog, command: Callable[[], None], told: Callable[[BaseException], str | None]
+) -> None:
     """Runs ``command``; if it or another process fails, this one ends as well.
 
     Args:
@@ -65,14 +67,14 @@ def _described(error: BaseException, told: Callable[[BaseException], str | None]
     """Exit status, kind and text."""
     line = told(error)
     if line is not None:
-        return 2, reports.USED_WRONGLY, line
+        return 2, reports.USAGE_ERROR, line
     if isinstance(error, KeyboardInterrupt):
         return 1, reports.INTERRUPTED, ""
-    kind = reports.COLLECTIVE if is_of_communication(error) else reports.RAISED
+    kind = reports.COLLECTIVE if is_communication_error(error) else reports.RAISED
     return 1, kind, "".join(traceback.format_exception(error))
 
 
-def is_of_communication(error: BaseException) -> bool:
+def is_communication_error(error: BaseException) -> bool:
     """Whether somebody else is the cause, who doesn't answer."""
     with contextlib.suppress(ImportError):
         from torch.distributed import DistError  # here: a process that failed before loading torch needn't load it

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lightning_app.watchdog import reports
-from lightning_app.watchdog.limits import Limits
-from lightning_app.watchdog.messages import Message, line, shortened
-from lightning_app.watchdog.page import Page
-from lightning_app.watchdog.place import Place
+from lightning_app.watchdog.protocol import Message, ProcessId, SharedProgress, Timeouts, encode_message, truncate
 from lightning_app.watchdog.stacks import stack_of_main_thread
 
 WHERE = "LIGHTNING_APP_WATCHDOG"  # ADDRESS:PORT of rank 0's, for the processes that Lightning starts
@@ -42,9 +39,9 @@ class Verdict:
 class Watchdog:
     """Does nothing until it is started, which a training of one process never does."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self.page: Page | None = None
+    def __init__(self, limits: Timeouts | None = None) -> None:
+        self._limits = limits or Timeouts()
+        self.page: SharedProgress | None = None
         self.is_first = True
         self.starter: int | None = None  # the process of this program that had Lightning start this one
         self.before_end: list[Callable[[], None]] = []
@@ -59,7 +56,7 @@ class Watchdog:
     def is_running(self) -> bool:
         return self._socket is not None
 
-    def start(self, place: Place, address: str, port: int, nodes: int, expected: int) -> None:
+    def start(self, place: ProcessId, address: str, port: int, nodes: int, expected: int) -> None:
         """Starts the agent.
 
         Args:
@@ -71,7 +68,7 @@ class Watchdog:
         """
         self.is_first = place.is_first
         ours, theirs = socket.socketpair()
-        self.page = Page()
+        self.page = SharedProgress()
         task = {
             "place": place.as_message(),
             "parent": os.getpid(),
@@ -108,7 +105,7 @@ class Watchdog:
         if not self.is_running:
             return None
         self._is_waiting = True
-        self._send({"failed": {"kind": kind, "text": shortened(text)}})
+        self._send({"failed": {"kind": kind, "text": truncate(text)}})
         longest = self._limits.collective + 2 * self._limits.lost
         self._wait(lambda: self._verdict is not None or self._is_closed, longest)
         return self._verdict
@@ -125,7 +122,7 @@ class Watchdog:
     def _send(self, message: Message) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                self._socket.sendall(line(message))
+                self._socket.sendall(encode_message(message))
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> None:
         with self._heard:
@@ -142,15 +139,15 @@ class Watchdog:
 
     def _hear(self, message: Message) -> None:
         if "stack?" in message:
-            self._send({"stack": shortened(stack_of_main_thread())})
+            self._send({"stack": truncate(stack_of_main_thread())})
             return
         with self._heard:
             self._port = message.get("port", self._port)
             self._is_closed = self._is_closed or "closed" in message
             if "verdict" in message and self._verdict is None:
                 who, kind = message["verdict"].get("who"), message["verdict"].get("kind")
-                everybody = kind == reports.USED_WRONGLY and not who
-                status = reports.status(kind or reports.KILLED)
+                everybody = kind == reports.USAGE_ERROR and not who
+                status = reports.exit_status(kind or reports.KILLED)
                 self._verdict = Verdict(message["text"], bool(message.get("yours")), everybody, status)
             self._heard.notify_all()
         if self._verdict is not None and not self._is_waiting and not self._verdict.is_ours:

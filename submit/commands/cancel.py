@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from submit.commands.run_flags import add_run
-from submit.failures import status_of
+from submit.commands.flags import add_run
+from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
 
@@ -14,17 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return status_of(lambda: _cancel(options), "python -m submit status shows whether the run is canceled")
+    return exit_status(lambda: _cancel(options), "python -m submit status shows whether the run is canceled")
 
 
 def _cancel(options: argparse.Namespace) -> int:
     """0 as well where the run has ended already: it is what was asked for."""
-    from submit.runs.facts import ENDED
-    from submit.runs.find import find_run
-    from submit.runs.patience import asking
+    from submit.runs.retry import service_errors
+    from submit.runs.run_info import ENDED, find_run
 
     found = find_run(options.run_id, options.workspace)
-    with asking(f"run {found.id}"):
+    with service_errors(f"run {found.id}"):
         status = found.get_status()
         if status not in ENDED:
             found.cancel()

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from submit.commands.values import count
-from submit.failures import status_of
+from submit.commands.flags import count
+from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
 EPILOG = """\
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """0 when the cluster is ready."""
-    return status_of(lambda: _run(options), "Azure goes on with what it has begun; the same command waits for it")
+    return exit_status(lambda: _run(options), "Azure goes on with what it has begun; the same command waits for it")
 
 
 def _nodes(text: str) -> int:
@@ -44,7 +44,16 @@ def _nodes(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from submit.compute import Cluster, check, create, described, differences, errors_of, find, wait
+    from submit.compute import (
+        Cluster,
+        check_cluster,
+        cluster_differences,
+        cluster_errors,
+        create_cluster,
+        describe_cluster,
+        find_cluster,
+        wait_for_cluster,
+    )
     from submit.progress import Progress
     from submit.workspace import open_workspace
 
@@ -56,15 +65,15 @@ def _run(options: argparse.Namespace) -> int:
         options.idle_seconds,
         options.low_priority,
     )
-    check(wanted)
+    check_cluster(wanted)
     workspace = open_workspace(options.workspace)
-    found = find(workspace, wanted.name)
-    cluster = found or create(workspace, wanted)
+    found = find_cluster(workspace, wanted.name)
+    cluster = found or create_cluster(workspace, wanted)
     with Progress() as progress:
-        wait(cluster, progress)
-    print(f"{cluster.name} {'was there' if found else 'is created'}: {described(cluster)}")
-    for difference in differences(cluster, wanted):
+        wait_for_cluster(cluster, progress)
+    print(f"{cluster.name} {'was there' if found else 'is created'}: {describe_cluster(cluster)}")
+    for difference in cluster_differences(cluster, wanted):
         print(difference)
-    for error in errors_of(cluster):
+    for error in cluster_errors(cluster):
         print(f"warning: {error}", file=sys.stderr)
     return 0

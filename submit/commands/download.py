@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from submit.commands.run_flags import add_json, add_run
-from submit.failures import status_of
+from submit.commands.flags import add_json, add_run
+from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
 
@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return status_of(lambda: _download(options), "the same command goes on where it was")
+    return exit_status(lambda: _download(options), "the same command goes on where it was")
 
 
 def _download(options: argparse.Namespace) -> int:
     from submit.runs.download import download
-    from submit.runs.find import find_run
-    from submit.runs.table import as_json
+    from submit.runs.run_info import find_run
+    from submit.runs.table import to_json
 
     found = find_run(options.run_id, options.workspace)
     target = options.target or Path(found.id)
@@ -41,7 +41,7 @@ def _download(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{target / file.path}: {file.size:,} bytes{', was here' * file.was_here}", flush=True)
     if options.json:
-        print(as_json({"run": found.id, "target": str(target), "files": [asdict(file) for file in files]}))
+        print(to_json({"run": found.id, "target": str(target), "files": [asdict(file) for file in files]}))
     return 0
 
 

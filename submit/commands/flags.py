@@ -1,9 +1,7 @@
-"""The flags that describe a job: where it runs, on which data, in which environment."""
+"""Flags that several commands share, and their value types."""
 
 import argparse
 from pathlib import Path
-
-from submit.commands.values import count, seconds
 
 EPILOG = """\
 All other flags are those of python -m lightning_app.fit and go to it as they are, such as --num_epochs 10.
@@ -71,3 +69,29 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--source_directory", type=Path, default=Path(), metavar="DIR", help="what is sent along (default: this folder)"
     )
     group.add_argument("--dry_run", action="store_true", help="show the request, and send nothing")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_id", metavar="RUN", help="the run's id, as submit run has printed it")
+    add_workspace(parser)
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected a whole number of at least 1")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if text[-1:] not in units or not text[:-1].isdecimal() or int(text[:-1]) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; expected a number with its unit, such as 90m, 12h or 2d")
+    return int(text[:-1]) * units[text[-1]]

@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from submit.commands.run_flags import add_json, add_workspace
-from submit.commands.values import count
-from submit.failures import status_of
+from submit.commands.flags import add_json, add_workspace, count
+from submit.errors import exit_status
 
 if TYPE_CHECKING:
-    from submit.runs.listing import Entry
+    from submit.runs.run_info import RunSummary
 
 TAKES_TRAINING_FLAGS = False
 _HEADINGS = ("RUN", "STATUS", "STARTED", "DURATION", "MODEL")
@@ -25,25 +24,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return status_of(lambda: _show(options), "nothing was changed")
+    return exit_status(lambda: _show(options), "nothing was changed")
 
 
 def _show(options: argparse.Namespace) -> int:
-    from submit.runs.listing import entries
-    from submit.runs.table import as_json, table
+    from submit.runs.run_info import list_runs
+    from submit.runs.table import format_table, to_json
     from submit.workspace import open_workspace
 
-    found = entries(open_workspace(options.workspace), options.experiment, options.limit)
+    found = list_runs(open_workspace(options.workspace), options.experiment, options.limit)
     if options.json:
-        print(as_json([_content(entry) for entry in found]))
+        print(to_json([_content(entry) for entry in found]))
     elif found:
-        print(table([_row(entry) for entry in found], _HEADINGS))
+        print(format_table([_row(entry) for entry in found], _HEADINGS))
     else:
         print(f"{options.experiment} has no runs.")
     return 0
 
 
-def _content(entry: "Entry") -> dict[str, Any]:
+def _content(entry: "RunSummary") -> dict[str, Any]:
     return {
         "run": entry.run_id,
         "status": entry.status,
@@ -56,5 +55,5 @@ def _content(entry: "Entry") -> dict[str, Any]:
     }
 
 
-def _row(entry: "Entry") -> tuple[object, ...]:
+def _row(entry: "RunSummary") -> tuple[object, ...]:
     return entry.run_id, entry.status, entry.started, entry.duration, entry.model

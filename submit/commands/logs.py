@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from submit.commands.run_flags import add_run
-from submit.failures import FAILED, FailureError, status_of
+from submit.commands.flags import add_run
+from submit.errors import FAILED, ServiceError, exit_status
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -28,19 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     try:
-        return status_of(lambda: _logs(options), "nothing was changed")
+        return exit_status(lambda: _logs(options), "nothing was changed")
     except BrokenPipeError:  # who reads has enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it ends
         return FAILED
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from submit.runs.find import find_run
     from submit.runs.logs import LogReader, log_names, named_log
-    from submit.runs.patience import asking
+    from submit.runs.retry import service_errors
+    from submit.runs.run_info import find_run
 
     found = find_run(options.run_id, options.workspace)
-    with asking(f"the logs of {found.id}"):
+    with service_errors(f"the logs of {found.id}"):
         names = log_names(found) if options.list or options.file else []
     if options.list:
         _print_all(names)
@@ -50,7 +50,7 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _follow(found: "Run", log: "LogReader") -> int:
-    from submit.runs.follow import follow
+    from submit.runs.logs import follow
 
     status = follow(found, log, show=_say, tell=_tell)
     _tell(f"The run has ended: {status}.")
@@ -58,13 +58,13 @@ def _follow(found: "Run", log: "LogReader") -> int:
 
 
 def _print_log(found: "Run", log: "LogReader") -> int:
-    from submit.runs.patience import persistently
+    from submit.runs.retry import retry
 
-    while (lines := persistently("the log", log.piece, _PATIENCE, _tell)) is not None:
+    while (lines := retry("the log", log.piece, _PATIENCE, _tell)) is not None:
         _print_all(lines)
     _print_all(log.rest())
     if log.name is None:
-        raise FailureError(f"run {found.id} has no log yet")
+        raise ServiceError(f"run {found.id} has no log yet")
     return 0
 
 

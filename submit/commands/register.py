@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from submit.commands.run_flags import add_json, add_run
-from submit.failures import status_of
+from submit.commands.flags import add_json, add_run
+from submit.errors import exit_status
 
 if TYPE_CHECKING:
-    from submit.runs.models import Registered
+    from submit.runs.register import RegisteredModel
 
 TAKES_TRAINING_FLAGS = False
 
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return status_of(lambda: _register(options), "the model may be registered; Azure ML's list of models shows it")
+    return exit_status(lambda: _register(options), "the model may be registered; Azure ML's list of models shows it")
 
 
 def _register(options: argparse.Namespace) -> int:
-    from submit.runs.find import find_run
-    from submit.runs.models import register, require_name
-    from submit.runs.table import as_json
+    from submit.runs.register import register, require_name
+    from submit.runs.run_info import find_run
+    from submit.runs.table import to_json
 
     require_name(options.name, options.description)
     found = find_run(options.run_id, options.workspace)
@@ -39,12 +39,12 @@ def _register(options: argparse.Namespace) -> int:
             f"warning: a model has 50 tags at most; left out: {', '.join(model.left_out)}; the run has them",
             file=sys.stderr,
         )
-    print(as_json(asdict(model)) if options.json else _text(model))
+    print(to_json(asdict(model)) if options.json else _text(model))
     return 0
 
 
-def _text(model: "Registered") -> str:
-    from submit.runs.table import table
+def _text(model: "RegisteredModel") -> str:
+    from submit.runs.table import format_table
 
     rows = [("model", model.name), ("version", str(model.version)), *model.tags.items()]
-    return table(rows)
+    return format_table(rows)

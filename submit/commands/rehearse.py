@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from submit.commands.checked_job import checked_job
-from submit.commands.job_flags import add_job_flags
-from submit.commands.values import count, seconds
+from submit.commands.flags import add_job_flags, count, seconds
+from submit.submission import prepare_job
 
 TAKES_TRAINING_FLAGS = True
 
@@ -28,13 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """The job's own exit status."""
-    job = checked_job(options, training)
+    job = prepare_job(options, training)
     if job is None:
         return 0
-    from submit.rehearsal_report import report
-    from submit.rehearse import rehearse
+    from submit.execution.rehearse import format_report, rehearse
 
     print(f"Rehearsing {' '.join(job.command)}", flush=True)
     rehearsal = rehearse(job, options.rehearsal_data, options.timeout, lambda line: print(f"  {line}", flush=True))
-    print(f"\n{report(rehearsal)}")
+    print(f"\n{format_report(rehearsal)}")
     return rehearsal.status

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from submit.commands.run_flags import add_run
-from submit.failures import status_of
+from submit.commands.flags import add_run
+from submit.errors import exit_status
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -34,38 +34,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """0 when the job is sent; with ``--wait`` what has become of it."""
-    return status_of(lambda: _resume(options, training), "the job may be sent; python -m submit list shows it")
+    return exit_status(lambda: _resume(options, training), "the job may be sent; python -m submit list shows it")
 
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
-    from submit.checks import check
-    from submit.runs.find import find_run
-    from submit.runs.wait import wait
-    from submit.submission import send
+    from submit.preflight.checks import check_job
+    from submit.runs.logs import wait_for_run
+    from submit.runs.run_info import find_run
+    from submit.submission import send_job
     from submit.training_flags import check_training_flags
 
     before = find_run(options.run_id, options.workspace)
     job = _job(before, options.source_directory, training)
-    check(job, options, training)
+    check_job(job, options, training)
     check_training_flags(training, job.source_directory)
-    sent = send(job, before.experiment.workspace)
+    sent = send_job(job, before.experiment.workspace)
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
-    return wait(sent) if options.wait else 0
+    return wait_for_run(sent) if options.wait else 0
 
 
 def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
     from submit.errors import SubmitError
+    from submit.request import resumed_job
     from submit.runs import artifacts
-    from submit.runs.facts import ENDED
-    from submit.runs.patience import asking
-    from submit.runs.recorded import resumed_job
+    from submit.runs.retry import service_errors
+    from submit.runs.run_info import ENDED
 
-    with asking(f"run {before.id}"):
+    with service_errors(f"run {before.id}"):
         details = before.get_details()
-        names = artifacts.paths(before)
+        names = artifacts.list_paths(before)
     if details["status"] not in ENDED:
         raise SubmitError(f"run {before.id} is {details['status']}; it can be gone on from when it has ended")
     if _LAST not in names:
         raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could go on")
-    outputs = artifacts.place(before, "outputs")
+    outputs = artifacts.artifact_store_path(before, "outputs")
     return resumed_job(details.get("runDefinition") or {}, before.experiment.name, folder, outputs, training)

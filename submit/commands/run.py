@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from submit.commands.checked_job import checked_job
-from submit.commands.job_flags import add_job_flags
+from submit.commands.flags import add_job_flags
+from submit.submission import prepare_job
 
 TAKES_TRAINING_FLAGS = True
 
@@ -16,16 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """0 when the job is sent; with ``--wait`` what has become of it."""
-    job = checked_job(options, training)
+    job = prepare_job(options, training)
     if job is None:
         return 0
-    from submit.submission import send
+    from submit.submission import send_job
     from submit.workspace import open_workspace
 
-    sent = send(job, open_workspace(options.workspace))
+    sent = send_job(job, open_workspace(options.workspace))
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
     if options.wait:
-        from submit.runs.wait import wait
+        from submit.runs.logs import wait_for_run
 
-        return wait(sent)
+        return wait_for_run(sent)
     return 0

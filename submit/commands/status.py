@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from submit.commands.run_flags import add_json, add_run
-from submit.failures import status_of
+from submit.commands.flags import add_json, add_run
+from submit.errors import exit_status
 
 if TYPE_CHECKING:
-    from submit.runs.facts import Facts
+    from submit.runs.run_info import RunInfo
 
 TAKES_TRAINING_FLAGS = False
 
@@ -19,20 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return status_of(lambda: _show(options), "nothing was changed")
+    return exit_status(lambda: _show(options), "nothing was changed")
 
 
 def _show(options: argparse.Namespace) -> int:
-    from submit.runs.facts import facts_of
-    from submit.runs.find import find_run
-    from submit.runs.table import as_json, table
+    from submit.runs.run_info import find_run, get_run_info
+    from submit.runs.table import format_table, to_json
 
-    facts = facts_of(find_run(options.run_id, options.workspace))
-    print(as_json(_content(facts)) if options.json else table(_rows(facts)))
+    facts = get_run_info(find_run(options.run_id, options.workspace))
+    print(to_json(_content(facts)) if options.json else format_table(_rows(facts)))
     return 0
 
 
-def _content(facts: "Facts") -> dict[str, Any]:
+def _content(facts: "RunInfo") -> dict[str, Any]:
     return {
         "run": facts.run_id,
         "experiment": facts.experiment,
@@ -49,7 +48,7 @@ def _content(facts: "Facts") -> dict[str, Any]:
     }
 
 
-def _rows(facts: "Facts") -> list[tuple[str, object]]:
+def _rows(facts: "RunInfo") -> list[tuple[str, object]]:
     shape = f"{facts.nodes} x {facts.processes_per_node}" if facts.nodes else None
     rows: list[tuple[str, object]] = [
         ("run", facts.run_id),

@@ -3,13 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-from submit.checks import check
-from submit.commands.job_flags import add_job_flags
-from submit.commands.values import count
-from submit.dry_run import as_yaml
-from submit.sweep.checks import check_sweep
-from submit.sweep.describe import describe_sweep, with_first_values
-from submit.sweep.parameters import parameter
+from submit.commands.flags import add_job_flags, count
+from submit.preflight.checks import check_job
+from submit.submission import to_yaml
+from submit.sweep.describe import describe_sweep, parameter, with_first_values
+from submit.sweep.validation import check_sweep
 from submit.training_flags import check_training_flags
 
 TAKES_TRAINING_FLAGS = True
@@ -32,18 +30,18 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     sweep = describe_sweep(options, training)
     check_sweep(sweep, training)
     flags = with_first_values(training, sweep)
-    check(sweep.job, options, flags)
-    from submit.sweep.sdk_v1 import request, require_sdk
+    check_job(sweep.job, options, flags)
+    from submit.sweep.sdk_v1 import build_request, require_sdk
 
     require_sdk()
     if options.dry_run:
-        print(as_yaml(request(sweep)), end="")
+        print(to_yaml(build_request(sweep)), end="")
         return 0
     check_training_flags(flags, sweep.job.source_directory)
-    from submit.sweep.submission import send
+    from submit.sweep.sdk_v1 import send_sweep
     from submit.workspace import open_workspace
 
-    sent = send(sweep, open_workspace(options.workspace))
+    sent = send_sweep(sweep, open_workspace(options.workspace))
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
     return 0
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from submit.failures import status_of
+from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
 EPILOG = """\
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """0 when all of the folder is there."""
-    return status_of(lambda: _run(options), "what has arrived stays there, and the same command goes on from it")
+    return exit_status(lambda: _run(options), "what has arrived stays there, and the same command goes on from it")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The service as a command: it prints what a job's shell needs, and serves until it is interrupted."""
+"""``python -m submit.emulator``: prints the environment of a job, and serves until it is interrupted."""
 
 import argparse
 import logging
@@ -9,14 +9,14 @@ import tempfile
 import threading
 from pathlib import Path
 
-from submit.rehearsal.service import AzureMLService
+from submit.emulator.service import AzureMLEmulator
 
 DESCRIPTION = """\
 A loopback Azure ML service for one job, which keeps everything in memory and talks to nobody.
 
 It prints `export NAME=value` lines; a shell that evaluates them is the job, as far as azureml-core can tell:
 
-    python -m submit.rehearsal | tee job.sh
+    python -m submit.emulator | tee job.sh
     . ./job.sh && python -m lightning_app.fit       # in another shell
 """
 EPILOG = """\
@@ -36,7 +36,7 @@ def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a shell's `&` leaves no other way to interrupt it
-    service = AzureMLService(options.port)
+    service = AzureMLEmulator(options.port)
     try:
         service.start()
     except (OSError, OverflowError) as error:
@@ -49,7 +49,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m submit.rehearsal",
+        "python -m submit.emulator",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _announce(service: AzureMLService, experiment: str, home: Path) -> None:
+def _announce(service: AzureMLEmulator, experiment: str, home: Path) -> None:
     run = service.new_run(experiment)
     print(f"# A rehearsal of Azure ML listens on {service.url} with run {run.id}; Ctrl-C ends it.")
     for name, value in service.job_environment(run.id, home).items():
@@ -72,3 +72,7 @@ def _wait() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Moments as the REST services write them."""
+"""Times as the REST services write them."""
 
 from datetime import datetime, timezone
 
@@ -7,17 +7,17 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def moment(seconds: float) -> datetime:
+def from_timestamp(seconds: float) -> datetime:
     """Of a count of seconds since 1970."""
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def wire(when: datetime) -> str:
+def to_iso(when: datetime) -> str:
     """For example 2026-11-20T22:10:42.320115Z."""
     return when.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def parse(text: str) -> datetime:
+def from_iso(text: str) -> datetime:
     """Any number of decimals, as the client drops zeros at the end; ValueError unless it is UTC."""
     seconds, _, decimals = text.removesuffix("Z").partition(".")
     if not text.endswith("Z"):

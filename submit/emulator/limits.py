@@ -1,4 +1,4 @@
-"""The documented limits of the real service, which the client doesn't keep by itself.
+"""The documented limits of the service, which the client doesn't check by itself.
 
 From https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
 """
@@ -6,7 +6,7 @@ From https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from submit.rehearsal.answers import RefusalError
+from submit.emulator.messages import ApiError
 
 METRIC_NAMES = 50
 ROWS_A_BATCH = 250
@@ -20,12 +20,12 @@ ARTIFACT_PATH = 5000
 
 
 def check_batch(rows: int) -> None:
-    """Raises RefusalError for a batch with too many rows."""
+    """Raises ApiError for a batch with too many rows."""
     if rows > ROWS_A_BATCH:
-        raise RefusalError(400, "BadArgument", f"the batch has {rows} rows; a batch holds {ROWS_A_BATCH} at most")
+        raise ApiError(400, "BadArgument", f"the batch has {rows} rows; a batch holds {ROWS_A_BATCH} at most")
 
 
-def about_metric(
+def metric_errors(
     name: str, columns: Mapping[str, str], rows: Collection[Mapping[str, Any]], known: Collection[str]
 ) -> Iterator[str]:
     """What is wrong with a metric, for a run that knows these names already."""
@@ -42,12 +42,12 @@ def about_metric(
 
 
 def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
-    """Raises RefusalError for what can't be all of a run's tags, or properties."""
+    """Raises ApiError for what can't be all of a run's tags, or properties."""
     if len(labels) > LABELS:
-        raise RefusalError(400, "BadArgument", f"{len(labels)} {what}; a run has {LABELS} at most")
+        raise ApiError(400, "BadArgument", f"{len(labels)} {what}; a run has {LABELS} at most")
     for name, value in labels.items():
         if len(name) > LABEL_NAME or len(value or "") > LABEL_VALUE:
-            raise RefusalError(
+            raise ApiError(
                 400,
                 "BadArgument",
                 f"{what}: {name[:LABEL_NAME]!r} has {len(name)} characters ({LABEL_NAME} are possible) "
@@ -56,8 +56,6 @@ def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
 
 
 def check_display_name(name: str) -> None:
-    """Raises RefusalError for a name that is too long."""
+    """Raises ApiError for a name that is too long."""
     if len(name) > DISPLAY_NAME:
-        raise RefusalError(
-            400, "BadArgument", f"the display name has {len(name)} characters; {DISPLAY_NAME} are possible"
-        )
+        raise ApiError(400, "BadArgument", f"the display name has {len(name)} characters; {DISPLAY_NAME} are possible")

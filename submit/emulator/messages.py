@@ -1,14 +1,50 @@
-"""What the service answers."""
+"""HTTP requests and responses."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import responses
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass(frozen=True)
-class Answer:
+class Request:
+    """An HTTP request; header names are in lower case, and host is empty where it is the service's own."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    host: str = ""
+
+    @property
+    def target(self) -> str:
+        """What is asked for, without the query, in which a blob's address carries its signature."""
+        return f"https://{self.host}{self.path}" if self.host else self.path
+
+    def json(self) -> Any:
+        """Raises ApiError for what isn't JSON, such as the bare NaN that the client sends for a NaN."""
+        try:
+            return json.loads(self.body, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise ApiError(400, "BadArgument", f"the body isn't valid JSON: {error}") from error
+
+
+def parse_request(method: str, url: str, headers: Mapping[str, str], body: bytes, host: str) -> Request:
+    parts = urlsplit(url)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    path = parts.path if not parts.netloc else url  # a request that was meant for another host's proxy
+    return Request(method, path, dict(parse_qsl(parts.query, keep_blank_values=True)), lowered, body, host)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON value")
+
+
+@dataclass(frozen=True)
+class Response:
     """An HTTP response; its length is added when it is written."""
 
     status: int = 200
@@ -23,22 +59,22 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
 
-class RefusalError(Exception):
+class ApiError(Exception):
     """A request that the service won't carry out; nothing of it was."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer = json_answer(error(code, message), status)
+        self.answer = json_response(error_content(code, message), status)
 
 
 class UnknownRouteError(Exception):
     """Whoever asks knows a route that isn't there for it."""
 
 
-def json_answer(content: Any, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(content).encode(), {"Content-Type": "application/json; charset=utf-8"})
+def json_response(content: Any, status: int = 200) -> Response:
+    return Response(status, json.dumps(content).encode(), {"Content-Type": "application/json; charset=utf-8"})
 
 
-def error(code: str, message: str) -> dict[str, Any]:
+def error_content(code: str, message: str) -> dict[str, Any]:
     """An error as the services word it; without ``details`` the client breaks down over the error itself."""
     return {"error": {"code": code, "message": message, "details": []}}

@@ -1,12 +1,12 @@
-"""A kind of request, and who answers it."""
+"""A route: a method and a path, and the handler that answers it."""
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
-from submit.rehearsal.authorisation import Handler
-from submit.rehearsal.calls import Call
+from submit.emulator.auth import Handler
+from submit.emulator.messages import Request
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Route:
         several = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", self.path)
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", several))
 
-    def parameters(self, call: Call) -> dict[str, str] | None:
+    def parameters(self, call: Request) -> dict[str, str] | None:
         """What the call has in the places of the names; None if it is no call of this route."""
         if (call.method, call.query.get("comp", "")) != (self.method, self.comp):
             return None

@@ -1,4 +1,4 @@
-"""Sockets: HTTP/1.1 with connections that stay open, and TLS inside tunnels for hosts of Azure."""
+"""HTTP/1.1 on a socket, and TLS inside tunnels for the hosts of Azure."""
 
 import logging
 import socket
@@ -6,16 +6,37 @@ import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
-from submit.rehearsal import console
-from submit.rehearsal.answers import Answer
-from submit.rehearsal.calls import Call, call_of
-from submit.rehearsal.certificates import Authority
-from submit.rehearsal.routes import HOSTS, refuse_unknown, respond
-from submit.rehearsal.state import Request, State
-from submit.rehearsal.workspace import TELEMETRY_HOST
+import trustme
+
+from submit.emulator.api import control
+from submit.emulator.dispatch import HOSTS, refuse_unknown, respond
+from submit.emulator.messages import Request, Response, parse_request
+from submit.emulator.state import RecordedRequest, State
+from submit.emulator.workspace import TELEMETRY_HOST
+
+
+class Authority:
+    """Lives as long as the service; only jobs with this environment trust it."""
+
+    def __init__(self) -> None:
+        self._authority = trustme.CA()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    def write_certificate(self, path: Path) -> None:
+        self._authority.cert_pem.write_to_path(str(path))
+
+    def context(self, host: str) -> ssl.SSLContext:
+        """For the server side of TLS as this host."""
+        if host not in self._contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._authority.issue_cert(host).configure_cert(context)
+            self._contexts[host] = context
+        return self._contexts[host]
+
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +88,8 @@ class Connection(BaseHTTPRequestHandler):
     def serve(self) -> None:
         """Reads one request, lets happen to it what was ordered, and answers it or not."""
         began = time.monotonic()
-        call = call_of(self.command, self.path, dict(self.headers.items()), self._read_body(), self.host)
-        if call.path.startswith(console.PATH):
+        call = parse_request(self.command, self.path, dict(self.headers.items()), self._read_body(), self.host)
+        if call.path.startswith(control.PATH):
             self._send(respond(self.server.state, call).encoded(call.method))
             return
         strike = self.server.state.faults.strike(call.target)
@@ -98,9 +119,9 @@ class Connection(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
         log.debug(format, *arguments)
 
-    def _refused(self, host: str) -> Answer:
+    def _refused(self, host: str) -> Response:
         if host == TELEMETRY_HOST:
-            return Answer(502)
+            return Response(502)
         return refuse_unknown(self.server.state, "CONNECT", self.path, 502)
 
     def _read_body(self) -> bytes:
@@ -110,10 +131,10 @@ class Connection(BaseHTTPRequestHandler):
             raise ConnectionAbortedError(f"{len(body)} of {size} bytes came")
         return body
 
-    def _record(self, call: Call, status: int | None, began: float) -> None:
+    def _record(self, call: Request, status: int | None, began: float) -> None:
         seconds, size = time.monotonic() - began, len(call.body)
         with self.server.state.lock:
-            self.server.state.requests.append(Request(call.method, call.target, status, seconds, size))
+            self.server.state.requests.append(RecordedRequest(call.method, call.target, status, seconds, size))
         log.info("%s %s %s, %d bytes, %.3f s", status or "lost", call.method, call.target, size, seconds)
 
     def _send(self, content: bytes) -> None:

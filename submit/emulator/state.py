@@ -1,18 +1,155 @@
-"""All that the service knows."""
+"""Everything that the emulator holds."""
 
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from submit.rehearsal import times
-from submit.rehearsal.orders import Orders
-from submit.rehearsal.runs import ORIGIN, Run
-from submit.rehearsal.submissions import Compute, FileHolder, Folder, Snapshot, SubmittedJob
-from submit.rehearsal.tokens import Tokens
-from submit.rehearsal.workspace import DATASTORE_CONTAINER
+from submit.emulator import datetimes
+from submit.emulator.faults import FaultInjector
+from submit.emulator.tokens import Tokens
+from submit.emulator.workspace import DATASTORE_CONTAINER
+
+ORIGIN = "ExperimentRun"
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One posted row; ``kind`` is its uxMetricType, such as azureml.v1.scalar."""
+
+    metric_id: str
+    step: int | None
+    data: dict[str, Any]
+    created: datetime
+    kind: str
+
+
+@dataclass
+class Run:
+    """A run and what was reported of it.
+
+    Rows are in order of arrival, and a row that was posted twice is there twice. ``paths`` are the artifacts that were
+    announced, ``artifacts`` those whose content has arrived. A submitted run has the ``definition`` of its job.
+    """
+
+    id: str
+    experiment: str
+    number: int
+    created: datetime
+    status: str = "Running"
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str | None = None
+    type: str | None = None
+    target: str = "rehearsal"
+    definition: dict[str, Any] | None = None
+    display_name: str = ""
+    description: str | None = None
+    tags: dict[str, str | None] = field(default_factory=dict)
+    properties: dict[str, str | None] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, list[MetricRow]] = field(default_factory=dict)
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    blocks: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        return ORIGIN
+
+    @property
+    def container(self) -> str:
+        """Where its artifacts are."""
+        return f"dcid.{self.id}"
+
+    def copy(self) -> "Run":
+        """The run as it is now, which no later request changes."""
+        return replace(
+            self,
+            tags=dict(self.tags),
+            properties=dict(self.properties),
+            events=list(self.events),
+            metrics={name: list(rows) for name, rows in self.metrics.items()},
+            columns={name: dict(columns) for name, columns in self.columns.items()},
+            paths=list(self.paths),
+            artifacts=dict(self.artifacts),
+            blocks={path: dict(blocks) for path, blocks in self.blocks.items()},
+        )
+
+
+NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"  # what the client calls the parent of a first snapshot
+
+
+class FileHolder(Protocol):
+    """Whatever has files in the blob account.
+
+    ``paths`` are those that were announced, ``artifacts`` those whose content has arrived, and ``blocks`` pieces of
+    such as are on their way.
+    """
+
+    paths: list[str]
+    artifacts: dict[str, bytes]
+    blocks: dict[str, dict[str, bytes]]
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def container(self) -> str: ...
+
+
+@dataclass
+class Folder:
+    """Files that belong to no run; where it is free, they needn't be announced and can be written again.
+
+    ``md5s`` are the digests, in base64, that the blob account computed or was told; ``parts`` are the blocks that a
+    blob is made of, by their names.
+    """
+
+    origin: str
+    container: str
+    free: bool = False
+    paths: list[str] = field(default_factory=list)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    blocks: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    md5s: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder as it was uploaded; ``tree`` is the client's own picture of it, from which it finds what has changed."""
+
+    id: str
+    tree: dict[str, Any]
+    files: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class SubmittedJob:
+    """A job as it was sent; ``definition`` is the request's whole body, ``files`` is the snapshot, content by path."""
+
+    run_id: str
+    experiment: str
+    definition: dict[str, Any]
+    files: dict[str, bytes]
+
+
+@dataclass
+class Compute:
+    """A cluster; ``ready`` is when its creation ends, in seconds of the monotonic clock."""
+
+    name: str
+    vm_size: str
+    max_nodes: int
+    created: datetime
+    min_nodes: int = 0
+    priority: str = "Dedicated"
+    idle_time: str = "PT1800S"
+    ready: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +170,7 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
-class Request:
+class RecordedRequest:
     """A request that came in; the size is that of its body, and there is no status where no answer was sent."""
 
     method: str
@@ -50,7 +187,7 @@ class State:
         self.lock = threading.RLock()
         self.url = ""
         self.tokens = Tokens()
-        self.faults = Orders()
+        self.faults = FaultInjector()
         self.experiments: dict[str, datetime] = {}
         self.runs: dict[str, Run] = {}
         self.jobs: list[SubmittedJob] = []
@@ -64,12 +201,12 @@ class State:
         self.folders: dict[tuple[str, str], Folder] = {}
         self.assets: dict[str, dict[str, Any]] = {}
         self.models: list[RegisteredModel] = []
-        self.requests: list[Request] = []
+        self.requests: list[RecordedRequest] = []
         self.unknown: list[str] = []
 
     def add_run(self, experiment: str) -> Run:
         name = f"{experiment}_{int(time.time())}_{uuid.uuid4().hex[:8]}"  # as the client names the runs it submits
-        now = times.now()
+        now = datetimes.now()
         return self.keep_run(Run(name, experiment, len(self.runs) + 1, now, started=now))
 
     def keep_run(self, run: Run) -> Run:

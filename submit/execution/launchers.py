@@ -10,7 +10,7 @@ PORT = 6105  # Azure ML's own; a rehearsal takes a free one
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Where a process of a job runs: node and number on it, of how many nodes with how many processes each."""
 
     node: int
@@ -27,21 +27,21 @@ class Place:
         return self.nodes * self.processes_per_node
 
 
-def places(nodes: int, processes_per_node: int) -> Iterator[Place]:
+def process_ranks(nodes: int, processes_per_node: int) -> Iterator[ProcessRank]:
     """In the order of the ranks."""
     for node in range(nodes):
         for local_rank in range(processes_per_node):
-            yield Place(node, local_rank, nodes, processes_per_node)
+            yield ProcessRank(node, local_rank, nodes, processes_per_node)
 
 
-def variables(launcher: str, place: Place, address: str, port: int = PORT) -> Mapping[str, str]:
+def variables(launcher: str, place: ProcessRank, address: str, port: int = PORT) -> Mapping[str, str]:
     """What the launcher sets for the process; ``address`` and ``port`` are where rank 0 listens."""
     common = {"AZUREML_NODE_COUNT": place.nodes, "AZUREML_PROCESS_NAME": f"rank_{place.rank}"}
     own = _mpi(place, address, port) if launcher == "mpi" else _pytorch(place, address, port)
     return {name: str(value) for name, value in (common | own).items()}
 
 
-def _pytorch(place: Place, address: str, port: int) -> dict[str, str | int]:
+def _pytorch(place: ProcessRank, address: str, port: int) -> dict[str, str | int]:
     return {
         "MASTER_ADDR": address,
         "MASTER_PORT": port,
@@ -52,7 +52,7 @@ def _pytorch(place: Place, address: str, port: int) -> dict[str, str | int]:
     }
 
 
-def _mpi(place: Place, address: str, port: int) -> dict[str, str | int]:
+def _mpi(place: ProcessRank, address: str, port: int) -> dict[str, str | int]:
     # neither MASTER_ADDR nor RANK; and Open MPI's NODE_RANK is a rank on the node
     own: dict[str, str | int] = {
         "OMPI_COMM_WORLD_RANK": place.rank,

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from submit.execution.definition import command_of, shape_of, variables_of
-from submit.execution.launchers import Place, places, variables
+from submit.execution.launchers import ProcessRank, process_ranks, variables
 from submit.execution.mount import Mount
-from submit.execution.processes import Start
+from submit.execution.processes import ProcessStart
+from submit.request import job_command, job_shape, job_variables
 
 # Of all nodes: they are folders of this machine. Training refuses 127.0.0.1 as the address of rank 0 for several nodes,
 # because on a cluster that is each node itself; Linux has 127.0.0.2 for this machine as well.
@@ -35,39 +35,41 @@ class Nodes:
 
     def lay_out(self) -> None:
         """Writes the snapshot to each node's disk."""
-        for node in range(shape_of(self.configuration).nodes):
+        for node in range(job_shape(self.configuration).nodes):
             for path, content in self.files.items():
                 target = self.folder(node) / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
 
-    def starts(self, job_environment: Mapping[str, str], data: Mount | None) -> list[Start]:
+    def starts(self, job_environment: Mapping[str, str], data: Mount | None) -> list[ProcessStart]:
         """One for each process, in the order of the ranks."""
-        shape, port = shape_of(self.configuration), free_port()
-        command = command_of(self.configuration, sys.executable, str(data.target) if data else None)
+        shape, port = job_shape(self.configuration), free_port()
+        command = job_command(self.configuration, sys.executable, str(data.target) if data else None)
         prefix = list(data.prefix) if data else []
         starts = []
-        for place in places(shape.nodes, shape.processes_per_node):
+        for place in process_ranks(shape.nodes, shape.processes_per_node):
             environment = (
                 self._environment(place)
-                | variables_of(self.configuration)
+                | job_variables(self.configuration)
                 | dict(job_environment)
                 | dict(variables(shape.launcher, place, ADDRESS, port))
             )
-            starts.append(Start(place, [*prefix, *command], self.folder(place.node), environment, self._log(place)))
+            starts.append(
+                ProcessStart(place, [*prefix, *command], self.folder(place.node), environment, self._log(place))
+            )
         return starts
 
     def outputs(self) -> Iterator[tuple[str, Path]]:
         """What Azure ML keeps of the nodes' disks: the name in the run, and the file; logs of processes among it."""
-        for node in range(shape_of(self.configuration).nodes):
+        for node in range(job_shape(self.configuration).nodes):
             for name in COLLECTED:
                 yield from _files(self.folder(node) / name, self.folder(node))
         yield from _files(self.root / LOGS, self.root)
 
-    def _log(self, place: Place) -> Path:
+    def _log(self, place: ProcessRank) -> Path:
         return self.root / LOGS / f"std_log_process_{place.rank}.txt"
 
-    def _environment(self, place: Place) -> dict[str, str]:
+    def _environment(self, place: ProcessRank) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         # several processes share this machine's cores; on a cluster each has its own
         threads = max(1, (os.cpu_count() or 1) // place.processes)

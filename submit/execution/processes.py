@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from submit.execution.launchers import Place
+from submit.execution.launchers import ProcessRank
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_FOR_THE_OTHERS = 15.0  # to notice by themselves that one has failed
@@ -18,10 +18,10 @@ _LAST_LINES = 20
 
 
 @dataclass(frozen=True)
-class Start:
+class ProcessStart:
     """What is started for one place of a job."""
 
-    place: Place
+    place: ProcessRank
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
@@ -29,10 +29,10 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How it ended; ``status`` is negative where a signal did it, ``was_ended`` where that was this program."""
 
-    place: Place
+    place: ProcessRank
     status: int
     was_ended: bool
     last_lines: Sequence[str]
@@ -45,7 +45,7 @@ class Ended:
 class Processes:
     """Those of one job. Used as a context manager: none is left when it is over, however it is over."""
 
-    def __init__(self, starts: Sequence[Start]) -> None:
+    def __init__(self, starts: Sequence[ProcessStart]) -> None:
         self._starts = starts
         self._running: list[subprocess.Popen[bytes]] = []
         self._ended_by_us: set[int] = set()
@@ -58,7 +58,7 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def wait(self, timeout: float, tell: Callable[[str], None]) -> list[Ended]:
+    def wait(self, timeout: float, tell: Callable[[str], None]) -> list[ProcessResult]:
         """Returns when all have ended, in the order of the ranks; ``tell`` hears the lines of rank 0 meanwhile."""
         deadline = time.monotonic() + timeout
         lines = Lines(self._starts[0].log)
@@ -73,7 +73,7 @@ class Processes:
         for line in lines.new():
             tell(line)
         return [
-            Ended(start.place, process.returncode, process.pid in self._ended_by_us, _last_lines(start.log))
+            ProcessResult(start.place, process.returncode, process.pid in self._ended_by_us, _last_lines(start.log))
             for start, process in zip(self._starts, self._running, strict=True)
         ]
 
@@ -108,7 +108,7 @@ def _last_lines(log: Path) -> list[str]:
     return [line for line in lines if line.strip()][-_LAST_LINES:]
 
 
-def _start(start: Start) -> subprocess.Popen[bytes]:
+def _start(start: ProcessStart) -> subprocess.Popen[bytes]:
     start.log.parent.mkdir(parents=True, exist_ok=True)
     with start.log.open("wb") as log:
         return subprocess.Popen(

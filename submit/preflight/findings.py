@@ -28,7 +28,7 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
-def tell_findings(findings: Iterable[Finding]) -> None:
+def report_findings(findings: Iterable[Finding]) -> None:
     """Shows the warnings.
 
     Raises:
@@ -44,7 +44,7 @@ def tell_findings(findings: Iterable[Finding]) -> None:
         raise PreflightError(errors)
 
 
-def listed(names: Iterable[str], most: int = 3) -> str:
+def format_names(names: Iterable[str], most: int = 3) -> str:
     """``'a', 'b', 'c' and 4 more``"""
     quoted = [repr(name) for name in names]
     rest = len(quoted) - most

@@ -1,17 +1,106 @@
-"""The Python of a conda file.
-
-azureml-core reads ``python=3.11``, and of ranges the number at their end. Where there is no entry, or one that it
-can't read (``python``, ``python 3.11``, ``python==3.11.*``, ``conda-forge::python=3.11``), it adds a Python of its own
-choice, or puts it in the entry's place, and only its log says so.
-"""
+"""Checks of a job's settings: names, image, shared memory, environment variables and the conda file."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from submit.preflight.findings import Finding, error, warning
+from submit.preflight.secrets import secrets_in
+
+_SHM_SIZE = re.compile(r"([1-9][0-9]*)([kmg])", re.IGNORECASE)
+_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*:[0-9a-f]{32,}")
+_IMAGE = re.compile(  # as in https://pkg.go.dev/github.com/distribution/reference
+    r"((?P<host>[A-Za-z0-9.-]+(:[0-9]+)?)/)?"
+    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>\S+))?",
+    re.ASCII,
+)
+
+
+def check_shm_size(value: object) -> list[Finding]:
+    """Docker's own format; a bare number would be a number of bytes."""
+    if isinstance(value, str) and _SHM_SIZE.fullmatch(value):
+        return []
+    return [error(f"--shm_size {value!r}: expected a number with its unit, k, m or g, such as '16g'")]
+
+
+def check_experiment_name(name: str) -> list[Finding]:
+    """azureml-core's own rule, which it applies when it has begun to submit."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}", name):
+        return []
+    return [
+        error(
+            f"--experiment {name!r}: expected 1 to 255 letters, digits, '-' and '_' (found {len(name)} characters), "
+            "beginning with a letter or digit"
+        )
+    ]
+
+
+def check_compute_name(name: str, flag: str = "--compute") -> list[Finding]:
+    """https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules"""
+    if re.fullmatch(r"[A-Za-z0-9-]{2,32}", name):
+        return []
+    return [
+        error(f"{flag} {name!r}: expected 2 to 32 letters, digits and '-' (found {len(name)} characters)"),
+    ]
+
+
+def check_image(image: str) -> list[Finding]:
+    """A reference such as ``mcr.microsoft.com/azureml/NAME:TAG``."""
+    match = _IMAGE.fullmatch(image)
+    if not match or (match["digest"] and not _DIGEST.fullmatch(match["digest"])):
+        expected = "expected HOST/NAME:TAG in small letters, without 'https://' and blanks"
+        return [error(f"--docker_image {image!r}: {expected}")]
+    if not match["digest"] and match["tag"] in (None, "latest"):
+        return [warning(f"--docker_image {image!r}: without a tag of its own it can change from job to job; give one")]
+    return []
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PWD|PAT|CREDENTIALS?|(API|ACCESS|ACCOUNT|SAS)_?KEY)(_|$)")
+_OF_THE_JOB = ("AZUREML_RUN_", "AZUREML_ARM_", "AZUREML_SERVICE_ENDPOINT", "AZUREML_EXPERIMENT_", "AZUREML_WORKSPACE_")
+_OF_THE_LAUNCHER = {"RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
+
+def check_variables(variables: Mapping[str, object]) -> list[Finding]:
+    return [
+        finding
+        for name, value in variables.items()
+        for finding in [*_about_name(name), *_about_value(name, value), *_about_secret(name, value)]
+    ]
+
+
+def _about_name(name: str) -> list[Finding]:
+    if not _NAME.fullmatch(name):
+        shown = name.partition("=")[0]  # what stands behind it may be a secret
+        return [error(f"--env {shown!r}: expected a name of letters, digits and '_', as in --env NAME=VALUE")]
+    if name in _OF_THE_LAUNCHER or name.startswith(("OMPI_", *_OF_THE_JOB)):
+        return [error(f"--env {name}: Azure ML sets this variable for each process; leave it out")]
+    return []
+
+
+def _about_value(name: str, value: object) -> list[Finding]:
+    shown = name.partition("=")[0]
+    if not isinstance(value, str):
+        return [error(f"--env {shown}: expected a text, found {type(value).__name__}; put it in quotes")]
+    if not value:
+        return [warning(f"--env {shown}=: the value is empty; leave it out, or give one")]
+    if "\0" in value or "\n" in value:
+        return [error(f"--env {shown}: expected a value of one line; put longer ones in a file of the project")]
+    return []
+
+
+def _about_secret(name: str, value: object) -> list[Finding]:
+    shown = name.partition("=")[0]
+    kinds = [kind for _, kind in secrets_in(f"{name}={value}".encode(errors="replace"))]
+    if not value or not (kinds or _SECRET.search(name.upper())):
+        return []
+    kind = kinds[0] if kinds else "a secret"
+    return [warning(f"--env {shown}: looks like {kind}, which everybody who sees the run can read; use a key vault")]
+
 
 OLDEST = (3, 10)
 NEWEST = (3, 12)

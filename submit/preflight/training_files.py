@@ -4,10 +4,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from submit.preflight.findings import Finding, error, listed
-from submit.preflight.ignore_rules import ignore_file
-from submit.preflight.snapshot import Snapshot
-from submit.preflight.training_arguments import class_paths, file_arguments
+from submit.preflight.findings import Finding, error, format_names
+from submit.preflight.snapshot import Snapshot, ignore_file
+from submit.training_flags import class_paths, file_arguments
 
 PACKAGES = ("lightning_app", "datamodules", "models")
 
@@ -51,7 +50,7 @@ def _code_of(folder: Path, module: str) -> list[str]:
 def _about(snapshot: Snapshot, what: str, names: Sequence[str]) -> Finding | None:
     missing = [name for name in names if name not in snapshot.files and _is_there(snapshot.folder / name)]
     if missing:
-        return error(f"snapshot: the job needs {listed(missing)}; take it out of {_ignored_by(snapshot)}")
+        return error(f"snapshot: the job needs {format_names(missing)}; take it out of {_ignored_by(snapshot)}")
     if not any(name in snapshot.files for name in names):
         return error(f"snapshot: the job needs {what!r}; expected it in {str(snapshot.folder)!r}")
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from submit.runs.patience import http_status
+from submit.runs.retry import http_status
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -80,7 +80,7 @@ class Artifact:
         return question(self._blob)
 
 
-def paths(run: "Run") -> Sequence[str]:
+def list_paths(run: "Run") -> Sequence[str]:
     """The names of all files of the run.
 
     azureml-core's own get_file_names asks in a thread, which goes on for half a minute after the user's interrupt.
@@ -98,8 +98,8 @@ def paths(run: "Run") -> Sequence[str]:
             return sorted(found)
 
 
-def place(run: "Run", path: str) -> str:
-    """Where it is in the workspace's store of artefacts."""
+def artifact_store_path(run: "Run", path: str) -> str:
+    """Where it is in the workspace's store of artifacts."""
     return f"{_ORIGIN}/{run._client._data_container_id}/{path}"
 
 

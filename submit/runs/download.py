@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from submit.errors import SubmitError
-from submit.failures import FailureError
+from submit.errors import ServiceError, SubmitError
 from submit.runs import artifacts
 from submit.runs.artifacts import Artifact, Blob, Properties
 from submit.runs.logs import FOLDERS
-from submit.runs.patience import persistently
+from submit.runs.retry import retry
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -43,9 +42,9 @@ def download(run: "Run", what: str, target: Path, tell: Callable[[str], None]) -
 
     Raises:
         SubmitError: The run has no such files, or they can't be written.
-        FailureError: Azure ML doesn't answer, or the file isn't what it should be.
+        ServiceError: Azure ML doesn't answer, or the file isn't what it should be.
     """
-    names = persistently(f"the files of {run.id}", lambda: artifacts.paths(run), _PATIENCE, tell)
+    names = retry(f"the files of {run.id}", lambda: artifacts.list_paths(run), _PATIENCE, tell)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {_shown(names)}")
@@ -80,7 +79,7 @@ class _Transfer:
             self._fill(part, there)
             if not _is(part, there):
                 part.unlink()
-                raise FailureError(f"{self._name}: what came isn't what the service has; run the command once more")
+                raise ServiceError(f"{self._name}: what came isn't what the service has; run the command once more")
             part.replace(self._place)
         except OSError as error:
             raise SubmitError(f"{self._place}: can't be written ({error.strerror})") from error
@@ -92,12 +91,12 @@ class _Transfer:
             while (begin := file.seek(0, 2)) < there.size:
                 piece = self._ask(partial(Blob.read, start=begin, length=_PIECE, version=there.etag))
                 if not piece:
-                    raise FailureError(f"{self._name}: ends after {begin:,} of {there.size:,} bytes")
+                    raise ServiceError(f"{self._name}: ends after {begin:,} of {there.size:,} bytes")
                 file.write(piece)
                 file.flush()
 
     def _ask(self, question: Callable[[Blob], Result]) -> Result:
-        return persistently(self._name, lambda: self._artifact.ask(question), _PATIENCE, self._tell)
+        return retry(self._name, lambda: self._artifact.ask(question), _PATIENCE, self._tell)
 
 
 def _is(path: Path, there: Properties) -> bool:
@@ -117,7 +116,7 @@ def _md5(path: Path) -> str:
 def _place(target: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise FailureError(f"the run has a file {name!r}, whose place is outside of {str(target)!r}")
+        raise ServiceError(f"the run has a file {name!r}, whose place is outside of {str(target)!r}")
     return target.joinpath(*parts)
 
 

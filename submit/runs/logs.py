@@ -1,12 +1,17 @@
-"""What a run's processes have printed."""
+"""The logs of a run: read, followed, and waited for."""
 
 import re
-from collections.abc import Iterable, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from submit.errors import SubmitError
+from submit.errors import SubmitError, exit_status
 from submit.runs import artifacts
+from submit.runs.retry import retry
+from submit.runs.run_info import ENDED, duration, error_of, to_datetime
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -19,7 +24,7 @@ _ANY = (r"user_logs/std_log.*\.txt", r"azureml-logs/.*\.txt")
 
 
 def log_names(run: "Run") -> Sequence[str]:
-    return [path for path in artifacts.paths(run) if path.startswith(FOLDERS)]
+    return [path for path in artifacts.list_paths(run) if path.startswith(FOLDERS)]
 
 
 def default_log(names: Iterable[str]) -> str | None:
@@ -79,3 +84,82 @@ class LogReader:
 
 def _text(line: bytes) -> str:
     return line.decode(errors="replace").removesuffix("\r")
+
+
+Tell = Callable[[str], None]
+
+PATIENCE = 3600.0  # seconds in which Azure ML may be away; the run goes on without anybody who watches
+_SHORTEST_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+
+
+def follow(run: "Run", log: LogReader, show: Tell, tell: Tell, changed: Tell | None = None) -> str:
+    """Shows each line of the log once, and returns the status in which the run has ended.
+
+    Args:
+        run: The run.
+        log: Its log.
+        show: Gets the lines of the log.
+        tell: Gets what is to be said about the connection.
+        changed: Gets each status but the one in which the run has ended.
+
+    Raises:
+        FailureError: Azure ML refuses to answer, or was away for too long.
+    """
+    pause, last = _SHORTEST_PAUSE, ""
+    while True:
+        # asked before the log is read: what a run that has ended printed is there to be read
+        status: str = retry(f"run {run.id}", run.get_status, PATIENCE, tell)
+        if status != last and status not in ENDED and changed:
+            changed(status)
+        come = _show_new_lines(log, show, tell)
+        if status in ENDED:
+            for line in log.rest():
+                show(line)
+            return status
+        pause = _SHORTEST_PAUSE if come or status != last else min(1.5 * pause, _LONGEST_PAUSE)
+        last = status
+        time.sleep(pause)
+
+
+def _show_new_lines(log: LogReader, show: Tell, tell: Tell) -> bool:
+    come = False
+    while (lines := retry("the log", log.piece, PATIENCE, tell)) is not None:
+        come = True
+        for line in lines:
+            show(line)
+    return come
+
+
+def wait_for_run(run: "Run") -> int:
+    """The exit status of the run: 0 Completed, 1 Failed, 3 Canceled; 130 if the user is done waiting."""
+    return exit_status(
+        lambda: _follow_to_end(run), f"the run goes on; python -m submit logs {run.id} --follow shows it again"
+    )
+
+
+def _follow_to_end(run: "Run") -> int:
+    began = time.monotonic()
+
+    def changed(status: str) -> None:
+        _print_line(f"[{timedelta(seconds=int(time.monotonic() - began))}] {status}")
+
+    status = follow(run, LogReader(run), show=_print_line, tell=_print_error, changed=changed)
+    changed(_ending(run, status))
+    return ENDED[status]
+
+
+def _ending(run: "Run", status: str) -> str:
+    details = retry(f"run {run.id}", run.get_details, PATIENCE, _print_error)
+    ran = duration(to_datetime(details.get("startTimeUtc")), to_datetime(details.get("endTimeUtc")))
+    error = error_of(details)
+    took = f" after {ran}" if ran is not None else ""
+    return f"{status}{took}{f': {error}' if error else ''}"
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)
+
+
+def _print_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The best checkpoint of a run as a registered model, with its metrics and where it is from."""
+"""The best checkpoint of a run as a registered model, with its metrics and its origin."""
 
 import re
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from submit.errors import SubmitError
 from submit.runs import artifacts
-from submit.runs.facts import ENDED, Facts, facts_of
-from submit.runs.patience import asking
+from submit.runs.retry import service_errors
+from submit.runs.run_info import ENDED, RunInfo, get_run_info
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -23,7 +23,7 @@ _FIRST = ("test", "val")  # the metrics that say how good the model is, where th
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredModel:
     """A version of a model; ``left_out`` are metrics for which there was no tag left."""
 
     name: str
@@ -43,24 +43,24 @@ def require_name(name: str, description: str | None) -> None:
         raise SubmitError(f"--description: has {len(description or '')} characters; {_DESCRIPTION} are possible")
 
 
-def register(run: "Run", name: str, description: str | None) -> Registered:
+def register(run: "Run", name: str, description: str | None) -> RegisteredModel:
     """A new version of the model.
 
     Raises:
         SubmitError: The run goes on, or has no checkpoint.
         FailureError: Azure ML doesn't answer, or refuses.
     """
-    facts = facts_of(run)
+    facts = get_run_info(run)
     if facts.status not in ENDED:
         raise SubmitError(f"run {run.id} is {facts.status}; its metrics are final when it has ended")
     checkpoint = _checkpoint(run)
-    tags, left_out = tags_of(facts, _commit(run), checkpoint)
-    with asking(f"model {name}"):
+    tags, left_out = model_tags(facts, _commit(run), checkpoint)
+    with service_errors(f"model {name}"):
         model = run.register_model(name, model_path=checkpoint, tags=tags, description=description)
-    return Registered(name, model.version, checkpoint, tags, left_out)
+    return RegisteredModel(name, model.version, checkpoint, tags, left_out)
 
 
-def tags_of(facts: Facts, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
+def model_tags(facts: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Origin and metrics, and the metrics that find no place."""
     origin = {"run_id": facts.run_id, "experiment": facts.experiment, "checkpoint": checkpoint}
     origin |= {"git_commit": commit} if commit else {}
@@ -73,8 +73,8 @@ def tags_of(facts: Facts, commit: str | None, checkpoint: str) -> tuple[dict[str
 
 
 def _checkpoint(run: "Run") -> str:
-    with asking(f"the files of {run.id}"):
-        names = artifacts.paths(run)
+    with service_errors(f"the files of {run.id}"):
+        names = artifacts.list_paths(run)
     found = next((path for path in CHECKPOINTS if path in names), None)
     if found is None:
         raise SubmitError(f"run {run.id} has no checkpoint; expected {' or '.join(CHECKPOINTS)} among its files")
@@ -82,6 +82,6 @@ def _checkpoint(run: "Run") -> str:
 
 
 def _commit(run: "Run") -> str | None:
-    with asking(f"run {run.id}"):
+    with service_errors(f"run {run.id}"):
         commit: str | None = run.get_properties().get("azureml.git.commit")
     return commit

@@ -1,22 +1,26 @@
-"""What Azure ML knows of a run."""
+"""What Azure ML knows of a run, and of the runs of an experiment."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.runs.patience import asking
+from submit.errors import SubmitError
+from submit.runs.retry import http_status, service_errors
+from submit.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from azureml.core import Run
+    from azureml.core import Run, Workspace
 
 ENDED = {"Completed": 0, "Failed": 1, "Canceled": 3}
 """The statuses in which a run has ended, and the exit status that each of them is."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunInfo:
     """A run at a moment; None stands for what isn't known, or hasn't happened yet."""
 
     run_id: str
@@ -36,22 +40,22 @@ class Facts:
         return duration(self.started, self.ended)
 
 
-def facts_of(run: "Run") -> Facts:
+def get_run_info(run: "Run") -> RunInfo:
     """Asks for all of it.
 
     Raises:
         FailureError: Azure ML doesn't answer.
     """
-    with asking(f"run {run.id}"):
+    with service_errors(f"run {run.id}"):
         details = run.get_details()
         metrics = last_values(run.get_metrics())
     nodes, processes = shape_of(details.get("runDefinition") or {})
-    return Facts(
+    return RunInfo(
         run_id=run.id,
         experiment=run.experiment.name,
         status=details["status"],
-        started=moment(details.get("startTimeUtc")),
-        ended=moment(details.get("endTimeUtc")),
+        started=to_datetime(details.get("startTimeUtc")),
+        ended=to_datetime(details.get("endTimeUtc")),
         compute=details.get("target"),
         nodes=nodes,
         processes_per_node=processes,
@@ -90,7 +94,7 @@ def error_of(details: Mapping[str, Any]) -> str | None:
     return " ".join(message.split()) if message else None
 
 
-def moment(text: str | datetime | None) -> datetime | None:
+def to_datetime(text: str | datetime | None) -> datetime | None:
     """A time of azureml-core, which has a text, or a moment, with a time zone or without."""
     if not text:
         return None
@@ -106,3 +110,81 @@ def duration(started: datetime | None, ended: datetime | None) -> timedelta | No
         return None
     passed = (ended or datetime.now(timezone.utc)) - started
     return timedelta(seconds=max(0, int(passed.total_seconds())))
+
+
+def find_run(run_id: str, workspace_file: Path | None) -> "Run":
+    """The run as Azure ML has it.
+
+    Raises:
+        SubmitError: There is no such run, or no workspace to ask.
+        FailureError: Azure ML doesn't answer.
+    """
+    if not re.fullmatch(r"[\w.-]+", run_id, re.ASCII):
+        raise SubmitError(f"RUN {run_id!r}: expected the id of a run, such as lightning-azureml_1795213982_0feaec99")
+    workspace = open_workspace(workspace_file)
+    with service_errors(f"run {run_id}"):
+        try:
+            return workspace.get_run(run_id)
+        except Exception as error:
+            if http_status(error) != 404:
+                raise
+            raise SubmitError(
+                f"RUN {run_id!r}: the workspace {workspace.name!r} has no such run; python -m submit list shows those "
+                "it has"
+            ) from error
+
+
+_NEWEST_FIRST = ("CreatedUtc", "desc")  # azureml-core's own order is by start, which queued runs don't have yet
+
+_NAMED = 10  # experiments in a message
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in a list."""
+
+    run_id: str
+    status: str
+    created: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    tags: Mapping[str, str]
+
+    @property
+    def duration(self) -> timedelta | None:
+        return duration(self.started, self.ended)
+
+    @property
+    def model(self) -> str | None:
+        return self.tags.get("model")
+
+
+def list_runs(workspace: "Workspace", experiment: str, limit: int) -> list[RunSummary]:
+    """The newest runs, the newest of them first.
+
+    Raises:
+        SubmitError: There is no such experiment.
+        FailureError: Azure ML doesn't answer.
+    """
+    from azureml._restclient.experiment_client import ExperimentClient
+    from azureml.core import Experiment
+
+    with service_errors(f"the runs of {experiment}"):
+        # Experiment(workspace, experiment) would make it where it isn't there
+        found = {each.name: each for each in Experiment.list(workspace)}
+        if experiment not in found:
+            there = ", ".join(sorted(found)[:_NAMED]) or "none"
+            raise SubmitError(f"--experiment {experiment!r}: the workspace has no such experiment; it has {there}")
+        client = ExperimentClient(workspace.service_context, experiment, found[experiment].id)
+        runs = list(islice(client.get_runs(last=limit, order_by=_NEWEST_FIRST), limit))
+    return [
+        RunSummary(
+            run.run_id,
+            run.status,
+            to_datetime(run.created_utc),
+            to_datetime(run.start_time_utc),
+            to_datetime(run.end_time_utc),
+            dict(run.tags or {}),
+        )
+        for run in runs
+    ]

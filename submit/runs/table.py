@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 
-def table(rows: Iterable[Sequence[object]], headings: Sequence[str] = ()) -> str:
+def format_table(rows: Iterable[Sequence[object]], headings: Sequence[str] = ()) -> str:
     """Columns as wide as they need to be; the last one is ragged."""
     texts = [[_cell(value) for value in row] for row in ([headings] if headings else []) + list(rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -14,7 +14,7 @@ def table(rows: Iterable[Sequence[object]], headings: Sequence[str] = ()) -> str
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_json(content: Any) -> str:
+def to_json(content: Any) -> str:
     return json.dumps(content, indent=2, default=_plain)
 
 

@@ -10,12 +10,13 @@ import shlex
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
+from submit.errors import SubmitError, describe_error
 from submit.sdk_v1 import script_run_config
-from submit.sweep.description import EarlyStopping, Parameter, Sweep
+from submit.submission import require_compute
+from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 
 if TYPE_CHECKING:
-    from azureml.core import ScriptRunConfig, Workspace
+    from azureml.core import Run, ScriptRunConfig, Workspace
     from azureml.train.hyperdrive import EarlyTerminationPolicy, HyperDriveConfig, HyperParameterSampling
 
 VARIABLE = "$AZUREML_SWEEP_"  # HyperDrive sets such a variable in a run whose configuration has a command
@@ -38,7 +39,7 @@ def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "Hy
     from azureml.train.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its advice is told by submit.sweep.checks
+        warnings.simplefilter("ignore")  # its advice is told by submit.sweep.validation
         return HyperDriveConfig(
             run_config=_script_run_config(sweep, workspace),
             hyperparameter_sampling=_sampling(sweep),
@@ -50,7 +51,7 @@ def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "Hy
         )
 
 
-def request(sweep: Sweep) -> dict[str, Any]:
+def build_request(sweep: Sweep) -> dict[str, Any]:
     """What of the request's body is known without a network; the rest says which workspace and snapshot it is."""
     from azureml._execution._commands import _serialize_run_config_to_dict
     from azureml.core.script_run_config import get_run_config_from_script_run
@@ -108,3 +109,22 @@ def _policy(stopping: EarlyStopping | None) -> "EarlyTerminationPolicy":
     if stopping.policy == "median":
         return MedianStoppingPolicy(**when)
     return BanditPolicy(slack_factor=stopping.slack_factor, **when)
+
+
+def send_sweep(sweep: Sweep, workspace: "Workspace") -> "Run":
+    """The run that stands for all of the sweep.
+
+    Raises:
+        SubmitError: Azure ML refuses it, or can't be reached.
+    """
+    from azureml.core import Experiment
+
+    require_compute(workspace, sweep.job.compute)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep, workspace))
+    except SubmitError:
+        raise
+    except Exception as error:  # azureml-core lets errors of several libraries through
+        raise SubmitError(f"Azure ML didn't take the sweep: {describe_error(error)}") from error

@@ -1,4 +1,4 @@
-"""The description of a sweep: which parameters, drawn how, to what end. It knows nothing of any SDK."""
+"""The description of a sweep: which parameters, drawn how, for which metric. It knows no SDK."""
 
 import math
 from dataclasses import dataclass

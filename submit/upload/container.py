@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from submit.failures import FailureError, reason
+from submit.errors import ServiceError, describe_error
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 60.0
@@ -30,7 +30,7 @@ class Container:
     but takes each name that exists for an uploaded file, whatever its content, logs a failed file and goes on to
     success, and can't go on within a large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
 
-    Methods raise FailureError when trying again doesn't help, or once ``stopped`` is set.
+    Methods raise ServiceError when trying again doesn't help, or once ``stopped`` is set.
     """
 
     def __init__(self, datastore: Any, stopped: threading.Event) -> None:
@@ -90,14 +90,14 @@ class Container:
             except AzureError as error:
                 wait = next(waits, None) if _may_pass(error) else None
                 if wait is None or self._stopped.wait(max(wait, _wait_asked_for(error))):
-                    raise FailureError(self._reason(error)) from error
+                    raise ServiceError(self._reason(error)) from error
 
     def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
         if isinstance(error, ServiceRequestError | ServiceResponseError):
             return f"no answer from {self._client.primary_hostname}; the same command goes on when there is one"
-        return reason(error)
+        return describe_error(error)
 
 
 def _described(blob: Any) -> Blob:

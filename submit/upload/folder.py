@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from submit.preflight.findings import Finding, error, listed, warning
+from submit.preflight.findings import Finding, error, format_names, warning
 
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 MOST_CHARACTERS = 1024
@@ -58,15 +58,19 @@ class Folder:
             ),
         ):
             if names:
-                yield error(f"{listed(names)}: {what}")
+                yield error(f"{format_names(names)}: {what}")
         if not (self.files or self.unreadable or self.broken or self.linked_folders or self.special):
             yield error("there is no file in it; expected at least one")
 
     def _warnings(self) -> Iterator[Finding]:
         if self.followed:
-            yield warning(f"{listed(self.followed)}: symbolic link; the file that it leads to is sent in its place")
+            yield warning(
+                f"{format_names(self.followed)}: symbolic link; the file that it leads to is sent in its place"
+            )
         if self.empty and self.files:
-            yield warning(f"{listed(self.empty)}: empty folder, which isn't sent, as a blob container has no folders")
+            yield warning(
+                f"{format_names(self.empty)}: empty folder, which isn't sent, as a blob container has no folders"
+            )
 
     def _enter(self, folder: Path, name: str) -> None:
         try:

@@ -8,7 +8,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
-from submit.failures import FailureError, reason
+from submit.errors import ServiceError, describe_error
 from submit.upload.container import Container
 from submit.upload.folder import LocalFile
 
@@ -18,7 +18,7 @@ MOST_BLOCKS = 50_000  # of one blob
 
 
 @dataclass(frozen=True)
-class Arrived:
+class Progress:
     """Bytes that are at Azure now, ``sent`` or there before; ``file`` is given with its last ones."""
 
     size: int
@@ -26,14 +26,14 @@ class Arrived:
     file: LocalFile | None = None
 
 
-def send(container: Container, folder: str, files: Sequence[LocalFile], stopped: threading.Event) -> Iterator[Arrived]:
+def send(container: Container, folder: str, files: Sequence[LocalFile], stopped: threading.Event) -> Iterator[Progress]:
     """Sends all files to a folder of the container, and tells what arrives.
 
     Raises:
-        FailureError: A file can't be sent; the others on their way are given up.
+        ServiceError: A file can't be sent; the others on their way are given up.
     """
     jobs: SimpleQueue[LocalFile] = SimpleQueue()
-    events: SimpleQueue[Arrived | Exception] = SimpleQueue()
+    events: SimpleQueue[Progress | Exception] = SimpleQueue()
     for file in files:
         jobs.put(file)
     for _ in range(min(THREADS, len(files))):
@@ -45,7 +45,7 @@ def send(container: Container, folder: str, files: Sequence[LocalFile], stopped:
         stopped.set()
 
 
-def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Arrived]:
+def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Progress]:
     """Sends one file, in one piece or, a large one, block by block, without those that arrived earlier."""
     path = f"{folder}/{file.name}"
     with file.path.open("rb") as content:
@@ -55,10 +55,10 @@ def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Ar
             piece = content.read(BLOCK + 1)
             _require_size(file, len(piece))
             container.put(path, piece, _md5(piece))
-            yield Arrived(len(piece), file=file)
+            yield Progress(len(piece), file=file)
 
 
-def _send_blocks(container: Container, path: str, file: LocalFile, content: BinaryIO) -> Iterator[Arrived]:
+def _send_blocks(container: Container, path: str, file: LocalFile, content: BinaryIO) -> Iterator[Progress]:
     staged = container.staged(path)
     md5, blocks, size = hashlib.md5(usedforsecurity=False), list[str](), 0
     for piece in iter(partial(content.read, max(BLOCK, -(-file.size // MOST_BLOCKS))), b""):
@@ -68,17 +68,17 @@ def _send_blocks(container: Container, path: str, file: LocalFile, content: Bina
         if block not in staged:
             container.stage(path, block, piece)
         blocks.append(block)
-        yield Arrived(len(piece), sent=block not in staged)
+        yield Progress(len(piece), sent=block not in staged)
     _require_size(file, size)
     container.commit(path, blocks, md5.digest())
-    yield Arrived(0, file=file)
+    yield Progress(0, file=file)
 
 
 def _work(
     container: Container,
     folder: str,
     jobs: "SimpleQueue[LocalFile]",
-    events: "SimpleQueue[Arrived | Exception]",
+    events: "SimpleQueue[Progress | Exception]",
     stopped: threading.Event,
 ) -> None:
     while not stopped.is_set():
@@ -92,12 +92,12 @@ def _work(
                 if stopped.is_set():
                     return
         except Exception as error:  # whatever it is, the main thread has to know
-            failure = FailureError(f"{file.name!r} wasn't sent: {reason(error)}")
+            failure = ServiceError(f"{file.name!r} wasn't sent: {describe_error(error)}")
             failure.__cause__ = error
             events.put(failure)
 
 
-def _until(count: int, events: "SimpleQueue[Arrived | Exception]") -> Iterator[Arrived]:
+def _until(count: int, events: "SimpleQueue[Progress | Exception]") -> Iterator[Progress]:
     while count:
         event = events.get()
         if isinstance(event, Exception):
@@ -108,7 +108,7 @@ def _until(count: int, events: "SimpleQueue[Arrived | Exception]") -> Iterator[A
 
 def _require_size(file: LocalFile, size: int) -> None:
     if size != file.size:
-        raise FailureError(f"it had {file.size:,} bytes and has others now; let it be while it is sent")
+        raise ServiceError(f"it had {file.size:,} bytes and has others now; let it be while it is sent")
 
 
 def _md5(content: bytes) -> bytes:

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import SubmitError
-from submit.failures import FailureError, reason
+from submit.errors import ServiceError, SubmitError, describe_error
 from submit.sdk_v1 import DEFAULT_DATASTORE
 from submit.upload.folder import can_be_a_blob
 
@@ -36,7 +35,7 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
 
     Raises:
         SubmitError: There is none of this name, or nothing can be uploaded to it by azureml-core alone.
-        FailureError: The service doesn't say.
+        ServiceError: The service doesn't say.
     """
     from azureml.core import Datastore
 
@@ -47,7 +46,7 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
             raise SubmitError(
                 f"--datastore {name!r}: the workspace has none of this name{_others(workspace)}"
             ) from error
-        raise FailureError(f"the datastore can't be opened: {reason(error)}") from error
+        raise ServiceError(f"the datastore can't be opened: {describe_error(error)}") from error
     require_blobs(datastore)
     return datastore
 

@@ -1,3 +1,5 @@
+"""TODO"""
+
 import pickle
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from datamodules import DataError, cifar10_files
-from tests.conftest import write_batch
+from tests.support.images import write_batch
 
 
 def write(path: Path, content: Any, protocol: int = 2) -> None:

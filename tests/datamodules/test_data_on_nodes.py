@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from datamodules import DataError, cifar10_files
-from datamodules.checks import require_shares
-from lightning_app.journal import read_journal
-from tests import clusters
-from tests.conftest import ROOT, make_cifar10
-from tests.namespaces import Cluster, Node
+from datamodules.validation import require_shares
+from lightning_app.azureml.journal import read_journal
+from tests.support import clusters
+from tests.support.commands import ROOT
+from tests.support.images import make_cifar10
+from tests.support.namespaces import Cluster, Node
 
 # What the processes of a node do with their data, as lines of a file on the node's own disk.
 _NOTED = """

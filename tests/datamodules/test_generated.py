@@ -1,3 +1,5 @@
+"""TODO"""
+
 import hashlib
 import multiprocessing
 import os

@@ -1,3 +1,5 @@
+"""TODO"""
+
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from PIL import Image
 
 from datamodules import DataError, ImageFolderDataModule
 from datamodules.image_files import ImageFiles, decode, image_paths, normalise, why_unreadable
-from tests.conftest import make_image_folder
+from tests.support.images import make_image_folder
 
 
 def test_a_photograph_is_turned_the_right_way_up(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""TODO"""
+
 import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional

@@ -1,3 +1,5 @@
+"""TODO"""
+
 import itertools
 
 import pytest

@@ -1,11 +1,11 @@
-"""Artefacts of a run at the rehearsal service."""
+"""Artifacts of a run at the rehearsal service."""
 
-from tests.rehearsal_jobs import Job, job
+from tests.support.emulator_jobs import Job, job
 
 __all__ = ["job"]  # the fixture
 
 
-def test_an_artefact_is_uploaded_once_only(job: Job) -> None:
+def test_an_artifact_is_uploaded_once_only(job: Job) -> None:
     script = """
 pathlib.Path("f.txt").write_text("first")
 run.upload_file("outputs/last.ckpt", "f.txt")
@@ -22,7 +22,7 @@ except Exception as error:
     assert job.service.run(job.run_id).artifacts == {"outputs/last.ckpt": b"first"}
 
 
-def test_many_artefacts_are_listed_in_pages(job: Job) -> None:
+def test_many_artifacts_are_listed_in_pages(job: Job) -> None:
     names = [f"f{number:03}" for number in range(101)]
     job.ask("POST", job.artifact, {"paths": [{"path": name} for name in names]})
 
@@ -31,7 +31,7 @@ def test_many_artefacts_are_listed_in_pages(job: Job) -> None:
     assert out.split() == names
 
 
-def test_the_path_of_an_artefact_has_a_limit(job: Job) -> None:
+def test_the_path_of_an_artifact_has_a_limit(job: Job) -> None:
     paths = [{"path": "p" * length} for length in (5000, 5001)]
 
     status, answer = job.ask("POST", job.artifact, {"paths": paths})
@@ -41,7 +41,7 @@ def test_the_path_of_an_artefact_has_a_limit(job: Job) -> None:
     assert list(answer["errors"]) == ["p" * 5001]
 
 
-def test_an_artefact_whose_name_has_to_be_encoded_goes_astray(job: Job) -> None:
+def test_an_artifact_whose_name_has_to_be_encoded_goes_astray(job: Job) -> None:
     script = """
 pathlib.Path("f.txt").touch()
 try:

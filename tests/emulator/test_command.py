@@ -1,16 +1,16 @@
-"""``python -m submit.rehearsal``: the service for a shell."""
+"""``python -m submit.emulator``: the service for a shell."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from submit.rehearsal import AzureMLService
-from tests.conftest import ROOT
-from tests.rehearsal_jobs import GET_CONTEXT, running
+from submit.emulator import AzureMLEmulator
+from tests.support.commands import ROOT
+from tests.support.emulator_jobs import GET_CONTEXT, running
 
 
 def test_the_command_tells_a_shell_what_makes_it_a_job(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "submit.rehearsal", "--experiment", "my exp"]
+    command = [sys.executable, "-m", "submit.emulator", "--experiment", "my exp"]
     with running(command, ROOT) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -32,8 +32,8 @@ def test_the_command_tells_a_shell_what_makes_it_a_job(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_the_command_says_where_it_cannot_listen(service: AzureMLService) -> None:
-    command = [sys.executable, "-m", "submit.rehearsal", "--port", str(service.port)]
+def test_the_command_says_where_it_cannot_listen(service: AzureMLEmulator) -> None:
+    command = [sys.executable, "-m", "submit.emulator", "--port", str(service.port)]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
 

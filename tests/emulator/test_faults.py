@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault
-from tests.rehearsal_jobs import Job, ask, batch, job
+from submit.emulator import AzureMLEmulator, Fault
+from tests.support.emulator_jobs import Job, ask, batch, job
 
 __all__ = ["job"]  # the fixture
 
@@ -143,7 +143,7 @@ def test_a_rejected_metric_is_reported_and_the_others_are_stored(job: Job) -> No
     assert job.counts() == {"train_loss": 1}
 
 
-def test_a_service_that_comes_back_has_its_port_and_knows_what_it_knew(service: AzureMLService, job: Job) -> None:
+def test_a_service_that_comes_back_has_its_port_and_knows_what_it_knew(service: AzureMLEmulator, job: Job) -> None:
     script = """
 run.tag("before", "1")
 run.upload_file("first", json.__file__)
@@ -198,7 +198,7 @@ def test_faults_and_state_can_be_had_over_http(job: Job) -> None:
         (b"{", "the body isn't valid JSON"),
     ],
 )
-def test_a_wrong_fault_is_answered_with_what_was_expected(service: AzureMLService, order: Any, message: str) -> None:
+def test_a_wrong_fault_is_answered_with_what_was_expected(service: AzureMLEmulator, order: Any, message: str) -> None:
     status, answer = ask(service, "POST", "/rehearsal/faults", order)
 
     assert status == 400

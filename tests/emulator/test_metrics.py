@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from tests.rehearsal_jobs import Job, batch, job
+from submit.emulator import AzureMLEmulator
+from tests.support.emulator_jobs import Job, batch, job
 
 __all__ = ["job"]  # the fixture
 
 
-def test_rows_are_read_in_pages_and_by_time(service: AzureMLService, job: Job) -> None:
+def test_rows_are_read_in_pages_and_by_time(service: AzureMLEmulator, job: Job) -> None:
     sent = [batch("loss", rows=250, second=second) for second in range(10)]
     script = """
 from datetime import datetime

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from submit.rehearsal.workspace import SCOPE
-from tests.rehearsal_users import FILES, User, user
+from submit.emulator.workspace import SCOPE
+from tests.support.emulator_users import FILES, User, user
 
 pytestmark = pytest.mark.slow
 

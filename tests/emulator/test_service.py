@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from tests.rehearsal_jobs import Job, ask, job
+from submit.emulator import AzureMLEmulator
+from tests.support.emulator_jobs import Job, ask, job
 
 __all__ = ["job"]  # the fixture
 
 
 @pytest.fixture
-def any_service() -> Iterator[AzureMLService]:
-    with AzureMLService() as running:
+def any_service() -> Iterator[AzureMLEmulator]:
+    with AzureMLEmulator() as running:
         yield running
 
 
@@ -83,7 +83,7 @@ print(json.dumps(result))
 FILES = ["empty", "m/1", "m/2", "outputs/f.txt", "outputs/stream", "up/a", "up/sub/b"]
 
 
-def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLService, job: Job) -> None:
+def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEmulator, job: Job) -> None:
     result = json.loads(job.does(REPORT).splitlines()[-1])
 
     run = service.run(job.run_id)
@@ -115,7 +115,7 @@ def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLSe
     assert [event["name"] for event in run.events] == ["Microsoft.MachineLearning.Run.Error"]
 
 
-def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureMLService, tmp_path: Path) -> None:
+def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("run.child_run('child')")
@@ -133,7 +133,7 @@ def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureM
 DONT_KNOW = "this rehearsal of Azure ML doesn't know GET /nowhere"
 
 
-def test_the_client_hears_of_a_route_that_nobody_knows(any_service: AzureMLService, tmp_path: Path) -> None:
+def test_the_client_hears_of_a_route_that_nobody_knows(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("list(run.experiment.get_runs())")
@@ -144,7 +144,7 @@ def test_the_client_hears_of_a_route_that_nobody_knows(any_service: AzureMLServi
     assert "runs:query" in any_service.unknown[0]
 
 
-def test_nothing_leaves_the_machine(any_service: AzureMLService, tmp_path: Path) -> None:
+def test_nothing_leaves_the_machine(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
     script = """
 import requests
@@ -161,7 +161,7 @@ for url in ("https://example.com/", "http://example.com/x"):
     assert any_service.unknown == ["CONNECT example.com:443", "GET http://example.com/x"]
 
 
-def test_a_request_needs_a_token_of_this_service_for_this_run(service: AzureMLService, job: Job) -> None:
+def test_a_request_needs_a_token_of_this_service_for_this_run(service: AzureMLEmulator, job: Job) -> None:
     other = service.new_run("exp").id
     expired = Job(service, job.folder, token_seconds=-60).environment["AZUREML_RUN_TOKEN"]
     head, claims, _ = job.environment["AZUREML_RUN_TOKEN"].split(".")
@@ -180,7 +180,7 @@ def test_a_request_needs_a_token_of_this_service_for_this_run(service: AzureMLSe
     assert job.ask("GET", job.history)[0] == 200
 
 
-def test_an_expired_token_is_refreshed_by_the_client(service: AzureMLService, tmp_path: Path) -> None:
+def test_an_expired_token_is_refreshed_by_the_client(service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(service, tmp_path, token_seconds=-1800)
 
     job.does("run.tag('k', 'v')")
@@ -189,7 +189,7 @@ def test_an_expired_token_is_refreshed_by_the_client(service: AzureMLService, tm
     assert service.run(job.run_id).tags == {"k": "v"}
 
 
-def test_a_token_that_expired_long_ago_gets_no_new_one(service: AzureMLService, tmp_path: Path) -> None:
+def test_a_token_that_expired_long_ago_gets_no_new_one(service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(service, tmp_path, token_seconds=-3700)
 
     status, answer = job.ask("GET", f"{job.history}/token")
@@ -197,7 +197,7 @@ def test_a_token_that_expired_long_ago_gets_no_new_one(service: AzureMLService, 
     assert (status, answer["error"]["message"]) == (401, "the token has expired")
 
 
-def test_a_revoked_token_serves_for_a_new_one_only(service: AzureMLService, job: Job) -> None:
+def test_a_revoked_token_serves_for_a_new_one_only(service: AzureMLEmulator, job: Job) -> None:
     service.revoke_tokens()
 
     refused = job.ask("GET", job.history)

@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from submit.rehearsal import Fault
-from submit.rehearsal.workspace import SCOPE, SUBSCRIPTION
-from tests.rehearsal_users import FILES, User, user
-from tests.submitting import write_files
+from submit.emulator import Fault
+from submit.emulator.workspace import SCOPE, SUBSCRIPTION
+from tests.support.emulator_users import FILES, User, user
+from tests.support.submit_folders import write_files
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault
-from submit.rehearsal.workspace import RESOURCE_MANAGER_HOST, SCOPE
-from tests.rehearsal_users import FILES, User, user
+from submit.emulator import AzureMLEmulator, Fault
+from submit.emulator.workspace import RESOURCE_MANAGER_HOST, SCOPE
+from tests.support.emulator_users import FILES, User, user
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +165,7 @@ def test_datasets_are_saved_registered_and_found(user: User) -> None:
 
 def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
     paths = [f"/rp/workspaces{SCOPE}/computes", f"/datastore/v1.0{SCOPE}/default"]
-    with AzureMLService() as service:
+    with AzureMLEmulator() as service:
         user = User(service, tmp_path)
         job = service.job_environment(service.new_run("exp").id, tmp_path / "node")["AZUREML_RUN_TOKEN"]
 
@@ -191,7 +191,7 @@ except Exception as error:
     answers.append("this rehearsal of Azure ML doesn't know" in str(error))
 print(json.dumps(answers))
 """
-    with AzureMLService() as service:
+    with AzureMLEmulator() as service:
         user = User(service, tmp_path)
 
         answers = user.result(f"HOST = {RESOURCE_MANAGER_HOST!r}\n{script}")

@@ -16,11 +16,12 @@ import torch
 import yaml
 from PIL import Image
 
+from lightning_app.azureml.journal import read_journal
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.errors import NonFiniteError
-from lightning_app.journal import read_journal
-from submit.rehearsal import Fault
-from tests.conftest import ROOT, Job, Outcome, journal_scalars
+from submit.emulator import Fault
+from tests.support.commands import ROOT, Outcome
+from tests.support.jobs import Job, journal_scalars
 
 PREAMBLE = "from lightning_app.azureml_logger import AzureMLRunLogger\nlogger = AzureMLRunLogger()\n"
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 import torchvision
 
-from tests.conftest import Command, make_cifar10, make_image_folder
+from tests.support.commands import Command, without_privileges
+from tests.support.images import make_cifar10, make_image_folder
 
 TRANSFER = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32"]
 Prepare = Callable[[Path], Any]
@@ -140,12 +141,6 @@ def test_bad_input_is_told_in_one_line_before_anything_is_written(run: Command, 
     for words in expected:
         assert words in outcome.err
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def without_privileges() -> tuple[str, ...]:
-    """Root may read and write everything, unless it gives that up."""
-    drop = "-dac_override,-dac_read_search"
-    return ("setpriv", "--bounding-set", drop, "--inh-caps", drop) if os.getuid() == 0 else ()
 
 
 def test_an_unreadable_data_path_is_told(run: Command, cifar10: Path) -> None:

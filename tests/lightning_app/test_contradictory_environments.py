@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app import doctor
-from lightning_app.diagnosis.contradictions import contradictions
-from tests.conftest import make_cifar10
-from tests.contradictory import CASES, PORT, Case, as_started, install_mpi4py, train
+from lightning_app.doctor import __main__
+from lightning_app.doctor.findings import contradictions
+from tests.support.contradictory_environments import CASES, PORT, Case, as_started, install_mpi4py, train
+from tests.support.images import make_cifar10
 
 # a refusal, a stray alone, and a stray where Lightning starts processes; the others take minutes
 QUICK = ("MPI of size 1 on a node of two", "a lone RANK", "LOCAL_RANK where Lightning is to start processes")
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_doctor_sees_it_in_a_dump(case: Case, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "dump").write_text("".join(f"{name}={value}\n" for name, value in case.seen.items()))
 
-    status = doctor.main(["--environment", "dump", *case.flags])
+    status = __main__.main(["--environment", "dump", *case.flags])
 
     assert status == int(case.is_refused)
     said = " ".join(capsys.readouterr().out.split())
@@ -58,7 +58,7 @@ def test_the_doctor_sees_it_on_the_machine(
     if "PYTHONPATH" in case.seen:
         monkeypatch.syspath_prepend(folder)
 
-    status = doctor.main(case.flags)
+    status = __main__.main(case.flags)
 
     assert status == int(case.is_refused)
     assert case.words in " ".join(capsys.readouterr().out.split())

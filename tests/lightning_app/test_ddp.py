@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from datamodules import cifar10_files
-from lightning_app.journal import read_journal
-from tests.conftest import Command, make_image_folder, write_batch
+from lightning_app.azureml.journal import read_journal
+from tests.support.commands import Command
+from tests.support.images import make_image_folder, write_batch
 
 CPU = ("--trainer.accelerator", "cpu")
 # Sums of float32 in another order differ in the last places; what was seen after 18 steps is at most 5e-8 for weights

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import Fault
-from tests.conftest import Command, Job, environment
+from submit.emulator import Fault
+from tests.support.commands import Command, environment
+from tests.support.jobs import Job
 
 DELIVER = ("-m", "lightning_app.deliver")
 LOGGED = """

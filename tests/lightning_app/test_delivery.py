@@ -1,31 +1,30 @@
-"""What the sender is made of: names, rows, the ledger, tags."""
+"""What the sender is made of: names, rows, the delivery_log, tags."""
 
 import json
 from pathlib import Path
 
-from lightning_app.delivery import limits
-from lightning_app.delivery.ledger import Ledger
-from lightning_app.delivery.names import DEFAULT_PRIORITY, RESERVED, Names
-from lightning_app.delivery.pending import pending
-from lightning_app.delivery.rows import JournalTail, batches
-from lightning_app.delivery.tags import as_tags, fitting
-from lightning_app.delivery.values import scalar
-from lightning_app.json_lines import cut_torn_line
+from lightning_app.azureml import service_limits
+from lightning_app.azureml.batches import JournalReader, make_batches
+from lightning_app.azureml.delivery import fit_tags, to_tags
+from lightning_app.azureml.delivery_log import DeliveryLog, count_undelivered
+from lightning_app.azureml.journal import truncate_torn_line
+from lightning_app.azureml.metric_names import DEFAULT_PRIORITY, RESERVED, MetricNames
+from lightning_app.azureml.metric_value import scalar_value
 from lightning_app.run_folder import RunFolder
 
 
-def named(priority: tuple[str, ...] = DEFAULT_PRIORITY) -> tuple[Names, dict[str, str | None]]:
+def named(priority: tuple[str, ...] = DEFAULT_PRIORITY) -> tuple[MetricNames, dict[str, str | None]]:
     noted: dict[str, str | None] = {}
-    return Names(priority, {}, noted.__setitem__), noted
+    return MetricNames(priority, {}, noted.__setitem__), noted
 
 
 def test_the_last_places_are_kept_for_names_with_priority() -> None:
     names, noted = named()
 
-    others = [names.spelling(f"other{number}") for number in range(60)]
-    first = [names.spelling(f"val_{number}") for number in range(20)]
+    others = [names.service_name(f"other{number}") for number in range(60)]
+    first = [names.service_name(f"val_{number}") for number in range(20)]
 
-    assert sum(name is not None for name in others) == limits.METRIC_NAMES - RESERVED
+    assert sum(name is not None for name in others) == service_limits.METRIC_NAMES - RESERVED
     assert sum(name is not None for name in first) == RESERVED
     assert len(noted) == 80
 
@@ -33,31 +32,31 @@ def test_the_last_places_are_kept_for_names_with_priority() -> None:
 def test_the_users_patterns_decide() -> None:
     names, _ = named(("other5?",))
 
-    assert [number for number in range(60) if names.spelling(f"other{number}")] == [*range(40), *range(50, 60)]
+    assert [number for number in range(60) if names.service_name(f"other{number}")] == [*range(40), *range(50, 60)]
 
 
 def test_decisions_of_an_earlier_sender_stand() -> None:
-    names = Names((), {"late": None, "early ": "early"}, lambda *_: None)
+    names = MetricNames((), {"late": None, "early ": "early"}, lambda *_: None)
 
-    assert names.spelling("late") is None
-    assert names.spelling("early ") == "early"
-    assert names.without_place == ["late"]
+    assert names.service_name("late") is None
+    assert names.service_name("early ") == "early"
+    assert names.unassigned == ["late"]
 
 
 def test_two_names_are_never_spelled_alike() -> None:
     names, _ = named()
     long = "v" * 400
 
-    spelled = [names.spelling(name) for name in ("loss", "loss ", long, long + "w", " ")]
+    spelled = [names.service_name(name) for name in ("loss", "loss ", long, long + "w", " ")]
 
     assert spelled[0] == "loss"
     assert len(set(spelled)) == 5
-    assert all(name is not None and 0 < len(name) <= limits.TEXT and name == name.strip() for name in spelled)
+    assert all(name is not None and 0 < len(name) <= service_limits.TEXT and name == name.strip() for name in spelled)
 
 
 def test_the_tail_hands_out_whole_lines_alone(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    tail = JournalTail(path)
+    tail = JournalReader(path)
     assert tail.read(10) == []
 
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')
@@ -72,84 +71,84 @@ def test_requests_hold_no_more_values_than_the_service_takes_and_whole_rows() ->
     names, _ = named()
     rows = [{"step": step, "metrics": {"a": 1.0, "b": "NaN", "c": 2, "d": 3.0}} for step in range(100)]
 
-    found = list(batches(rows, 1000, names))
+    found = list(make_batches(rows, 1000, names))
 
     assert [(len(batch.values), batch.end) for batch in found] == [(249, 1083), (51, 1100)]
-    assert {type(value.data[value.spelling]) for batch in found for value in batch.values} == {float}
+    assert {type(value.data[value.service_name]) for batch in found for value in batch.values} == {float}
 
 
 def test_rows_of_which_nothing_can_be_sent_are_settled_too() -> None:
     names, _ = named()
 
-    assert [(batch.values, batch.end) for batch in batches([{"step": 0, "metrics": {"a": "NaN"}}], 0, names)] == [
+    assert [(batch.values, batch.end) for batch in make_batches([{"step": 0, "metrics": {"a": "NaN"}}], 0, names)] == [
         ([], 1)
     ]
-    assert list(batches([], 0, names)) == []
+    assert list(make_batches([], 0, names)) == []
 
 
 def test_a_value_is_known_by_run_name_and_step() -> None:
-    value = scalar("a", "a", 5, 1.0)
+    value = scalar_value("a", "a", 5, 1.0)
 
-    assert value.metric_id("run") == scalar("a", "a", 5, 1.5).metric_id("run")
-    assert len({value.metric_id("run"), value.metric_id("run2"), scalar("a", "a", 6, 1.0).metric_id("run")}) == 3
+    assert value.metric_id("run") == scalar_value("a", "a", 5, 1.5).metric_id("run")
+    assert len({value.metric_id("run"), value.metric_id("run2"), scalar_value("a", "a", 6, 1.0).metric_id("run")}) == 3
 
 
 def test_the_ledger_knows_again_what_it_was_told(tmp_path: Path) -> None:
     path = tmp_path / "delivery.jsonl"
-    ledger = Ledger.read(path, "run")
-    assert (ledger.begun, ledger.settled) == (False, 0)
+    delivery_log = DeliveryLog.read(path, "run")
+    assert (delivery_log.begun, delivery_log.acknowledged) == (False, 0)
 
-    ledger.begin(service_had_metrics=True)
-    ledger.sending(5)
-    ledger.sent(5, {"b": "bad"})
-    ledger.sending(9)
-    ledger.named("a", None)
-    ledger.chart("c.json", "sending")
-    ledger.tagged({"x": "1"})
-    assert (ledger.tell("once"), ledger.tell("once")) == (True, False)
+    delivery_log.begin(service_had_metrics=True)
+    delivery_log.sending(5)
+    delivery_log.sent(5, {"b": "bad"})
+    delivery_log.sending(9)
+    delivery_log.named("a", None)
+    delivery_log.chart("c.json", "sending")
+    delivery_log.tagged({"x": "1"})
+    assert (delivery_log.tell("once"), delivery_log.tell("once")) == (True, False)
 
-    assert Ledger.read(path, "run") == ledger
-    assert (ledger.settled, ledger.in_doubt, ledger.refused) == (5, True, {"b": [(0, 5)]})
-    assert Ledger.read(path, "another") == Ledger(path, "another")
+    assert DeliveryLog.read(path, "run") == delivery_log
+    assert (delivery_log.acknowledged, delivery_log.unconfirmed, delivery_log.refused) == (5, True, {"b": [(0, 5)]})
+    assert DeliveryLog.read(path, "another") == DeliveryLog(path, "another")
 
 
 def test_a_ledger_whose_last_line_is_torn_can_be_read_and_continued(tmp_path: Path) -> None:
     path = tmp_path / "delivery.jsonl"
-    ledger = Ledger.read(path, "run")
-    ledger.begin(service_had_metrics=False)
-    ledger.sent(3, {})
+    delivery_log = DeliveryLog.read(path, "run")
+    delivery_log.begin(service_had_metrics=False)
+    delivery_log.sent(3, {})
     with path.open("a") as file:
         file.write('{"sent": 9')
 
-    found = Ledger.read(path, "run")
-    cut_torn_line(path)
+    found = DeliveryLog.read(path, "run")
+    truncate_torn_line(path)
     found.sent(4, {})
 
-    assert found.settled == 4
-    assert Ledger.read(path, "run") == found
+    assert found.acknowledged == 4
+    assert DeliveryLog.read(path, "run") == found
     assert [json.loads(line) for line in path.read_text().splitlines()][-1] == {"sent": 4}
 
 
 def test_pending_counts_rows_that_are_new_or_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.journal.write_text('{"step": 0, "metrics": {"a": 1}}\n' * 10)
-    ledger = Ledger.read(folder.ledger, "run")
-    ledger.begin(service_had_metrics=False)
-    ledger.sent(3, {})
-    ledger.sent(6, {"a": "bad"})
+    delivery_log = DeliveryLog.read(folder.delivery_log, "run")
+    delivery_log.begin(service_had_metrics=False)
+    delivery_log.sent(3, {})
+    delivery_log.sent(6, {"a": "bad"})
 
-    assert str(pending(folder, "run")) == "7 of 10 rows"
-    assert str(pending(folder, "another")) == "10 of 10 rows"
-    ledger.recovered("a")
-    ledger.sent(10, {})
-    assert not pending(folder, "run")
+    assert str(count_undelivered(folder, "run")) == "7 of 10 rows"
+    assert str(count_undelivered(folder, "another")) == "10 of 10 rows"
+    delivery_log.recovered("a")
+    delivery_log.sent(10, {})
+    assert not count_undelivered(folder, "run")
 
 
 def test_tags_are_flat_short_and_as_many_as_fit() -> None:
-    tags = as_tags({"a": {"b": 1, "c": {}}, "n" * 150: "x" * 2000, "none": None})
+    tags = to_tags({"a": {"b": 1, "c": {}}, "n" * 150: "x" * 2000, "none": None})
 
     assert list(tags.items())[:2] == [("a.b", "1"), ("a.c", "{}")]
-    assert {len(name) for name in tags} == {3, limits.TAG_NAME, 4}
-    assert max(map(len, tags.values())) == limits.TAG_VALUE
-    assert fitting(tags, {f"theirs{number}": "" for number in range(48)}) == {"a.b": "1", "a.c": "{}"}
-    assert fitting({"a": "1"}, {"a": "0"} | {f"theirs{number}": "" for number in range(49)}) == {"a": "1"}
+    assert {len(name) for name in tags} == {3, service_limits.TAG_NAME, 4}
+    assert max(map(len, tags.values())) == service_limits.TAG_VALUE
+    assert fit_tags(tags, {f"theirs{number}": "" for number in range(48)}) == {"a.b": "1", "a.c": "{}"}
+    assert fit_tags({"a": "1"}, {"a": "0"} | {f"theirs{number}": "" for number in range(49)}) == {"a": "1"}

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from benchmarks.service_faults import FAULTS, REFUSED_METRIC, mend
-from submit.rehearsal import Fault
-from tests.conftest import Job, journal_scalars
+from submit.emulator import Fault
+from tests.support.jobs import Job, journal_scalars
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from tests.conftest import ROOT, Job, environment, journal_scalars
+from submit.emulator import AzureMLEmulator
+from tests.support.commands import ROOT, environment
+from tests.support.jobs import Job, journal_scalars
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ class Trainings:
 
 @pytest.fixture
 def trainings() -> Iterator[Trainings]:
-    command = [sys.executable, str(Path(__file__).with_name("many_trainings.py"))]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "trainings.py")]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -70,7 +71,7 @@ def trainings() -> Iterator[Trainings]:
 
 
 @pytest.fixture
-def jobs(service: AzureMLService, tmp_path: Path) -> list[Job]:
+def jobs(service: AzureMLEmulator, tmp_path: Path) -> list[Job]:
     folders = [tmp_path / f"node{number}" for number in range(KILLS)]
     for folder in folders:
         folder.mkdir()

@@ -9,37 +9,20 @@ from pathlib import Path
 import pytest
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app.distributed.address import require_resolvable
-from lightning_app.distributed.agreement import agreed
+from lightning_app.distributed.checks import match_trainer, require_resolvable
+from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
-from lightning_app.distributed.launch import ALONE, LIGHTNING, MPI, PYTORCH, TORCHRUN, Launch
-from lightning_app.distributed.reading import read_launch
-from lightning_app.distributed.variables import SPAWNED_BY
+from lightning_app.distributed.launch import ALONE, LIGHTNING, MPI, PYTORCH, SPAWNED_BY, TORCHRUN, Launch
 from lightning_app.errors import LaunchError
-from submit.execution.launchers import Place, places, variables
-from tests.conftest import ROOT, environment
-from tests.programs import require_program
-
-TORCHRUN_OF_FOUR = {  # as torchrun --nnodes 2 --nproc_per_node 2 sets it (torch.distributed.elastic)
-    "TORCHELASTIC_RUN_ID": "none",
-    "MASTER_ADDR": "10.0.0.4",
-    "MASTER_PORT": "29500",
-    "RANK": "3",
-    "LOCAL_RANK": "1",
-    "WORLD_SIZE": "4",
-    "LOCAL_WORLD_SIZE": "2",
-    "GROUP_RANK": "1",
-}
-LAUNCHERS_VARIABLES = (
-    *("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
-    *("TORCHELASTIC_RUN_ID", "AZUREML_NODE_COUNT", "AZ_BATCH_MASTER_NODE", "AZ_BATCHAI_MPI_MASTER_NODE", SPAWNED_BY),
-    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-)
+from submit.execution.launchers import ProcessRank, process_ranks, variables
+from tests.support.commands import ROOT, environment
+from tests.support.launch_variables import LAUNCHERS_VARIABLES, TORCHRUN_OF_FOUR
+from tests.support.programs import require_program
 
 
 def azureml(launcher: str, nodes: int, processes: int, rank: int) -> Mapping[str, str]:
     """What Azure ML sets for a rank of a job, its first node at 10.0.0.4."""
-    place: Place = list(places(nodes, processes))[rank]
+    place: ProcessRank = list(process_ranks(nodes, processes))[rank]
     return variables(launcher, place, "10.0.0.4")
 
 
@@ -64,21 +47,21 @@ SHAPES = {
 
 @pytest.mark.parametrize(("given", "launch", "node", "leaves"), SHAPES.values(), ids=SHAPES)
 def test_each_shape_is_known(given: Mapping[str, str], launch: Launch, node: int, leaves: bool) -> None:
-    found = read_launch(given)
+    found = detect_launch(given)
 
     assert found == launch
-    assert (found.node_rank, found.leaves_the_rest_to_lightning) == (node, leaves)
+    assert (found.node_rank, found.lightning_starts_rest) == (node, leaves)
 
 
 @pytest.mark.parametrize("launcher", ["mpi", "pytorch"])
 @pytest.mark.parametrize(("nodes", "processes"), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 4)])
 def test_every_rank_of_a_job_finds_its_place(launcher: str, nodes: int, processes: int) -> None:
-    for place in places(nodes, processes):
-        found = read_launch(variables(launcher, place, "10.0.0.4"))
+    for place in process_ranks(nodes, processes):
+        found = detect_launch(variables(launcher, place, "10.0.0.4"))
 
         assert (found.rank, found.local_rank, found.node_rank) == (place.rank, place.local_rank, place.node)
         assert (found.world_size, found.nodes) == (place.processes, nodes)
-        assert agreed(found, nodes, processes) == found
+        assert match_trainer(found, nodes, processes) == found
 
 
 EDGES = {
@@ -138,16 +121,16 @@ EDGES = {
 
 @pytest.mark.parametrize(("given", "launch"), EDGES.values(), ids=EDGES)
 def test_the_edges(given: Mapping[str, str], launch: Launch) -> None:
-    assert read_launch(given) == launch
+    assert detect_launch(given) == launch
 
 
 def test_a_process_that_lightning_has_started_knows_its_rank_among_all() -> None:
     ours = {SPAWNED_BY: f"{os.getppid()}:2", "NODE_RANK": "1", "LOCAL_RANK": "2", "WORLD_SIZE": "8"}
 
-    found = read_launch(ours | {"MASTER_ADDR": "10.0.0.4", "MASTER_PORT": "7000"})
+    found = detect_launch(ours | {"MASTER_ADDR": "10.0.0.4", "MASTER_PORT": "7000"})
 
     assert found == Launch(LIGHTNING, 6, 2, 8, 2, "10.0.0.4", 7000)
-    assert not found.leaves_the_rest_to_lightning
+    assert not found.lightning_starts_rest
 
 
 REFUSED = {
@@ -187,7 +170,7 @@ REFUSED = {
 @pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_contradicts_itself_is_refused_with_a_remedy(given: Mapping[str, str], message: str) -> None:
     with pytest.raises(LaunchError) as error:
-        read_launch(given)
+        detect_launch(given)
 
     assert message in str(error.value)
     assert str(error.value).count("; ") == 1
@@ -210,19 +193,19 @@ def test_other_processes_than_the_trainer_counts_on_are_refused(
     given: Mapping[str, str], nodes: int, devices: int, message: str
 ) -> None:
     with pytest.raises(LaunchError, match=message):
-        agreed(read_launch(given), nodes, devices)
+        match_trainer(detect_launch(given), nodes, devices)
 
 
 @pytest.mark.parametrize("devices", [1, 4])
 @pytest.mark.parametrize("launcher", ["mpi", "pytorch"])
 def test_one_process_per_node_takes_any_number_of_devices(launcher: str, devices: int) -> None:
-    launch = read_launch(azureml(launcher, 2, 1, 1))
+    launch = detect_launch(azureml(launcher, 2, 1, 1))
 
-    assert agreed(launch, 2, devices) == launch
+    assert match_trainer(launch, 2, devices) == launch
 
 
 def test_ranks_of_an_mpi_that_tells_sizes_alone_have_places() -> None:
-    places_of = [agreed(read_launch({"PMI_RANK": str(rank), "PMI_SIZE": "4", "MASTER_ADDR": "10.0.0.4"}), 2, 2)
+    places_of = [match_trainer(detect_launch({"PMI_RANK": str(rank), "PMI_SIZE": "4", "MASTER_ADDR": "10.0.0.4"}), 2, 2)
                  for rank in range(4)]  # fmt: skip
 
     assert [(found.node_rank, found.local_rank) for found in places_of] == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -284,7 +267,7 @@ def test_an_address_that_nobody_knows_is_refused() -> None:
 
 SHOW = """
 import json, sys
-from lightning_app.distributed.reading import read_launch
+from lightning_app.distributed.detect import read_launch
 
 found = read_launch()
 # one write for the whole line: two processes share the output

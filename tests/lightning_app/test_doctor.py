@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app import doctor
-from lightning_app.azureml_job import REQUIRED
-from lightning_app.diagnosis.dump import parse_dump
-from lightning_app.diagnosis.place import shape
-from lightning_app.distributed.agreement import agreed
-from lightning_app.distributed.reading import read_launch
-from lightning_app.distributed.variables import SPAWNED_BY
-from tests.conftest import ROOT, environment
-from tests.contradictory import azureml
-from tests.programs import require_program
-from tests.test_launch import TORCHRUN_OF_FOUR
+from lightning_app.azureml.job import REQUIRED
+from lightning_app.distributed.checks import match_trainer
+from lightning_app.distributed.detect import detect_launch
+from lightning_app.distributed.launch import SPAWNED_BY
+from lightning_app.doctor import __main__
+from lightning_app.doctor.environment_file import parse_environment
+from lightning_app.doctor.report import launch_shape
+from tests.support.commands import ROOT, environment
+from tests.support.contradictory_environments import azureml
+from tests.support.launch_variables import TORCHRUN_OF_FOUR
+from tests.support.programs import require_program
 
 COMMAND = [sys.executable, "-m", "lightning_app.doctor"]
 DUMPS = {
@@ -93,12 +93,12 @@ def pasted(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def ask(monkeypatch: pytest.MonkeyPatch, text: str, *flags: str) -> int:
     monkeypatch.setattr(sys, "stdin", Input(text))
-    return doctor.main(["--environment", "-", *flags])
+    return __main__.main(["--environment", "-", *flags])
 
 
 @pytest.mark.parametrize("text", DUMPS.values(), ids=DUMPS)
 def test_a_dump_is_read_in_every_form_in_which_people_paste_it(text: str) -> None:
-    dump = parse_dump(text)
+    dump = parse_environment(text)
 
     assert (dict(dump.environment), dump.lost_lines) == (
         {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "10.0.0.4"},
@@ -107,13 +107,15 @@ def test_a_dump_is_read_in_every_form_in_which_people_paste_it(text: str) -> Non
 
 
 def test_lines_that_are_no_variables_are_counted() -> None:
-    dump = parse_dump("BASH_FUNC_module%%=() {  eval `/usr/bin/modulecmd bash $*`\n}\nRANK=1\n\nTEXT=one\ntwo lines\n")
+    dump = parse_environment(
+        "BASH_FUNC_module%%=() {  eval `/usr/bin/modulecmd bash $*`\n}\nRANK=1\n\nTEXT=one\ntwo lines\n"
+    )
 
     assert (dict(dump.environment), dump.lost_lines) == ({"RANK": "1", "TEXT": "one"}, 3)
 
 
 def test_quotes_inside_a_value_stay() -> None:
-    dump = parse_dump('declare -x A="say \\"yes\\" for \\$5"\nB=it\'s\nC={"RANK": "7"}\n')
+    dump = parse_environment('declare -x A="say \\"yes\\" for \\$5"\nB=it\'s\nC={"RANK": "7"}\n')
 
     assert dump.environment == {"A": 'say "yes" for $5', "B": "it's", "C": '{"RANK": "7"}'}
 
@@ -130,19 +132,19 @@ def test_what_is_no_dump_of_one_process_is_told_in_one_line(
 
 
 def test_a_file_that_is_not_there_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--environment", "nowhere"]) == 2
+    assert __main__.main(["--environment", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: --environment nowhere: No such file or directory; give a file")
 
 
 def test_data_is_not_looked_at_for_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--environment", "-", "--data_path", "."]) == 2
+    assert __main__.main(["--environment", "-", "--data_path", "."]) == 2
     assert "give one of them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [["--num_nodes", "0"], ["--devices", "two"], ["--device", "2"]])
 def test_flags_that_can_not_be_are_refused(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        doctor.main(flags)
+        __main__.main(flags)
 
     assert end.value.code == 2
 
@@ -175,14 +177,14 @@ def test_a_refusal_shows_what_was_found(pasted: pytest.MonkeyPatch, capsys: pyte
     ],
 )
 def test_each_of_the_six_shapes_has_its_name(given: dict[str, str], words: str) -> None:
-    assert shape(read_launch(given)) == words
+    assert launch_shape(detect_launch(given)) == words
 
 
 def test_the_number_of_nodes_may_be_open() -> None:
-    launch = read_launch({"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.4"})
+    launch = detect_launch({"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.4"})
 
-    assert shape(launch) == "PyTorch configuration; --num_nodes tells whether a process per device or per node"
-    assert shape(agreed(launch, 4, 2)).startswith("PyTorch configuration with one process per node")
+    assert launch_shape(launch) == "PyTorch configuration; --num_nodes tells whether a process per device or per node"
+    assert launch_shape(match_trainer(launch, 4, 2)).startswith("PyTorch configuration with one process per node")
 
 
 def test_the_ranks_that_lightning_will_start_are_told(
@@ -222,7 +224,7 @@ def test_a_dump_is_judged_without_torch_and_without_this_machine() -> None:
     program = (
         "import sys; from lightning_app import doctor; doctor.main(['--environment', '-']); "
         "print([name for name in sys.modules if name in "
-        "('torch', 'pytorch_lightning', 'socket', 'lightning_app.diagnosis.live', 'lightning_app.diagnosis.storage')])"
+        "('torch', 'pytorch_lightning', 'socket', 'lightning_app.doctor.machine', 'lightning_app.doctor.machine')])"
     )
 
     done = subprocess.run(

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app import doctor
-from lightning_app.azureml_job import REQUIRED
-from lightning_app.diagnosis import devices, network, reach, run, storage
-from lightning_app.diagnosis.devices import Gpus
-from lightning_app.diagnosis.network import Route
+from lightning_app.azureml.job import REQUIRED
 from lightning_app.distributed.launch import PYTORCH, Launch
-from tests.contradictory import OUTSIDE
-from tests.test_launch import LAUNCHERS_VARIABLES
+from lightning_app.doctor import __main__, findings, machine, network
+from lightning_app.doctor.machine import Gpus
+from lightning_app.doctor.network import Route
+from tests.support.contradictory_environments import OUTSIDE
+from tests.support.launch_variables import LAUNCHERS_VARIABLES
 
 TWO_NODES = Launch(PYTORCH, 1, 0, 2, 2, "10.0.0.4", 6105)
 BY_ETH0 = Route("10.0.0.4", "10.0.0.5", "eth0")
@@ -31,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_this_machine_alone_is_in_order(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--data_path", str(here)]) == 0
+    assert __main__.main(["--data_path", str(here)]) == 0
 
     out = capsys.readouterr().out
     assert "  shape          none: started alone\n" in out
@@ -47,13 +46,13 @@ def test_data_that_training_could_not_read_is_refused(
 ) -> None:
     (here / "file").touch()
 
-    assert doctor.main(["--data_path", name]) == 1
+    assert __main__.main(["--data_path", name]) == 1
     assert f"refused        --data_path {name}: {reason}\n" in capsys.readouterr().out
 
 
 def test_a_mount_is_told_from_a_folder(here: Path) -> None:
-    (mount,) = storage.data_rows(Path("/proc"))
-    (folder,) = storage.data_rows(here)
+    (mount,) = machine.data_rows(Path("/proc"))
+    (folder,) = machine.data_rows(here)
 
     assert mount[1] == "/proc, readable, a mount (proc)"
     assert ", readable, on /" in folder[1]
@@ -66,16 +65,16 @@ def test_spaces_in_mounts_and_mounts_that_hide_others(here: Path, monkeypatch: p
         "21 20 0:5 / /mnt/my\\040data rw - ext4 /dev/sdb rw\n"
         "22 20 0:6 / /mnt/my\\040data ro shared:1 - fuse.blobfuse2 blobfuse2 ro\n"
     )
-    monkeypatch.setattr(storage, "_MOUNTS", table)
+    monkeypatch.setattr(machine, "_MOUNTS", table)
 
-    found = storage.mount_of(Path("/mnt/my data/cifar10"))
+    found = machine.mount_of(Path("/mnt/my data/cifar10"))
 
-    assert found == storage.Mount(Path("/mnt/my data"), "fuse.blobfuse2")
+    assert found == machine.Mount(Path("/mnt/my data"), "fuse.blobfuse2")
 
 
 def test_outputs_that_can_not_be_written_are_refused() -> None:
-    assert storage.unusable_outputs(Path("outputs")) is None
-    found = storage.unusable_outputs(Path("/proc/1/outputs"))
+    assert machine.check_outputs(Path("outputs")) is None
+    found = machine.check_outputs(Path("/proc/1/outputs"))
 
     if os.geteuid():  # nothing is forbidden to root
         assert found is not None
@@ -115,7 +114,10 @@ def test_nccl_reads_its_interfaces_as_its_manual_says(setting: str, is_let: bool
 def hindrances(
     environment: Mapping[str, str], launch: Launch, route: Route, backend: str = "nccl"
 ) -> list[tuple[str, bool]]:
-    return [(each.what, each.fatal) for each in reach.hindrances(environment, launch, route, backend, several=True)]
+    return [
+        (each.what, each.fatal)
+        for each in network.connectivity_problems(environment, launch, route, backend, several=True)
+    ]
 
 
 @pytest.mark.parametrize(("backend", "fatal"), [("nccl", True), ("gloo", False)])
@@ -160,26 +162,31 @@ def test_a_port_that_somebody_else_has() -> None:
 
 
 def test_gpus_are_named_and_too_few_are_refused() -> None:
-    assert devices.gpu_rows(A100) == [
+    assert machine.gpu_rows(A100) == [
         ("GPUs", "2; CUDA 13.0, NCCL 2.29.7"),
         ("GPU 0", "NVIDIA A100 80GB PCIe, 79 GiB"),
         ("GPU 1", "NVIDIA A100 80GB PCIe, 79 GiB"),
     ]
     assert (A100.backend, Gpus((), "").backend) == ("nccl", "gloo")
-    found = devices.too_few(A100, 4)
+    found = machine.check_gpu_count(A100, 4)
     assert found is not None
     assert found.fatal
-    assert devices.too_few(A100, 2) is devices.too_few(A100, None) is devices.too_few(Gpus((), ""), 4) is None
+    assert (
+        machine.check_gpu_count(A100, 2)
+        is machine.check_gpu_count(A100, None)
+        is machine.check_gpu_count(Gpus((), ""), 4)
+        is None
+    )
 
 
 def test_a_token_that_has_ended_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = dict.fromkeys(REQUIRED, "something") | {"AZUREML_RUN_TOKEN_EXPIRY": "1700000000"}
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
-    found = run.expired_token(given, now)
+    found = findings.check_token(given, now)
 
     assert found is not None
     assert found.what.startswith("the run's token ended at 2023-11-14 22:13 UTC")
     assert not found.fatal
-    assert run.expired_token(given | {"AZUREML_RUN_TOKEN_EXPIRY": "1e99"}, now) is None
-    assert run.expired_token(given | {"AZUREML_RUN_TOKEN_EXPIRY": "4e9"}, now) is None
+    assert findings.check_token(given | {"AZUREML_RUN_TOKEN_EXPIRY": "1e99"}, now) is None
+    assert findings.check_token(given | {"AZUREML_RUN_TOKEN_EXPIRY": "4e9"}, now) is None

@@ -1,6 +1,8 @@
+"""TODO"""
+
 import pytest
 
-from lightning_app.parse_errors import one_line
+from lightning_app.error_messages import parse_error_message
 
 
 @pytest.mark.parametrize(
@@ -13,4 +15,4 @@ from lightning_app.parse_errors import one_line
     ],
 )
 def test_an_error_becomes_one_line(message: str, expected: str) -> None:
-    assert one_line(message, []) == expected
+    assert parse_error_message(message, []) == expected

@@ -3,8 +3,9 @@
 import csv
 from pathlib import Path
 
-from lightning_app.journal import read_journal
-from tests.conftest import Command, make_image_folder
+from lightning_app.azureml.journal import read_journal
+from tests.support.commands import Command
+from tests.support.images import make_image_folder
 
 
 def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Command, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Job, journal_scalars, make_cifar10
-from tests.failures import SECONDS, fail
+from tests.support.failures import SECONDS, fail
+from tests.support.images import make_cifar10
+from tests.support.jobs import Job, journal_scalars
 
 SLOW = pytest.mark.slow
 SAID = {
@@ -72,7 +73,14 @@ def test_rank_0_may_be_the_one(how: str, tmp_path: Path) -> None:
 
 
 def test_what_was_logged_before_is_at_the_service_when_the_job_ends(job: Job) -> None:
-    flags = ["--model", "tests.failing.Failing", "--data", "datamodules.CIFAR10DataModule", "--data.val_split", "40"]
+    flags = [
+        "--model",
+        "tests.support.failing_module.Failing",
+        "--data",
+        "datamodules.CIFAR10DataModule",
+        "--data.val_split",
+        "40",
+    ]
     place = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "1"]
     failing = {"FAIL_HOW": "raise", "FAIL_WHEN": "training", "FAIL_RANK": "1", "FAIL_NOTES": str(job.folder)}
     data = make_cifar10(job.folder / "cifar")

@@ -17,8 +17,9 @@ import pytest
 import torch
 import yaml
 
-from lightning_app.journal import read_journal
-from tests.conftest import Command, command_line, environment, make_cifar10
+from lightning_app.azureml.journal import read_journal
+from tests.support.commands import Command, command_line, environment
+from tests.support.images import make_cifar10
 
 
 def state(folder: str) -> dict[str, torch.Tensor]:

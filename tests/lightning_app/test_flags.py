@@ -1,3 +1,5 @@
+"""TODO"""
+
 import pytest
 
 from lightning_app.errors import UsageError

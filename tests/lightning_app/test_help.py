@@ -1,10 +1,12 @@
+"""TODO"""
+
 import subprocess
 import sys
 import time
 
 import pytest
 
-from tests.conftest import Command, command_line, environment
+from tests.support.commands import Command, command_line, environment
 
 
 def test_the_flags_that_people_use_come_before_the_trainers_forty(run: Command) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_app.azureml_job import REQUIRED
+from lightning_app.azureml.job import REQUIRED
 from lightning_app.azureml_logger import AzureMLRunLogger
-from tests.conftest import Job, journal_scalars
+from tests.support.jobs import Job, journal_scalars
 
 FIT = ("-m", "lightning_app.fit", "--trainer.accelerator", "cpu")
 

@@ -1,8 +1,10 @@
+"""TODO"""
+
 import json
 import math
 from pathlib import Path
 
-from lightning_app.journal import Journal, read_journal
+from lightning_app.azureml.journal import Journal, read_journal
 
 
 def test_a_row_is_one_standard_json_object(tmp_path: Path) -> None:

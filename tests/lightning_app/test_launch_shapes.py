@@ -1,6 +1,6 @@
 """Trainings in all the ways in which Azure ML jobs start one end as one process with the same global batch does.
 
-The launchers are the real ones, and nodes are network namespaces of this machine, see tests.namespaces.
+The launchers are the real ones, and nodes are network namespaces of this machine, see tests.support.namespaces.
 """
 
 import itertools
@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from datamodules import cifar10_files
-from lightning_app.choices import read_checkpoint
-from lightning_app.journal import read_journal
-from submit.rehearsal import AzureMLService
-from tests import clusters
-from tests.conftest import Job, journal_scalars, make_cifar10, write_batch
-from tests.namespaces import Cluster
+from lightning_app.azureml.journal import read_journal
+from lightning_app.checkpoints import read_checkpoint
+from submit.emulator import AzureMLEmulator
+from tests.support import clusters
+from tests.support.images import make_cifar10, write_batch
+from tests.support.jobs import Job, journal_scalars
+from tests.support.namespaces import Cluster
 
 GLOBAL_BATCH = 8
 VALIDATION_IMAGES = 40  # which leaves 160 for training: 20 steps of 8
@@ -136,7 +137,7 @@ def test_a_batch_that_lacks_an_image_makes_a_difference_far_above_the_tolerance(
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["mpi_for_devices", "mpi_for_nodes", "pytorch_for_nodes", "torchrun"])
 def test_a_job_of_four_processes_on_two_nodes_sends_each_value_once(shape: str, images: Path, tmp_path: Path) -> None:
-    service = AzureMLService()
+    service = AzureMLEmulator()
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         with cluster.nodes[0].network():
             service.start()

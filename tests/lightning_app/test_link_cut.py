@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import start
-from tests.conftest import make_cifar10
-from tests.namespaces import Cluster
+from tests.support.clusters import start
+from tests.support.images import make_cifar10
+from tests.support.namespaces import Cluster
 
 SECONDS = 20  # within which both sides have to end: 10 s of silence, and a little more
 

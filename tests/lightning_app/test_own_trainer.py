@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
-from tests.programs import require_program
+from tests.support.commands import environment
+from tests.support.programs import require_program
 
 SCRIPT = """
 import sys

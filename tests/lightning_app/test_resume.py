@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from lightning_app.errors import UsageError
-from lightning_app.resume import Plan, plan
+from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
 
 CONFIG = {
@@ -40,20 +40,20 @@ def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None) -
 
 
 def test_an_empty_folder_starts_afresh(folder: RunFolder) -> None:
-    assert plan(folder, "auto", CONFIG) == Plan()
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan()
 
 
 def test_an_unfinished_run_goes_on(folder: RunFolder) -> None:
     save(folder, epochs=2, config=CONFIG)
 
-    assert plan(folder, "auto", CONFIG) == Plan(folder.last, epochs_done=2, steps_done=20)
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan(folder.last, epochs_done=2, steps_done=20)
 
 
 def test_a_run_without_checkpoint_and_settings_is_set_aside(folder: RunFolder) -> None:
     folder.root.mkdir()
     folder.journal.write_text("")
 
-    assert plan(folder, "auto", CONFIG) == Plan(set_aside=True)
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan(set_aside=True)
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_again_in_place(folder: RunFolder) -> None:
@@ -61,17 +61,17 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_again_in_plac
     folder.journal.write_text("")
     folder.config.write_text(yaml.safe_dump(CONFIG))
 
-    assert plan(folder, "auto", CONFIG) == Plan()
-    assert plan(folder, "auto", CONFIG | {"seed_everything": 1}) == Plan(set_aside=True)
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan()
+    assert plan_resume(folder, "auto", CONFIG | {"seed_everything": 1}) == ResumePlan(set_aside=True)
 
 
 def test_a_finished_run_that_was_tested_has_nothing_left_to_do(folder: RunFolder) -> None:
     save(folder, epochs=3, config=CONFIG)
-    assert (plan(folder, "auto", CONFIG).finished, plan(folder, "auto", CONFIG).tested) == (True, False)
+    assert (plan_resume(folder, "auto", CONFIG).finished, plan_resume(folder, "auto", CONFIG).tested) == (True, False)
 
     folder.journal.write_text('{"step": 30, "metrics": {"test_loss": 1.0}}\n')
 
-    assert plan(folder, "auto", CONFIG).tested
+    assert plan_resume(folder, "auto", CONFIG).tested
 
 
 def test_the_data_may_be_mounted_elsewhere_the_next_time(folder: RunFolder) -> None:
@@ -79,18 +79,18 @@ def test_the_data_may_be_mounted_elsewhere_the_next_time(folder: RunFolder) -> N
     moved = CONFIG | {"data": {"class_path": "datamodules.CIFAR10DataModule",
                                "init_args": {"data_path": "/mnt/b", "batch_size": 4}}}  # fmt: skip
 
-    assert plan(folder, "auto", moved).checkpoint == folder.last
+    assert plan_resume(folder, "auto", moved).checkpoint == folder.last
 
 
 def test_never_sets_the_run_aside(folder: RunFolder) -> None:
     save(folder, epochs=2, config=CONFIG)
 
-    assert plan(folder, "never", CONFIG) == Plan(set_aside=True)
+    assert plan_resume(folder, "never", CONFIG) == ResumePlan(set_aside=True)
     aside = folder.set_aside()
 
     assert not folder.holds_a_run()
     assert RunFolder(aside).holds_a_run()
-    assert plan(folder, "never", CONFIG) == Plan()
+    assert plan_resume(folder, "never", CONFIG) == ResumePlan()
 
 
 def test_a_checkpoint_elsewhere_makes_another_run_in_the_folder_give_way(folder: RunFolder, tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_a_checkpoint_elsewhere_makes_another_run_in_the_folder_give_way(folder:
     other = RunFolder(tmp_path / "other")
     save(other, epochs=1)
 
-    found = plan(folder, str(other.root), CONFIG | {"resume": str(other.root)})
+    found = plan_resume(folder, str(other.root), CONFIG | {"resume": str(other.root)})
 
-    assert found == Plan(other.last, epochs_done=1, steps_done=10, set_aside=True)
+    assert found == ResumePlan(other.last, epochs_done=1, steps_done=10, set_aside=True)
 
 
 def test_a_restarted_job_goes_on_where_it_was_and_not_where_it_once_began(folder: RunFolder, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_restarted_job_goes_on_where_it_was_and_not_where_it_once_began(folder
     config = CONFIG | {"resume": str(other.root)}
     save(folder, epochs=2, config=config)
 
-    assert plan(folder, str(other.root), config).checkpoint == folder.last
+    assert plan_resume(folder, str(other.root), config).checkpoint == folder.last
 
 
 def test_another_model_is_refused(folder: RunFolder) -> None:
@@ -117,7 +117,7 @@ def test_another_model_is_refused(folder: RunFolder) -> None:
     other = CONFIG | {"model": {"class_path": "models.ResNetTransfer", "init_args": {}}}
 
     with pytest.raises(UsageError, match=r"is a checkpoint of models\.CifarNet, but --model is models\.ResNetTransfer"):
-        plan(folder, "auto", other)
+        plan_resume(folder, "auto", other)
 
 
 def test_a_damaged_checkpoint_is_told(folder: RunFolder) -> None:
@@ -125,4 +125,4 @@ def test_a_damaged_checkpoint_is_told(folder: RunFolder) -> None:
     folder.last.write_text("x")
 
     with pytest.raises(UsageError, match=r"last\.ckpt': can't be read"):
-        plan(folder, "auto", CONFIG)
+        plan_resume(folder, "auto", CONFIG)

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_app.journal import read_journal
-from lightning_app.resume import Plan, plan
+from lightning_app.azureml.journal import read_journal
+from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
-from tests import clusters
-from tests.conftest import command_line, make_cifar10
-from tests.namespaces import Cluster, Process
+from tests.support import clusters
+from tests.support.commands import command_line
+from tests.support.images import make_cifar10
+from tests.support.namespaces import Cluster, Process
 
 # the best epoch is the first one, so that the test at the end isn't of the last weights
 FLAGS = ("--data.val_split", "41", "--learning_rate", "0.05", "--trainer.log_every_n_steps", "7")
@@ -64,8 +65,8 @@ def test_another_rank_leaves_the_plan_to_rank_0(tmp_path: Path, monkeypatch: pyt
     for name, value in place.items():
         monkeypatch.setenv(name, value)
 
-    assert plan(folder, "auto", {}) == Plan()
-    assert plan(folder, "/nowhere", {}) == Plan()
+    assert plan_resume(folder, "auto", {}) == ResumePlan()
+    assert plan_resume(folder, "/nowhere", {}) == ResumePlan()
 
 
 def test_a_node_without_the_checkpoint_goes_on_from_rank_0s(images: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from lightning_app.distributed.strategy import TIMEOUT, check_sync_batchnorm, ddp_defaults, ddp_options, without_buffers
 from lightning_app.errors import UsageError
 from models import CifarNet, ResNetTransfer
-from tests.conftest import environment
+from tests.support.commands import environment
 
 # A training of its own, on 3 + 3 + 3 validation images in two processes, which makes 5 and 4: 3 and 2 batches of 2.
 PROGRAM = """

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app.watchdog.limits import Limits
-from lightning_app.watchdog.stacks import BUSY, PATIENT, WAITING, activity, suspects
+from lightning_app.watchdog.protocol import Timeouts
+from lightning_app.watchdog.stacks import BUSY, PATIENT, WAITING, activity, stalled_ranks
 from submit.execution.nodes import free_port
-from tests.conftest import ROOT, Outcome, environment
+from tests.support.commands import ROOT, Outcome, environment
 
 # a training of WORLD processes whose work is a few words of Python
 SCRIPT = """
 import json, os, signal, sys, time
 from lightning_app.errors import UsageError
-from lightning_app.distributed.reading import read_launch
+from lightning_app.distributed.detect import read_launch
 from lightning_app.watchdog import supervision
-from lightning_app.watchdog.limits import Limits
+from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
 
 launch = read_launch()
-watchdog = Watchdog(Limits(**json.loads(os.environ["LIMITS"])))
+watchdog = Watchdog(Timeouts(**json.loads(os.environ["LIMITS"])))
 rank = launch.rank
 
 def work():
@@ -239,8 +239,8 @@ def test_what_a_process_does_is_told_by_its_stack() -> None:
 def test_who_keeps_the_others_waiting(
     stacks: list[str | None], progress: list[int], idle: float, found: list[int]
 ) -> None:
-    limits = Limits()
-    assert suspects(stacks, progress, idle, limits.stall, limits.patient) == found
+    limits = Timeouts()
+    assert stalled_ranks(stacks, progress, idle, limits.stall, limits.patient) == found
 
 
 def test_the_agent_needs_nothing_but_the_standard_library() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from submit.command_line import parse
-from submit.describe import describe
+from submit.describe import describe_job
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
-from submit.sdk_v1 import request
-from tests.conftest import ROOT, environment
+from submit.main import parse_command
+from submit.sdk_v1 import build_request
+from tests.support.commands import ROOT, environment
 
-RECORD = Path(__file__).parent / "records" / "typical_job.yaml"
+RECORD = Path(__file__).parents[1] / "support" / "records" / "typical_job.yaml"
 TYPICAL = (
     "--compute gpu-cluster --nodes 2 --processes_per_node 4 --dataset cifar10 --experiment cifar --max_duration 12h "
     "--env NCCL_DEBUG=INFO --num_epochs 30 --batch_size 128 --learning_rate 0.03"
@@ -24,8 +24,8 @@ TYPICAL = (
 
 
 def job_of(flags: str, command: str = "run") -> Job:
-    _, options, training = parse([command, *flags.split()])
-    return describe(options, training)
+    _, options, training = parse_command([command, *flags.split()])
+    return describe_job(options, training)
 
 
 def submit(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -67,8 +67,8 @@ def test_what_submit_does_not_know_goes_to_the_training() -> None:
 def test_pytorch_counts_all_processes_and_mpi_those_of_a_node(nodes: int, processes: int) -> None:
     place = f"--nodes {nodes} --processes_per_node {processes}"
 
-    pytorch = request(job_of(f"{place} --launcher pytorch"))["Configuration"]
-    mpi = request(job_of(f"{place} --launcher mpi"))["Configuration"]
+    pytorch = build_request(job_of(f"{place} --launcher pytorch"))["Configuration"]
+    mpi = build_request(job_of(f"{place} --launcher mpi"))["Configuration"]
 
     assert (pytorch["framework"], pytorch["communicator"], pytorch["nodeCount"]) == ("PyTorch", "nccl", nodes)
     assert pytorch["pytorch"] == {
@@ -100,7 +100,7 @@ def test_pytorch_counts_all_processes_and_mpi_those_of_a_node(nodes: int, proces
 def test_a_dataset_becomes_the_data_path_of_the_training(flags: str, data: object, word: str) -> None:
     job = job_of(flags)
 
-    configuration = request(job)["Configuration"]
+    configuration = build_request(job)["Configuration"]
 
     assert job.data == data
     assert f"--data_path {word} " in configuration["command"]
@@ -111,15 +111,15 @@ def test_a_dataset_becomes_the_data_path_of_the_training(flags: str, data: objec
 
 
 def test_words_of_the_command_are_quoted(tmp_path: Path) -> None:
-    _, options, training = parse(["run", "--model.weights", "a b; rm -rf $HOME.pth"])
+    _, options, training = parse_command(["run", "--model.weights", "a b; rm -rf $HOME.pth"])
 
-    command = request(describe(options, training))["Configuration"]["command"]
+    command = build_request(describe_job(options, training))["Configuration"]["command"]
 
     assert "--model.weights 'a b; rm -rf $HOME.pth'" in command
 
 
 def environment_section(flags: str) -> dict[str, Any]:
-    found: dict[str, Any] = request(job_of(flags))["Configuration"]["environment"]
+    found: dict[str, Any] = build_request(job_of(flags))["Configuration"]["environment"]
     return found
 
 

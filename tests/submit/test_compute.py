@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault, computes
-from tests.persons import Person, person, until
+from submit.emulator import AzureMLEmulator, Fault
+from submit.emulator.api import computes
+from tests.support.submitters import Person, person, until
 
 pytestmark = pytest.mark.slow
 
@@ -16,11 +17,11 @@ T4 = "Standard_NC4as_T4_v3"
 FLAGS = ("compute", "--name", "gpu-cluster", "--vm_size", T4, "--max_nodes", "4")
 
 
-def facts(service: AzureMLService) -> list[tuple[str, str, int, int, str, str]]:
+def facts(service: AzureMLEmulator) -> list[tuple[str, str, int, int, str, str]]:
     return [(c.name, c.vm_size, c.min_nodes, c.max_nodes, c.priority.lower(), c.idle_time) for c in service.computes]
 
 
-def changes(service: AzureMLService) -> list[str]:
+def changes(service: AzureMLEmulator) -> list[str]:
     return [request.method for request in service.requests if request.method != "GET"]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault
-from tests.conftest import Outcome
-from tests.submitting import Place, outcome
+from submit.emulator import AzureMLEmulator, Fault
+from tests.support.commands import Outcome
+from tests.support.submit_folders import Place, outcome
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ LARGE = bytes(range(256)) * (20 * 2**12)  # three pieces
 
 
 @pytest.fixture
-def place(service: AzureMLService, tmp_path: Path) -> Place:
+def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
     return Place(service, tmp_path).prepare()
 
 
@@ -29,7 +29,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def reads(service: AzureMLService, path: str) -> int:
+def reads(service: AzureMLEmulator, path: str) -> int:
     return sum(
         request.method == "GET" and request.path.endswith(f".net/azureml/{path}") for request in service.requests
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault
-from tests.submitting import Place, outcome
+from submit.emulator import AzureMLEmulator, Fault
+from tests.support.submit_folders import Place, outcome
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ LOG = "user_logs/std_log_process_0.txt"
 
 
 @pytest.fixture
-def place(service: AzureMLService, tmp_path: Path) -> Place:
+def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
     return Place(service, tmp_path).prepare()
 
 
@@ -28,7 +28,7 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def requests(service: AzureMLService, path: str) -> int:
+def requests(service: AzureMLEmulator, path: str) -> int:
     return sum(path in request.path for request in service.requests)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from submit.preflight import Finding, check_folder
-from tests.conftest import ROOT, environment
-from tests.preflighting import project, write
+from submit.preflight.checks import check_folder
+from submit.preflight.findings import Finding
+from tests.support.commands import ROOT, environment
+from tests.support.preflight import project, write
 
 __all__ = ["project"]  # the fixture
 

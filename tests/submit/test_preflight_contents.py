@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.preflight import check_folder
-from submit.preflight.limits import MEGABYTE
-from tests.preflighting import about, project, write
+from submit.preflight.checks import check_folder
+from submit.preflight.snapshot_checks import MEGABYTE
+from tests.support.preflight import about, project, write
 
 __all__ = ["project"]  # the fixture
 

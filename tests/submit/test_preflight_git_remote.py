@@ -10,8 +10,8 @@ import pytest
 from azureml._base_sdk_common.tracking import global_tracking_info_registry
 
 from submit import preflight
-from submit.preflight import without_credentials
-from tests.preflighting import project
+from submit.preflight.git_remote import without_credentials
+from tests.support.preflight import project
 
 __all__ = ["project"]  # the fixture
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from submit import preflight
-from submit.preflight import check_folder
-from submit.preflight.limits import MEGABYTE
-from submit.preflight.secret_texts import secrets_in
-from tests.preflighting import about, project, write
+from submit.preflight.checks import check_folder
+from submit.preflight.secrets import secrets_in
+from submit.preflight.snapshot_checks import MEGABYTE
+from tests.support.preflight import about, project, write
 
 __all__ = ["project"]  # the fixture
 

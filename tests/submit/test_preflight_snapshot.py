@@ -9,9 +9,11 @@ from azureml._base_sdk_common.merkle_tree import DirTreeNode, create_merkletree
 from azureml._project.ignore_file import get_project_ignore_file
 
 from submit import preflight
-from submit.preflight import Snapshot, check_folder, limits
-from tests.conftest import ROOT
-from tests.preflighting import project, texts, write
+from submit.preflight import snapshot_checks
+from submit.preflight.checks import check_folder
+from submit.preflight.snapshot import Snapshot
+from tests.support.commands import ROOT
+from tests.support.preflight import project, texts, write
 
 __all__ = ["project"]  # the fixture
 
@@ -147,7 +149,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_files_that_can_not_be_read_are_told(project: Path) -> None:
     snapshot = Snapshot(project, {}, unreadable=("models/a.py", "models/b.py"))
 
-    assert "'models/a.py', 'models/b.py' can't be read" in limits.check_readable(snapshot)[0].text
+    assert "'models/a.py', 'models/b.py' can't be read" in snapshot_checks.check_readable(snapshot)[0].text
 
 
 def test_an_ignored_dangling_link_is_nobodys_business(project: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.preflight import check_folder
-from submit.preflight.training_arguments import class_paths
-from tests.preflighting import project, texts, write
+from submit.preflight.checks import check_folder
+from submit.training_flags import class_paths
+from tests.support.preflight import project, texts, write
 
 __all__ = ["project"]  # the fixture
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, copy_project, environment, make_cifar10
+from tests.support.commands import ROOT, environment
+from tests.support.images import make_cifar10
+from tests.support.projects import copy_project
 
 TRAINING = ("--num_epochs", "1", "--data.val_split", "40", "--trainer.accelerator", "cpu")
 SLOW = pytest.mark.slow

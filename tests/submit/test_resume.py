@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from submit.command_line import parse
-from submit.describe import describe
+from submit.describe import describe_job
+from submit.emulator import AzureMLEmulator
 from submit.errors import SubmitError
 from submit.job import Job
-from submit.rehearsal import AzureMLService
-from submit.runs.recorded import resumed_job
-from submit.sdk_v1 import request
-from tests.submitting import Place
+from submit.main import parse_command
+from submit.request import resumed_job
+from submit.sdk_v1 import build_request
+from tests.support.submit_folders import Place
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +28,14 @@ REFERENCE = {
 
 
 @pytest.fixture
-def place(service: AzureMLService, tmp_path: Path) -> Place:
+def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
     return Place(service, tmp_path).prepare()
 
 
 def recorded(flags: str) -> dict[str, Any]:
     """The definition of the job that these flags make."""
-    _, options, training = parse(["run", *flags.split()])
-    found: dict[str, Any] = request(describe(options, training))["Configuration"]
+    _, options, training = parse_command(["run", *flags.split()])
+    found: dict[str, Any] = build_request(describe_job(options, training))["Configuration"]
     return found
 
 
@@ -57,7 +57,7 @@ def resumed(definition: dict[str, Any], *training: str) -> Job:
 def test_a_resumed_job_is_the_same_but_for_where_it_begins(flags: str) -> None:
     before = recorded(flags)
 
-    after = request(resumed(before, "--num_epochs", "20"))["Configuration"]
+    after = build_request(resumed(before, "--num_epochs", "20"))["Configuration"]
 
     assert after.pop("command") == f"{before['command']} --num_epochs 20 --resume $AZUREML_DATAREFERENCE_resume"
     assert after["dataReferences"].pop("resume") == REFERENCE
@@ -67,8 +67,8 @@ def test_a_resumed_job_is_the_same_but_for_where_it_begins(flags: str) -> None:
 def test_a_run_that_was_resumed_can_be_gone_on_from() -> None:
     first = recorded("--num_epochs 3")
 
-    second = request(resumed(first))["Configuration"]
-    third = request(resumed(second))["Configuration"]
+    second = build_request(resumed(first))["Configuration"]
+    third = build_request(resumed(second))["Configuration"]
 
     assert third == second
 

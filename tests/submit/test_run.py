@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from submit.rehearsal import AzureMLService, Fault
-from tests.conftest import Outcome, copy_project, environment, git
+from submit.emulator import AzureMLEmulator, Fault
+from tests.support.commands import Outcome, environment
+from tests.support.projects import copy_project, git
 
 SECRET = "s3cr" + "et-of-the-" + "test"
 JOB = ("--nodes", "2", "--processes_per_node", "4", "--dataset", "cifar10", "--num_epochs", "3", "--env", "A=b c")
@@ -21,7 +22,7 @@ JOB = ("--nodes", "2", "--processes_per_node", "4", "--dataset", "cifar10", "--n
 class Desk:
     """A project on somebody's machine who may use the workspace."""
 
-    service: AzureMLService
+    service: AzureMLEmulator
     project: Path
     home: Path
 
@@ -39,7 +40,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(service: AzureMLService, tmp_path: Path) -> Iterator[Desk]:
+def desk(service: AzureMLEmulator, tmp_path: Path) -> Iterator[Desk]:
     project = copy_project(tmp_path / "project")
     service.write_workspace_config(project)
     service.add_compute("gpu-cluster", "Standard_NC24ads_A100_v4", 4)

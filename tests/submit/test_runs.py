@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService, Fault
-from tests.conftest import ROOT, environment
-from tests.submitting import Place
+from submit.emulator import AzureMLEmulator, Fault
+from tests.support.commands import ROOT, environment
+from tests.support.submit_folders import Place
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +24,11 @@ HISTORY_METRICS = (
 
 
 @pytest.fixture
-def place(service: AzureMLService, tmp_path: Path) -> Place:
+def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
     return Place(service, tmp_path).prepare()
 
 
-def log(service: AzureMLService, run: str, **metrics: list[float]) -> None:
+def log(service: AzureMLEmulator, run: str, **metrics: list[float]) -> None:
     """Posts the metrics as a job does."""
     values = [
         {

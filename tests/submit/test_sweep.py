@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from submit.command_line import parse
+from submit.emulator import AzureMLEmulator, Fault
 from submit.errors import PreflightError, SubmitError
-from submit.rehearsal import AzureMLService, Fault
-from submit.sdk_v1 import request as request_of_job
-from submit.sweep.checks import check_sweep
+from submit.main import parse_command
+from submit.sdk_v1 import build_request as request_of_job
 from submit.sweep.describe import describe_sweep, with_first_values
-from submit.sweep.description import EarlyStopping, Parameter, Sweep
+from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
+from submit.sweep.validation import check_sweep
 from submit.training_flags import check_training_flags
-from tests.conftest import ROOT, Outcome, environment
-from tests.submitting import Place
+from tests.support.commands import ROOT, Outcome, environment
+from tests.support.submit_folders import Place
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +30,12 @@ PRINTS_ITS_FLAGS = "import sys\nprint(sys.argv[1:])\n"
 
 
 def sweep_of(flags: str) -> Sweep:
-    _, options, training = parse(["sweep", *shlex.split(flags)])
+    _, options, training = parse_command(["sweep", *shlex.split(flags)])
     return describe_sweep(options, training)
 
 
 def check(flags: str) -> None:
-    _, options, training = parse(["sweep", *shlex.split(flags)])
+    _, options, training = parse_command(["sweep", *shlex.split(flags)])
     check_sweep(describe_sweep(options, training), training)
 
 
@@ -194,14 +194,14 @@ def test_without_its_sdk_it_says_what_to_install() -> None:
 
 def test_hyperdrive_is_asked_for_what_was_described() -> None:
     require_hyperdrive()
-    from submit.sweep.sdk_v1 import request
+    from submit.sweep.sdk_v1 import build_request
 
     space = f"{RATE} --param model.gamma=choice(a,b) --param batch_size=quniform(16,128,16)"
-    median = request(sweep_of(f"{space} {BEST} --max_runs 40 --policy median --delay_evaluation 5"))
-    bandit = request(sweep_of(f"{RATE} {BEST} --max_runs 4 --policy bandit --slack_factor 0.1"))
-    bayesian = request(sweep_of(f"{RATE} {BEST} --max_runs 4 --sampling bayesian"))
-    grid = request(sweep_of(f"{RATE} {BEST} --sampling grid"))
-    logarithmic = request(sweep_of(f"--param a=loguniform(0.01,1) {BEST} --max_runs 4"))
+    median = build_request(sweep_of(f"{space} {BEST} --max_runs 40 --policy median --delay_evaluation 5"))
+    bandit = build_request(sweep_of(f"{RATE} {BEST} --max_runs 4 --policy bandit --slack_factor 0.1"))
+    bayesian = build_request(sweep_of(f"{RATE} {BEST} --max_runs 4 --sampling bayesian"))
+    grid = build_request(sweep_of(f"{RATE} {BEST} --sampling grid"))
+    logarithmic = build_request(sweep_of(f"--param a=loguniform(0.01,1) {BEST} --max_runs 4"))
 
     assert median["generator_config"]["parameter_space"] == {
         "learning_rate": ["choice", [[0.001, 0.01]]],
@@ -226,12 +226,12 @@ def test_hyperdrive_is_asked_for_what_was_described() -> None:
 
 def test_a_run_of_a_sweep_is_a_job_but_for_its_command() -> None:
     require_hyperdrive()
-    from submit.sweep.sdk_v1 import request
+    from submit.sweep.sdk_v1 import build_request
 
     sweep = sweep_of(f"{RATE} {BEST} --max_runs 2 --nodes 2 --launcher mpi --dataset data/cifar10 --env A=b")
 
     configuration = request_of_job(sweep.job)["Configuration"]
-    drawn = request(sweep)["platform_config"]["Definition"]["Overrides"]
+    drawn = build_request(sweep)["platform_config"]["Definition"]["Overrides"]
 
     assert drawn.pop("command") == configuration.pop("command").replace(
         "'{sweep.learning_rate}'", "$AZUREML_SWEEP_learning_rate"
@@ -240,7 +240,7 @@ def test_a_run_of_a_sweep_is_a_job_but_for_its_command() -> None:
 
 
 @pytest.fixture
-def place(service: AzureMLService, tmp_path: Path) -> Place:
+def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
     place = Place(service, tmp_path).prepare()
     (tmp_path / "training" / "lightning_app" / "fit.py").write_text(PRINTS_ITS_FLAGS)
     return place
@@ -251,7 +251,7 @@ def send(place: Place, flags: str, *further: str) -> Outcome:
     return place.submit("sweep", *source, *shlex.split(flags), *further)
 
 
-def without_place(definition: dict[str, Any]) -> dict[str, Any]:
+def unassigned(definition: dict[str, Any]) -> dict[str, Any]:
     """What of a request doesn't say which workspace, snapshot and program it is from."""
     inner = definition["platform_config"]["Definition"]
     kept = {name: inner[name] for name in ("Overrides", "TargetDetails")}
@@ -272,7 +272,7 @@ def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(place: P
     sweep = place.service.sweeps[-1]
     assert sent.out.splitlines()[0] == f"Run {sweep.run_id}"
     assert sent.out.splitlines()[1].startswith("http")
-    assert without_place(sweep.definition) == yaml.safe_load(dry.out)
+    assert unassigned(sweep.definition) == yaml.safe_load(dry.out)
     assert sweep.files["lightning_app/fit.py"].decode() == PRINTS_ITS_FLAGS
     assert flags_of_a_run(place, sweep.definition, learning_rate="0.01", model_gamma="b") == [
         *("--num_epochs", "3", "--learning_rate", "0.01", "--model.gamma", "b"),

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from submit.command_line import parse
-from submit.describe import data_of
+from submit.describe import parse_dataset
+from submit.emulator import Fault
 from submit.job import DatastorePath
-from submit.rehearsal import Fault
-from submit.upload.comparison import compare
+from submit.main import parse_command
 from submit.upload.container import Blob
 from submit.upload.folder import LocalFile
 from submit.upload.target import dataset_value
-from tests.conftest import environment
-from tests.persons import Person, person
-from tests.submitting import write_files
-from tests.uploads import below, counts, many, uploads
+from submit.upload.upload import compare
+from tests.support.commands import environment
+from tests.support.submit_folders import write_files
+from tests.support.submitters import Person, person
+from tests.support.uploads import below, counts, many, uploads
 
 pytestmark = pytest.mark.slow
 
@@ -58,11 +58,11 @@ def test_a_folder_is_sent_once_and_found_by_its_dataset_value(person: Person) ->
 
 @pytest.mark.parametrize("target", ["data/birds", "birds", "a/b c/d"])
 def test_the_dataset_value_names_the_folder_to_run(target: str) -> None:
-    _, options, _ = parse(["run", "--dataset", dataset_value("workspaceblobstore", target)])
-    _, named, _ = parse(["run", "--dataset", dataset_value("photos", target)])
+    _, options, _ = parse_command(["run", "--dataset", dataset_value("workspaceblobstore", target)])
+    _, named, _ = parse_command(["run", "--dataset", dataset_value("photos", target)])
 
-    assert data_of(options) == DatastorePath(None, target, "mount")
-    assert data_of(named) == DatastorePath("photos", target, "mount")
+    assert parse_dataset(options) == DatastorePath(None, target, "mount")
+    assert parse_dataset(named) == DatastorePath("photos", target, "mount")
 
 
 def test_other_content_is_replaced_only_if_that_is_asked_for(person: Person) -> None:

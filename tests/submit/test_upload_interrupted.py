@@ -8,15 +8,15 @@ from typing import cast
 
 import pytest
 
-from submit.failures import FailureError, reason
-from submit.rehearsal import Fault
-from submit.rehearsal.workspace import DATASTORE_CONTAINER
+from submit.emulator import Fault
+from submit.emulator.workspace import DATASTORE_CONTAINER
+from submit.errors import ServiceError, describe_error
 from submit.upload.container import Container
 from submit.upload.folder import LocalFile
 from submit.upload.sending import BLOCK, send_file
-from tests.persons import Person, person, until
-from tests.submitting import write_files
-from tests.uploads import below, counts, many, uploads
+from tests.support.submit_folders import write_files
+from tests.support.submitters import Person, person, until
+from tests.support.uploads import below, counts, many, uploads
 
 pytestmark = pytest.mark.slow
 
@@ -143,13 +143,13 @@ def test_what_the_account_refuses_is_told_at_once(person: Person) -> None:
 def test_a_file_that_changes_while_it_is_sent_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"grown")
 
-    with pytest.raises(FailureError, match="it had 3 bytes and has others now"):
+    with pytest.raises(ServiceError, match="it had 3 bytes and has others now"):
         list(send_file(cast(Container, None), "data", LocalFile(tmp_path / "a", "a", 3)))
 
 
 def test_reasons_are_one_line_without_signatures() -> None:
     lost = "HTTPSConnectionPool(host='a.blob.core.windows.net', port=443): Max retries exceeded with url: /c/b?sig=x"
 
-    assert reason(OSError(lost)) == "no answer from a.blob.core.windows.net"
-    assert reason(OSError("can't get https://a/b?sv=1&sig=secret\nmore")) == "can't get https://a/b"
-    assert reason(ValueError()) == "ValueError"
+    assert describe_error(OSError(lost)) == "no answer from a.blob.core.windows.net"
+    assert describe_error(OSError("can't get https://a/b?sv=1&sig=secret\nmore")) == "can't get https://a/b"
+    assert describe_error(ValueError()) == "ValueError"

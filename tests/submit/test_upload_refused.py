@@ -5,9 +5,9 @@ import os
 import pytest
 
 from submit.upload.target import require_blobs
-from tests.persons import Person, person
-from tests.submitting import write_files
-from tests.test_bad_input import without_privileges
+from tests.support.commands import without_privileges
+from tests.support.submit_folders import write_files
+from tests.support.submitters import Person, person
 
 pytestmark = pytest.mark.slow
 

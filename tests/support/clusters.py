@@ -1,4 +1,4 @@
-"""A training on a cluster of ``tests.namespaces``, started in each of the ways in which Azure ML jobs start one.
+"""A training on a cluster of ``tests.support.namespaces``, started in each way in which Azure ML starts a job.
 
 The variables are those that Azure ML's guide to distributed training (SDK v1) names for each launcher; the launchers
 are the real ones.
@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import environment
-from tests.namespaces import INTERFACE, Cluster, Node, Process
-from tests.programs import require_program
+from tests.support.commands import environment
+from tests.support.namespaces import INTERFACE, Cluster, Node, Process
+from tests.support.programs import require_program
 
 PORT = 6105  # Azure ML's own
 MODULE = ("-m", "lightning_app.fit")

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from submit.execution.launchers import Place, places, variables
-from tests.conftest import Outcome, command_line, environment
-from tests.programs import require_program
+from submit.execution.launchers import ProcessRank, process_ranks, variables
+from tests.support.commands import Outcome, command_line, environment
+from tests.support.programs import require_program
 
 HERE = "127.0.0.2"  # this machine by a name that isn't refused as each node's own
 PORT = 6105  # in the table; a training in a test has a free one
@@ -75,7 +75,7 @@ class Case:
 
 def azureml(launcher: str, nodes: int, processes: int, rank: int, address: str = HERE, **further: str) -> Variables:
     """What Azure ML sets for a rank, and ``further``; an empty one unsets."""
-    place: Place = list(places(nodes, processes))[rank]
+    place: ProcessRank = list(process_ranks(nodes, processes))[rank]
     found = {**variables(launcher, place, address, PORT), **further}
     return {name: value for name, value in found.items() if value}
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from submit.rehearsal.workspace import SCOPE, experiment_id
+from submit.emulator import AzureMLEmulator
+from submit.emulator.workspace import SCOPE, experiment_id
 
 GET_CONTEXT = "import json, pathlib, sys, time\nfrom azureml.core import Run\nrun = Run.get_context()\n"
 
@@ -22,7 +22,7 @@ GET_CONTEXT = "import json, pathlib, sys, time\nfrom azureml.core import Run\nru
 class Job:
     """A run, with a folder that stands for its node's disk."""
 
-    def __init__(self, service: AzureMLService, folder: Path, token_seconds: float = 3600) -> None:
+    def __init__(self, service: AzureMLEmulator, folder: Path, token_seconds: float = 3600) -> None:
         self.service = service
         self.folder = folder
         self.run_id = service.new_run("exp").id
@@ -85,7 +85,7 @@ def running(
             process.kill()
 
 
-def ask(service: AzureMLService, method: str, path: str, content: Any, token: str = "") -> tuple[int, Any]:
+def ask(service: AzureMLEmulator, method: str, path: str, content: Any, token: str = "") -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
     try:
         body = content if isinstance(content, bytes | None) else json.dumps(content)
@@ -120,5 +120,5 @@ def batch(*names: str, rows: int = 1, columns: int = 1, value: Any = 1.0, second
 
 
 @pytest.fixture
-def job(service: AzureMLService, tmp_path: Path) -> Job:
+def job(service: AzureMLEmulator, tmp_path: Path) -> Job:
     return Job(service, tmp_path)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from submit.rehearsal.workspace import SCOPE
-from tests.rehearsal_jobs import ask
-from tests.submitting import write_files
+from submit.emulator import AzureMLEmulator
+from submit.emulator.workspace import SCOPE
+from tests.support.emulator_jobs import ask
+from tests.support.submit_folders import write_files
 
 PRELUDE = """
 import json, os, pathlib, sys
@@ -43,7 +43,7 @@ FILES = {
 class User:
     """Someone who submits, with a folder that has a configuration and sources."""
 
-    def __init__(self, service: AzureMLService, folder: Path) -> None:
+    def __init__(self, service: AzureMLEmulator, folder: Path) -> None:
         self.service = service
         self.folder = folder
         write_files(folder / "src", FILES)
@@ -93,5 +93,5 @@ class User:
 
 
 @pytest.fixture
-def user(service: AzureMLService, tmp_path: Path) -> User:
+def user(service: AzureMLEmulator, tmp_path: Path) -> User:
     return User(service, tmp_path)

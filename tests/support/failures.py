@@ -4,14 +4,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clusters import start
-from tests.conftest import make_cifar10
-from tests.namespaces import Cluster
+from tests.support.clusters import start
+from tests.support.images import make_cifar10
+from tests.support.namespaces import Cluster
 
 SECONDS = 30  # within which all processes have to be gone
 _WAIT = 240  # for a training that begins, four processes on two busy cores
 _TRAINING = (
-    *("--model", "tests.failing.Failing", "--data", "datamodules.CIFAR10DataModule", "--data.val_split", "40"),
+    *(
+        "--model",
+        "tests.support.failing_module.Failing",
+        "--data",
+        "datamodules.CIFAR10DataModule",
+        "--data.val_split",
+        "40",
+    ),
     *("--num_epochs", "1", "--batch_size", "2"),
 )
 

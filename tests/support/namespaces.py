@@ -28,8 +28,8 @@ from types import TracebackType
 
 import pytest
 
-from tests.conftest import Outcome, environment
-from tests.programs import require_program
+from tests.support.commands import Outcome, environment
+from tests.support.programs import require_program
 
 INTERFACE = "eth0"  # of each node
 SECONDS = 240  # in which a training of these tests ends, with four processes on two busy cores

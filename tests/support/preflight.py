@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from submit.preflight import Finding, check_folder
+from submit.preflight.checks import check_folder
+from submit.preflight.findings import Finding
 
 
 def write(folder: Path, *names: str, text: str = "x") -> None:

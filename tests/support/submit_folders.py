@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from submit.rehearsal import AzureMLService
-from tests.conftest import Outcome, environment
+from submit.emulator import AzureMLEmulator
+from tests.support.commands import Outcome, environment
 
 # as python -m submit, and hearing Ctrl-C in a background job, too, which shells let ignore it
 _SUBMIT = (
@@ -36,7 +36,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 class Place:
     """A folder with a config.json and a small training in it, of somebody who may use the service."""
 
-    service: AzureMLService
+    service: AzureMLEmulator
     folder: Path
 
     def prepare(self) -> "Place":

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from submit.rehearsal import AzureMLService
-from tests.conftest import Outcome, environment
+from submit.emulator import AzureMLEmulator
+from tests.support.commands import Outcome, environment
 
 
 class Person:
     """Someone with a workspace's configuration and a folder; ``token`` is what nobody may read anywhere."""
 
-    def __init__(self, service: AzureMLService, folder: Path) -> None:
+    def __init__(self, service: AzureMLEmulator, folder: Path) -> None:
         self.service = service
         self.folder = folder
         self.token = service.user_token()
@@ -61,7 +61,7 @@ class Person:
 
 
 @pytest.fixture
-def person(service: AzureMLService, tmp_path: Path) -> Person:
+def person(service: AzureMLEmulator, tmp_path: Path) -> Person:
     return Person(service, tmp_path)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.namespaces import Cluster
-from tests.programs import require_program
+from tests.support.commands import ROOT
+from tests.support.namespaces import Cluster
+from tests.support.programs import require_program
 
 LOOK = """
 import os, pathlib, socket
@@ -115,7 +115,7 @@ def test_a_test_that_fails_leaves_neither_processes_nor_namespaces(tmp_path: Pat
 
 KILLED = """
 import os, pathlib, signal, sys
-from tests.namespaces import Cluster
+from tests.support.namespaces import Cluster
 with Cluster(pathlib.Path(sys.argv[1]), nodes=1) as cluster:
     cluster.nodes[0].start(["sleep", "600"])
     print(cluster.prefix, flush=True)

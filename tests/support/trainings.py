@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app import deliver
+from lightning_app.azureml import delivery  # noqa: F401  the imports of deliver, which would do this each time
 from lightning_app.azureml_logger import AzureMLRunLogger
-from lightning_app.delivery import session  # noqa: F401  the imports of deliver, which would do this each time
 
 SECONDS_A_ROW = 0.004
 

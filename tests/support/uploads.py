@@ -3,9 +3,9 @@
 import hashlib
 import re
 
-from submit.rehearsal import AzureMLService
-from submit.rehearsal.workspace import DATASTORE_CONTAINER
-from tests.conftest import Outcome
+from submit.emulator import AzureMLEmulator
+from submit.emulator.workspace import DATASTORE_CONTAINER
+from tests.support.commands import Outcome
 
 LINE = re.compile(r"Sent ([\d,]+) files? \((.*)\); skipped ([\d,]+) files? \((.*)\), which were there already\.")
 
@@ -25,6 +25,6 @@ def counts(outcome: Outcome) -> tuple[int, int]:
     return int(found[1]), int(found[3])
 
 
-def uploads(service: AzureMLService) -> list[int]:
+def uploads(service: AzureMLEmulator) -> list[int]:
     """The sizes of what was put into the container and arrived."""
     return [r.size for r in service.requests if r.method == "PUT" and DATASTORE_CONTAINER in r.path and r.status == 201]

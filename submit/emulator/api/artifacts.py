@@ -1,26 +1,24 @@
-"""Artefacts: announced here, one address each; their content goes to and comes from that address."""
+"""Artifacts: announced here, one address each; their content goes to and comes from that address."""
 
 from typing import Any
 from urllib.parse import quote
 
-from submit.rehearsal.answers import Answer, RefusalError, error, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.limits import ARTIFACT_PATH
-from submit.rehearsal.state import State
-from submit.rehearsal.submissions import FileHolder
-from submit.rehearsal.workspace import blob_address
+from submit.emulator.auth import Parameters
+from submit.emulator.limits import ARTIFACT_PATH
+from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
+from submit.emulator.state import FileHolder, State
+from submit.emulator.workspace import blob_address
 
-PAGE = 100  # artefacts
+PAGE = 100  # artifacts
 
 
-def create(state: State, holder: FileHolder, call: Call, parameters: Parameters) -> Answer:
-    """Announces artefacts; those that can't be created are told of by path, which the client raises."""
+def create(state: State, holder: FileHolder, call: Request, parameters: Parameters) -> Response:
+    """Announces artifacts; those that can't be created are told of by path, which the client raises."""
     paths = [artifact["path"] for artifact in call.json()["paths"]]
-    errors = {path: error("UserError", complaint) for path in paths if (complaint := _complaint(holder, path))}
+    errors = {path: error_content("UserError", complaint) for path in paths if (complaint := _rejection(holder, path))}
     created = [path for path in paths if path not in errors]
     holder.paths += created
-    return json_answer(
+    return json_response(
         {
             "artifacts": {path: _artifact(holder, path) for path in created},
             "artifactContentInformation": {path: _content(holder, path) for path in created},
@@ -29,23 +27,23 @@ def create(state: State, holder: FileHolder, call: Call, parameters: Parameters)
     )
 
 
-def list_paths(state: State, holder: FileHolder, call: Call, parameters: Parameters) -> Answer:
+def list_paths(state: State, holder: FileHolder, call: Request, parameters: Parameters) -> Response:
     return _page(call, [_artifact(holder, path) for path in sorted(holder.paths)])
 
 
-def get_content(state: State, holder: FileHolder, call: Call, parameters: Parameters) -> Answer:
+def get_content(state: State, holder: FileHolder, call: Request, parameters: Parameters) -> Response:
     if parameters["path"] not in holder.paths:
-        raise RefusalError(404, "NotFound", f"{holder.container} has no artefact {parameters['path']!r}")
-    return json_answer(_content(holder, parameters["path"]))
+        raise ApiError(404, "NotFound", f"{holder.container} has no artifact {parameters['path']!r}")
+    return json_response(_content(holder, parameters["path"]))
 
 
-def list_contents(state: State, holder: FileHolder, call: Call, parameters: Parameters) -> Answer:
-    """Of the artefacts whose paths begin so."""
+def list_contents(state: State, holder: FileHolder, call: Request, parameters: Parameters) -> Response:
+    """Of the artifacts whose paths begin so."""
     prefix = parameters["path"].rstrip("/")  # the client adds a slash or two
     return _page(call, [_content(holder, path) for path in sorted(holder.paths) if path.startswith(prefix)])
 
 
-def _complaint(holder: FileHolder, path: str) -> str | None:
+def _rejection(holder: FileHolder, path: str) -> str | None:
     if path in holder.paths:
         return f"Resource Conflict: ArtifactId {holder.origin}/{holder.container}/{path} already exists."
     if len(path) > ARTIFACT_PATH:
@@ -53,10 +51,10 @@ def _complaint(holder: FileHolder, path: str) -> str | None:
     return None
 
 
-def _page(call: Call, entries: list[dict[str, Any]]) -> Answer:
+def _page(call: Request, entries: list[dict[str, Any]]) -> Response:
     begin = int(call.query.get("continuationToken", 0))
     end = begin + PAGE
-    return json_answer({"value": entries[begin:end], "continuationToken": str(end) if end < len(entries) else None})
+    return json_response({"value": entries[begin:end], "continuationToken": str(end) if end < len(entries) else None})
 
 
 def _artifact(holder: FileHolder, path: str) -> dict[str, Any]:

@@ -4,13 +4,11 @@ import re
 import time
 from typing import Any
 
-from submit.rehearsal import times
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.state import State
-from submit.rehearsal.submissions import Compute
-from submit.rehearsal.workspace import LOCATION, RESOURCE_MANAGER_HOST, SCOPE, SUBSCRIPTION
+from submit.emulator import datetimes
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import Compute, State
+from submit.emulator.workspace import LOCATION, RESOURCE_MANAGER_HOST, SCOPE, SUBSCRIPTION
 
 CREATION_SECONDS = 1.0
 OPERATIONS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{LOCATION}"
@@ -20,51 +18,53 @@ _QUOTA = (
 )
 
 
-def list_all(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer({"value": [_content(compute) for compute in state.computes.values()]})
+def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response({"value": [_content(compute) for compute in state.computes.values()]})
 
 
-def get(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(_content(_known(state, parameters)))
+def get(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(_content(_known(state, parameters)))
 
 
-def create(state: State, call: Call, parameters: Parameters) -> Answer:
+def create(state: State, call: Request, parameters: Parameters) -> Response:
     """A cluster that is there at once and ready a moment later; refused where a fault leaves no quota."""
     wanted = call.json()["properties"]["properties"]
     size = wanted["vmSize"]
     if state.faults.denies_quota():
         cores = re.search(r"_[A-Z]+(\d+)", size)
         message = _QUOTA.format(size=size, cores=cores[1] if cores else "?")
-        raise RefusalError(400, "BadRequest", message)
+        raise ApiError(400, "BadRequest", message)
     known = state.computes.get(parameters["compute"])
     if known is not None and known.vm_size.lower() != size.lower():
-        raise RefusalError(400, "BadRequest", f"vmSize of {known.name} is {known.vm_size} and can't be changed")
-    compute = known or Compute(parameters["compute"], size, 0, times.now(), ready=time.monotonic() + CREATION_SECONDS)
+        raise ApiError(400, "BadRequest", f"vmSize of {known.name} is {known.vm_size} and can't be changed")
+    compute = known or Compute(
+        parameters["compute"], size, 0, datetimes.now(), ready=time.monotonic() + CREATION_SECONDS
+    )
     compute.priority = wanted.get("vmPriority", compute.priority)
     _scale(compute, wanted["scaleSettings"])
     state.computes[compute.name] = compute
     return _begun(compute.name, _content(compute), 200 if known else 201)
 
 
-def update(state: State, call: Call, parameters: Parameters) -> Answer:
+def update(state: State, call: Request, parameters: Parameters) -> Response:
     compute = _known(state, parameters)
     _scale(compute, call.json()["properties"]["properties"]["scaleSettings"])
-    return json_answer(_content(compute))
+    return json_response(_content(compute))
 
 
-def delete(state: State, call: Call, parameters: Parameters) -> Answer:
+def delete(state: State, call: Request, parameters: Parameters) -> Response:
     return _begun(state.computes.pop(_known(state, parameters).name).name, {}, 202)
 
 
-def get_operation(state: State, call: Call, parameters: Parameters) -> Answer:
+def get_operation(state: State, call: Request, parameters: Parameters) -> Response:
     """Whatever was begun with a compute has succeeded as soon as it isn't in creation."""
     compute = state.computes.get(parameters["compute"])
-    return json_answer({"status": "InProgress" if compute and _is_in_creation(compute) else "Succeeded"})
+    return json_response({"status": "InProgress" if compute and _is_in_creation(compute) else "Succeeded"})
 
 
 def _known(state: State, parameters: Parameters) -> Compute:
     if parameters["compute"] not in state.computes:
-        raise RefusalError(404, "NotFound", f"there is no compute {parameters['compute']!r}")
+        raise ApiError(404, "NotFound", f"there is no compute {parameters['compute']!r}")
     return state.computes[parameters["compute"]]
 
 
@@ -77,14 +77,14 @@ def _is_in_creation(compute: Compute) -> bool:
     return time.monotonic() < compute.ready
 
 
-def _begun(name: str, content: dict[str, Any], status: int) -> Answer:
-    answer = json_answer(content, status)
+def _begun(name: str, content: dict[str, Any], status: int) -> Response:
+    answer = json_response(content, status)
     address = f"https://{RESOURCE_MANAGER_HOST}{OPERATIONS}/computeOperationsStatus/{name}?api-version=2020-02-02"
-    return Answer(status, answer.body, {**answer.headers, "Azure-AsyncOperation": address})
+    return Response(status, answer.body, {**answer.headers, "Azure-AsyncOperation": address})
 
 
 def _content(compute: Compute) -> dict[str, Any]:
-    created = times.wire(compute.created)
+    created = datetimes.to_iso(compute.created)
     return {
         "id": f"{SCOPE}/computes/{compute.name}",
         "name": compute.name,

@@ -1,23 +1,21 @@
-"""The rehearsal itself over HTTP, for people and programs in other processes."""
+"""The emulator's own interface: its state, metrics and fault injection."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from submit.rehearsal import times
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.faults import Fault
-from submit.rehearsal.runs import MetricRow, Run
-from submit.rehearsal.state import State
+from submit.emulator import datetimes
+from submit.emulator.auth import Parameters
+from submit.emulator.faults import Fault
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import MetricRow, Run, State
 
 PATH = "/rehearsal/"
 KINDS = ("slow", "status", "drop", "silence", "reject_metric", "quota")
 
 
-def get_state(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(
+def get_state(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(
         {
             "runs": {run.id: _summary(run) for run in state.runs.values()},
             "jobs": [job.run_id for job in state.jobs],
@@ -29,33 +27,33 @@ def get_state(state: State, call: Call, parameters: Parameters) -> Answer:
     )
 
 
-def get_metrics(state: State, call: Call, parameters: Parameters) -> Answer:
+def get_metrics(state: State, call: Request, parameters: Parameters) -> Response:
     run = state.runs.get(parameters["run"])
     if run is None:
-        raise RefusalError(404, "NotFound", f"there is no run {parameters['run']!r}; there are {sorted(state.runs)}")
-    return json_answer({name: [_row(row) for row in rows] for name, rows in run.metrics.items()})
+        raise ApiError(404, "NotFound", f"there is no run {parameters['run']!r}; there are {sorted(state.runs)}")
+    return json_response({name: [_row(row) for row in rows] for name, rows in run.metrics.items()})
 
 
-def post_fault(state: State, call: Call, parameters: Parameters) -> Answer:
+def post_fault(state: State, call: Request, parameters: Parameters) -> Response:
     state.faults.order(_fault(call.json()))
-    return json_answer({})
+    return json_response({})
 
 
-def delete_faults(state: State, call: Call, parameters: Parameters) -> Answer:
+def delete_faults(state: State, call: Request, parameters: Parameters) -> Response:
     state.faults.clear()
-    return json_answer({})
+    return json_response({})
 
 
 def _fault(order: Any) -> Fault:
     if not isinstance(order, dict) or order.get("kind") not in KINDS:
-        raise RefusalError(400, "BadArgument", f'expected {{"kind": KIND, ...}} with KIND one of {", ".join(KINDS)}')
+        raise ApiError(400, "BadArgument", f'expected {{"kind": KIND, ...}} with KIND one of {", ".join(KINDS)}')
     build = getattr(Fault, order["kind"])
     settings = {name: value for name, value in order.items() if name != "kind"}
     try:
         return _built(build, settings)
     except (TypeError, ValueError) as error:
         expected = ", ".join(map(str, inspect.signature(build).parameters.values()))
-        raise RefusalError(400, "BadArgument", f"{order['kind']}: {error}; expected {expected}") from error
+        raise ApiError(400, "BadArgument", f"{order['kind']}: {error}; expected {expected}") from error
 
 
 def _built(build: Callable[..., Fault], settings: dict[str, Any]) -> Fault:
@@ -80,4 +78,4 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _row(row: MetricRow) -> dict[str, Any]:
-    return {"metricId": row.metric_id, "step": row.step, "data": row.data, "createdUtc": times.wire(row.created)}
+    return {"metricId": row.metric_id, "step": row.step, "data": row.data, "createdUtc": datetimes.to_iso(row.created)}

@@ -4,53 +4,52 @@ import json
 import uuid
 from typing import Any
 
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.state import State
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import State
 
 
-def save(state: State, call: Call, parameters: Parameters) -> Answer:
+def save(state: State, call: Request, parameters: Parameters) -> Response:
     """The same content has the same id."""
     asked = call.json()
-    return json_answer(_saved(state, asked["datasetType"], asked["dataflowJson"]))
+    return json_response(_saved(state, asked["datasetType"], asked["dataflowJson"]))
 
 
-def get_saved(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(_known(state, parameters["dataset"]))
+def get_saved(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(_known(state, parameters["dataset"]))
 
 
-def get_version(state: State, call: Call, parameters: Parameters) -> Answer:
+def get_version(state: State, call: Request, parameters: Parameters) -> Response:
     """What the client reads once more of each dataset, by a name made of its id."""
     saved = _known(state, parameters["dataset"].removeprefix("unregistered-"))
-    return json_answer({"legacyDataflow": json.loads(saved["dataflowJson"])["meta"]["RsDataflow"]})
+    return json_response({"legacyDataflow": json.loads(saved["dataflowJson"])["meta"]["RsDataflow"]})
 
 
-def register(state: State, call: Call, parameters: Parameters) -> Answer:
+def register(state: State, call: Request, parameters: Parameters) -> Response:
     """The first version of a name, or a further one if that is asked for."""
     asked = call.json()
     versions = state.datasets.setdefault(asked["name"], [])
     if versions and call.query.get("ifExistsOk", "").lower() != "true":
-        raise RefusalError(409, "UserError", f"A dataset with name {asked['name']!r} is already registered.")
+        raise ApiError(409, "UserError", f"A dataset with name {asked['name']!r} is already registered.")
     latest = asked["latest"]
     saved = _saved(state, asked["datasetType"], latest["dataflow"])
     identity = {"versionId": str(len(versions) + 1), "savedDatasetId": saved["id"]}
     dataset_id = versions[0]["datasetId"] if versions else str(uuid.uuid4())
     versions.append(asked | {"datasetId": dataset_id, "latest": latest | identity})
-    return json_answer(versions[-1])
+    return json_response(versions[-1])
 
 
-def get_registered(state: State, call: Call, parameters: Parameters) -> Answer:
+def get_registered(state: State, call: Request, parameters: Parameters) -> Response:
     """A version of a dataset, or its last one."""
     versions = state.datasets.get(parameters["name"], [])
     wanted = call.query.get("versionId", str(len(versions)))
     for dataset in versions:
         if dataset["latest"]["versionId"] == wanted:
-            return json_answer(dataset)
-    raise RefusalError(404, "UserError", f"there is no dataset {parameters['name']!r} with version {wanted}")
+            return json_response(dataset)
+    raise ApiError(404, "UserError", f"there is no dataset {parameters['name']!r} with version {wanted}")
 
 
-def list_registered(state: State, call: Call, parameters: Parameters) -> Answer:
+def list_registered(state: State, call: Request, parameters: Parameters) -> Response:
     """The last version of each; those of one content if that is asked for."""
     saved = parameters.get("dataset")
     if saved is None:
@@ -59,8 +58,8 @@ def list_registered(state: State, call: Call, parameters: Parameters) -> Answer:
     return _page([dataset for dataset in everything if dataset["latest"]["savedDatasetId"] == saved])
 
 
-def _page(datasets: list[dict[str, Any]]) -> Answer:
-    return json_answer({"value": datasets, "continuationToken": None})
+def _page(datasets: list[dict[str, Any]]) -> Response:
+    return json_response({"value": datasets, "continuationToken": None})
 
 
 def _saved(state: State, kind: str, dataflow: str) -> dict[str, Any]:
@@ -71,5 +70,5 @@ def _saved(state: State, kind: str, dataflow: str) -> dict[str, Any]:
 
 def _known(state: State, name: str) -> dict[str, Any]:
     if name not in state.saved_datasets:
-        raise RefusalError(404, "UserError", f"there is no dataset {name!r}")
+        raise ApiError(404, "UserError", f"there is no dataset {name!r}")
     return state.saved_datasets[name]

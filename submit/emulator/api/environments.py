@@ -2,28 +2,27 @@
 
 from typing import Any
 
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.state import State
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import State
 
 
-def list_all(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer({"value": [versions[-1] for versions in state.environments.values()], "nextLink": None})
+def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response({"value": [versions[-1] for versions in state.environments.values()], "nextLink": None})
 
 
-def get(state: State, call: Call, parameters: Parameters) -> Answer:
+def get(state: State, call: Request, parameters: Parameters) -> Response:
     """A version, or the last one."""
     for definition in reversed(state.environments.get(parameters["environment"], [])):
         if parameters.get("version", definition["version"]) == definition["version"]:
-            return json_answer(definition)
-    raise RefusalError(404, "UserError", f"there is no environment {parameters['environment']!r}")
+            return json_response(definition)
+    raise ApiError(404, "UserError", f"there is no environment {parameters['environment']!r}")
 
 
-def register(state: State, call: Call, parameters: Parameters) -> Answer:
+def register(state: State, call: Request, parameters: Parameters) -> Response:
     """A new version; the client writes some names with a capital, which it doesn't understand itself."""
     content = {name[0].lower() + name[1:]: value for name, value in call.json().items()}
-    return json_answer(add(state, parameters["environment"], content))
+    return json_response(add(state, parameters["environment"], content))
 
 
 def add(state: State, name: str, content: dict[str, Any]) -> dict[str, Any]:

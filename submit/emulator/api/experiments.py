@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from submit.rehearsal import times
-from submit.rehearsal.answers import Answer, RefusalError, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.history import run_content
-from submit.rehearsal.runs import Run
-from submit.rehearsal.state import State
-from submit.rehearsal.workspace import experiment_id
+from submit.emulator import datetimes
+from submit.emulator.api.run_history import run_content
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import Run, State
+from submit.emulator.workspace import experiment_id
 
 PAGE = 100  # runs, where the client leaves it open
 _EQUAL = re.compile(r'\(?(?P<what>[\w/.\-]+) eq "?(?P<value>.*?)"?\)?')
@@ -19,20 +17,20 @@ _THERE = re.compile(r"\(?(?P<what>[\w/.\-]+) ne null or (?P=what) eq null\)?")
 _TYPE = re.compile(r"\(?RunType eq (?P<value>\S+) or Properties/azureml.runsource eq (?P=value)\)?")
 
 
-def get_experiment(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(_experiment(state, _known(state, parameters["experiment"])))
+def get_experiment(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(_experiment(state, _known(state, parameters["experiment"])))
 
 
-def create_experiment(state: State, call: Call, parameters: Parameters) -> Answer:
-    state.experiments.setdefault(parameters["experiment"], times.now())
-    return json_answer(_experiment(state, parameters["experiment"]))
+def create_experiment(state: State, call: Request, parameters: Parameters) -> Response:
+    state.experiments.setdefault(parameters["experiment"], datetimes.now())
+    return json_response(_experiment(state, parameters["experiment"]))
 
 
-def list_experiments(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer({"value": [_experiment(state, name) for name in state.experiments], "continuationToken": None})
+def list_experiments(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response({"value": [_experiment(state, name) for name in state.experiments], "continuationToken": None})
 
 
-def list_runs(state: State, call: Call, parameters: Parameters) -> Answer:
+def list_runs(state: State, call: Request, parameters: Parameters) -> Response:
     """A page of those that the client's filter lets through, the last one to start first."""
     asked = call.json()
     name = _known(state, parameters["experiment"])
@@ -42,18 +40,18 @@ def list_runs(state: State, call: Call, parameters: Parameters) -> Answer:
     begin = int(asked.get("continuationToken") or 0)
     end = begin + (asked.get("top") or PAGE)
     token = str(end) if end < len(runs) else None
-    return json_answer({"value": [run_content(state, run) for run in runs[begin:end]], "continuationToken": token})
+    return json_response({"value": [run_content(state, run) for run in runs[begin:end]], "continuationToken": token})
 
 
 def _known(state: State, name_or_id: str) -> str:
     for name in state.experiments:
         if name_or_id in (name, experiment_id(name)):
             return name
-    raise RefusalError(404, "NotFound", f"there is no experiment {name_or_id!r}")
+    raise ApiError(404, "NotFound", f"there is no experiment {name_or_id!r}")
 
 
 def _experiment(state: State, name: str) -> dict[str, Any]:
-    created = times.wire(state.experiments[name])
+    created = datetimes.to_iso(state.experiments[name])
     return {"experimentId": experiment_id(name), "name": name, "createdUtc": created, "tags": {}}
 
 
@@ -73,7 +71,7 @@ def _clause(text: str) -> Callable[[Run], bool]:
     if equal := _EQUAL.fullmatch(text):
         what, value = equal.groups()
         return lambda run: _value(run, what) == (None if value == "null" else value)
-    raise RefusalError(400, "BadArgument", f"this rehearsal doesn't know the filter {text!r}")
+    raise ApiError(400, "BadArgument", f"this rehearsal doesn't know the filter {text!r}")
 
 
 def _has(run: Run, what: str) -> bool:

@@ -3,44 +3,40 @@
 import time
 from typing import Any
 
-from submit.rehearsal import limits, times
-from submit.rehearsal.answers import Answer, RefusalError, error, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.runs import Run
-from submit.rehearsal.state import State
-from submit.rehearsal.workspace import SCOPE, TENANT, experiment_id
+from submit.emulator import datetimes, limits
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
+from submit.emulator.state import Run, State
+from submit.emulator.workspace import SCOPE, TENANT, experiment_id
 
 SERVICES = ("api", "history", "experimentation", "modelmanagement", "hyperdrive", "studio")
 PATCHED = {"runId", "tags", "properties", "displayName", "description"}
 TOKEN_SECONDS = 3600
 
 
-def discovery(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(dict.fromkeys(SERVICES, state.url))
+def discovery(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(dict.fromkeys(SERVICES, state.url))
 
 
-def get_run(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(run_content(state, run))
+def get_run(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
+    return json_response(run_content(state, run))
 
 
-def get_details(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def get_details(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     lineage: dict[str, Any] = {
         "inputDatasets": [],
         "outputDatasets": [],
         "runDefinition": run.definition,
         "logFiles": {},
     }
-    return json_answer(run_content(state, run) | lineage)
+    return json_response(run_content(state, run) | lineage)
 
 
-def patch_run(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def patch_run(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     """Adds tags and properties to those that are there; sets the display name and the description."""
     patch = call.json()
     if unknown := set(patch) - PATCHED:
-        raise RefusalError(
-            400, "BadArgument", f"this rehearsal can't patch {sorted(unknown)}; it can {sorted(PATCHED)}"
-        )
+        raise ApiError(400, "BadArgument", f"this rehearsal can't patch {sorted(unknown)}; it can {sorted(PATCHED)}")
     tags = run.tags | (patch.get("tags") or {})
     properties = run.properties | (patch.get("properties") or {})
     limits.check_labels("tags", tags)
@@ -49,30 +45,30 @@ def patch_run(state: State, run: Run, call: Call, parameters: Parameters) -> Ans
     run.tags, run.properties = tags, properties
     run.display_name = patch.get("displayName", run.display_name)
     run.description = patch.get("description", run.description)
-    return json_answer(run_content(state, run))
+    return json_response(run_content(state, run))
 
 
-def delete_tags(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def delete_tags(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     for name in call.json():
         run.tags.pop(name, None)
-    return json_answer({"errors": {}})
+    return json_response({"errors": {}})
 
 
-def post_event(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def post_event(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     """Keeps it; a job's run doesn't end by it, for the platform ends it when the processes have."""
     run.events.append(call.json())
-    return json_answer({})
+    return json_response({})
 
 
-def get_token(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def get_token(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     expires = time.time() + TOKEN_SECONDS
     token = state.tokens.issue(run.id, expires)
-    return json_answer({"token": token, "expiryTimeUtc": times.wire(times.moment(expires))})
+    return json_response({"token": token, "expiryTimeUtc": datetimes.to_iso(datetimes.from_timestamp(expires))})
 
 
-def wait_for_metrics(state: State, run: Run, call: Call, parameters: Parameters) -> Answer:
+def wait_for_metrics(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
     """Metrics are there as soon as their batch was answered."""
-    return Answer()
+    return Response()
 
 
 def run_content(state: State, run: Run) -> dict[str, Any]:
@@ -83,9 +79,9 @@ def run_content(state: State, run: Run) -> dict[str, Any]:
         "runNumber": run.number,
         "rootRunId": run.id,
         "experimentId": experiment_id(run.experiment),
-        "createdUtc": times.wire(run.created),
-        "startTimeUtc": run.started and times.wire(run.started),
-        "endTimeUtc": run.ended and times.wire(run.ended),
+        "createdUtc": datetimes.to_iso(run.created),
+        "startTimeUtc": run.started and datetimes.to_iso(run.started),
+        "endTimeUtc": run.ended and datetimes.to_iso(run.ended),
         "status": run.status,
         "displayName": run.display_name,
         "description": run.description,
@@ -93,7 +89,7 @@ def run_content(state: State, run: Run) -> dict[str, Any]:
         "runType": run.type,
         "target": run.target,
         "cancelUri": f"{execution}/cancel" if run.definition else None,
-        "error": run.error and error("UserError", run.error),
+        "error": run.error and error_content("UserError", run.error),
         "createdBy": {"userName": "rehearsal", "userTenantId": TENANT},
         "tags": run.tags,
         "properties": run.properties,

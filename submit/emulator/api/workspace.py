@@ -1,10 +1,21 @@
-"""The resource manager: the subscription, the workspace, and the sizes of virtual machines there are."""
+"""The resource manager and the datastore: the subscription, the workspace and its VM sizes."""
 
-from submit.rehearsal.answers import Answer, json_answer
-from submit.rehearsal.authorisation import Parameters
-from submit.rehearsal.calls import Call
-from submit.rehearsal.state import State
-from submit.rehearsal.workspace import LOCATION, SCOPE, SUBSCRIPTION, TENANT, WORKSPACE, WORKSPACE_ID
+from typing import Any
+
+from submit.emulator.auth import Parameters
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.state import State
+from submit.emulator.workspace import (
+    BLOB_HOST,
+    DATASTORE,
+    DATASTORE_CONTAINER,
+    LOCATION,
+    SCOPE,
+    SUBSCRIPTION,
+    TENANT,
+    WORKSPACE,
+    WORKSPACE_ID,
+)
 
 # name, vCPUs, GPUs, GB of memory, GB of disk: https://learn.microsoft.com/azure/virtual-machines/sizes/overview
 VM_SIZES = (
@@ -20,7 +31,7 @@ VM_SIZES = (
 )
 
 
-def list_subscriptions(state: State, call: Call, parameters: Parameters) -> Answer:
+def list_subscriptions(state: State, call: Request, parameters: Parameters) -> Response:
     subscription = {
         "id": f"/subscriptions/{SUBSCRIPTION}",
         "subscriptionId": SUBSCRIPTION,
@@ -28,11 +39,11 @@ def list_subscriptions(state: State, call: Call, parameters: Parameters) -> Answ
         "displayName": "rehearsal",
         "state": "Enabled",
     }
-    return json_answer({"value": [subscription]})
+    return json_response({"value": [subscription]})
 
 
-def get_workspace(state: State, call: Call, parameters: Parameters) -> Answer:
-    return json_answer(
+def get_workspace(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response(
         {
             "id": SCOPE,
             "name": WORKSPACE,
@@ -50,9 +61,43 @@ def get_workspace(state: State, call: Call, parameters: Parameters) -> Answer:
     )
 
 
-def list_vm_sizes(state: State, call: Call, parameters: Parameters) -> Answer:
+def list_vm_sizes(state: State, call: Request, parameters: Parameters) -> Response:
     sizes = [
         {"name": name, "vCPUs": cpus, "gpus": gpus, "memoryGB": memory, "maxResourceVolumeMB": disk * 1024}
         for name, cpus, gpus, memory, disk in VM_SIZES
     ]
-    return json_answer({"amlCompute": sizes})
+    return json_response({"amlCompute": sizes})
+
+
+_ACCOUNT, _, _ENDPOINT = BLOB_HOST.split(".", 2)
+_SIGNATURE = "?sv=2019-07-07&sr=c&sig=rehearsal&se=2099-01-01T00%3A00%3A00Z&sp=rwl"
+
+
+def get(state: State, call: Request, parameters: Parameters) -> Response:
+    """The default one is the only one."""
+    if parameters.get("datastore", DATASTORE) != DATASTORE:
+        raise ApiError(404, "UserError", f"Could not find datastore {parameters['datastore']}")
+    return json_response(_datastore())
+
+
+def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+    return json_response({"value": [_datastore()], "continuationToken": None})
+
+
+def _datastore() -> dict[str, Any]:
+    return {
+        "name": DATASTORE,
+        "dataStoreType": "AzureBlob",
+        "hasBeenValidated": True,
+        "tags": {},
+        "azureStorageSection": {
+            "accountName": _ACCOUNT,
+            "containerName": DATASTORE_CONTAINER,
+            "endpoint": _ENDPOINT,
+            "protocol": "https",
+            "credentialType": "Sas",
+            "credential": _SIGNATURE,
+            "sasToken": _SIGNATURE,
+            "isSas": True,
+        },
+    }

@@ -1,0 +1,1 @@
+"""The REST interfaces of the emulated service, one file each."""
