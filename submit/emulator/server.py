@@ -13,7 +13,7 @@ from typing import Any
 import trustme
 
 from submit.emulator.api import control
-from submit.emulator.dispatch import HOSTS, refuse_unknown, respond
+from submit.emulator.router import HOSTS, refuse_unknown, respond
 from submit.emulator.messages import Request, Response, parse_request
 from submit.emulator.state import RecordedRequest, State
 from submit.emulator.workspace import TELEMETRY_HOST
