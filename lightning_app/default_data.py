@@ -9,6 +9,7 @@ import yaml
 
 from lightning_app.checkpoints import read_checkpoint
 from lightning_app.errors import UsageError
+from lightning_app.flags import last_value
 from lightning_app.run_folder import RunFolder
 
 DEFAULT_MODEL = "models.CifarNet"
@@ -18,7 +19,7 @@ SHORT_NAMES = (*_DEFAULT_DATA, *(path.rpartition(".")[2] for path in _DEFAULT_DA
 
 def default_data(arguments: Sequence[str]) -> list[str]:
     """``--data`` with the datamodule that goes with the chosen model, to stand before all that the user gave."""
-    model = _given(arguments, "--model", "--model.class_path") or _model_of_configs(arguments) or DEFAULT_MODEL
+    model = last_value(arguments, "--model", "--model.class_path") or _model_of_configs(arguments) or DEFAULT_MODEL
     data = _DEFAULT_DATA.get(model.rpartition(".")[2])
     return [f"--data={data}"] if data else []
 
@@ -45,12 +46,12 @@ def arguments_from_checkpoint(
 
 
 def _checkpoint_path(arguments: Sequence[str], default_output_dir: str) -> Path:
-    given = _given(arguments, "--ckpt_path")
+    given = last_value(arguments, "--ckpt_path")
     if given:
         if not Path(given).is_file():
             raise UsageError(f"--ckpt_path {given!r}: no such file")
         return Path(given)
-    folder = RunFolder(Path(_given(arguments, "--trainer.default_root_dir") or default_output_dir))
+    folder = RunFolder(Path(last_value(arguments, "--trainer.default_root_dir") or default_output_dir))
     for path in (folder.best, folder.last):
         if path.is_file():
             return path
@@ -65,18 +66,8 @@ def _as_config(hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"class_path": hyperparameters["_class_path"], "init_args": arguments}
 
 
-def _given(arguments: Sequence[str], *names: str) -> str | None:
-    """The last value given for a flag, as ``--flag value`` or ``--flag=value``."""
-    found = None
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name in names:
-            found = value if equals else next(iter(arguments[position + 1 : position + 2]), None)
-    return found
-
-
 def _model_of_configs(arguments: Sequence[str]) -> str | None:
-    path = _given(arguments, "--config", "-c")
+    path = last_value(arguments, "--config", "-c")
     try:
         content = yaml.safe_load(Path(path).read_text()) if path else None
     except (OSError, yaml.YAMLError):

@@ -1,11 +1,11 @@
-"""The tutorials' own flags, as short service_names of the settings that Lightning's command line already has.
+"""Training flags: the tutorials' short names for settings of Lightning's command line, and reading flags from a list.
 
-Each quantity keeps one owner and one default, which is the constructor parameter (or the Trainer's) that the flag
-stands for; a flag given twice, in both service_names, is refused.
+Each setting keeps one owner and one default, the constructor parameter (or the Trainer's) that the flag stands for. A
+setting that is given under both of its names is refused.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightning_app.errors import UsageError
@@ -15,58 +15,97 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 @dataclass(frozen=True)
 class Flag:
-    """A short service_name, the long one it stands for, and what ``--help`` says of it."""
+    """A short name, the setting that it stands for, a placeholder for its value, and its help text.
+
+    A flag with an empty placeholder is a switch: it may stand without a value.
+    """
 
     name: str
     target: str
-    value: str
+    placeholder: str
     help: str
     commands: tuple[str, ...] = COMMANDS
 
 
 FLAGS = (
-    Flag("--data_path", "--data.data_path", "DIR", "Folder with the images. Without it, images are generated here."),
-    Flag("--learning_rate", "--model.learning_rate", "X", "Step size of SGD.", ("fit",)),
+    Flag("--data_path", "--data.data_path", "DIR", "Folder with the images. Without it, images are generated."),
+    Flag("--learning_rate", "--model.learning_rate", "X", "Learning rate of SGD.", ("fit",)),
     Flag("--momentum", "--model.momentum", "X", "Momentum of SGD.", ("fit",)),
-    Flag("--batch_size", "--data.batch_size", "N", "Images a step and process."),
-    Flag("--num_epochs", "--trainer.max_epochs", "N", "Times to go through the training images.", ("fit",)),
+    Flag("--batch_size", "--data.batch_size", "N", "Images per step and process."),
+    Flag("--num_epochs", "--trainer.max_epochs", "N", "Number of epochs.", ("fit",)),
     Flag("--num_workers", "--data.num_workers", "N", "Processes that decode image files."),
     Flag("--output_dir", "--trainer.default_root_dir", "DIR", "Folder of the run: checkpoints, metrics, settings."),
-    Flag("--seed", "--seed_everything", "N", "Seed of everything random."),
-    Flag("--download", "--data.download", "", "Fetch CIFAR-10 into --data_path first.", ("fit", "validate", "test")),
+    Flag("--seed", "--seed_everything", "N", "Seed of all random numbers."),
+    Flag("--download", "--data.download", "", "Download CIFAR-10 to --data_path first.", ("fit", "validate", "test")),
 )
-_SHORT = {flag.name: flag for flag in FLAGS}
-_LONG = {flag.target: flag for flag in FLAGS}
+_BY_NAME = {flag.name: flag for flag in FLAGS}
+_BY_TARGET = {flag.target: flag for flag in FLAGS}
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """The arguments of one command with every short service_name replaced by the long one.
+    """The arguments of one command with every short name replaced by the full one.
 
     Raises:
-        UsageError: A setting is given in both service_names, or a value is missing.
+        UsageError: A setting is given under both names, or a value is missing.
     """
     expanded: list[str] = []
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        name, equals, value = rest.pop(0).partition("=")
-        flag = _SHORT.get(name) or _LONG.get(name)
-        if flag is None or not name.startswith("--"):
+    names_used: dict[str, str] = {}
+    remaining = list(arguments)
+    while remaining:
+        name, equals, value = remaining.pop(0).partition("=")
+        flag = _BY_NAME.get(name) or _BY_TARGET.get(name)
+        if flag is None:
             expanded.append(name + equals + value)
             continue
-        if given.setdefault(flag.name, name) != name:
+        if names_used.setdefault(flag.name, name) != name:
             raise UsageError(f"{flag.name} and {flag.target} are one setting; give it once")
         if not equals:
-            value = _value(flag, name, rest)
+            value = _pop_value(flag, name, remaining)
         _check_epochs(name, value)
         expanded.append(f"{flag.target}={value}")
     return expanded
 
 
+def flag_values(arguments: Sequence[str], *names: str) -> Iterator[tuple[str, str]]:
+    """Each of the named flags that is given, with its value, written as ``--flag value`` or ``--flag=value``.
+
+    The value of a flag that has none, such as a switch, is an empty string.
+    """
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            yield name, value if equals else "".join(_value_after(arguments, position))
+
+
+def last_value(arguments: Sequence[str], *names: str) -> str | None:
+    """The value that counts where a flag is given more than once; None if none of the named flags is given."""
+    values = [value for _, value in flag_values(arguments, *names)]
+    return values[-1] if values else None
+
+
+def flag_names(arguments: Sequence[str]) -> list[str]:
+    """The names of all flags that are given, with their dashes and without their values."""
+    return [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+
+
+def without_flag(arguments: Sequence[str], name: str) -> list[str]:
+    """The arguments without one flag and its value, wherever and however often it is given."""
+    kept: list[str] = []
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if argument.partition("=")[0] != name:
+            kept.append(argument)
+        elif argument == name:
+            position += len(_value_after(arguments, position))
+        position += 1
+    return kept
+
+
 def short_name(setting: str) -> str:
-    """How a user spells a setting such as ``model.init_args.learning_rate``."""
-    long = "--" + setting.replace(".init_args", "").removesuffix(".class_path")
-    return _LONG[long].name if long in _LONG else long
+    """The flag of a setting such as ``model.init_args.learning_rate``: the short name where there is one."""
+    full = "--" + setting.replace(".init_args", "").removesuffix(".class_path")
+    return _BY_TARGET[full].name if full in _BY_TARGET else full
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -75,15 +114,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _value(flag: Flag, name: str, rest: list[str]) -> str:
-    if not flag.value:  # a switch: its value may be left out
-        return rest.pop(0) if rest and rest[0] in ("true", "false") else "true"
-    if not rest or not rest[0] or rest[0].startswith("--"):
-        raise UsageError(f"{name}: expected a value ({flag.value}) after it")
-    return rest.pop(0)
+def _value_after(arguments: Sequence[str], position: int) -> list[str]:
+    """The argument after the flag at this position, unless it is the next flag: one string or none."""
+    return [value for value in arguments[position + 1 : position + 2] if not value.startswith("--")]
+
+
+def _pop_value(flag: Flag, name: str, remaining: list[str]) -> str:
+    if not flag.placeholder:
+        return remaining.pop(0) if remaining and remaining[0] in ("true", "false") else "true"
+    if not remaining or not remaining[0] or remaining[0].startswith("--"):
+        raise UsageError(f"{name}: expected a value ({flag.placeholder}) after it")
+    return remaining.pop(0)
 
 
 def _check_epochs(name: str, value: str) -> None:
-    # Lightning takes -1 for "without end", and so does --trainer.max_epochs; of a number of epochs nobody expects that
+    # Lightning's --trainer.max_epochs takes -1 for "no limit"; as a number of epochs, -1 is a mistake
     if name == "--num_epochs" and not (value.isdecimal() and int(value) > 0):
         raise UsageError(f"--num_epochs {value}: expected a whole number of at least 1")

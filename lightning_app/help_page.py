@@ -45,7 +45,7 @@ _AZUREML = (
 def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
     """The help of one command; ``long_text`` is the parser's own, of which the Trainer's part is kept."""
     shown = [flag for flag in (FLAGS[0], *_OWN_BEFORE, *FLAGS[1:], *_OWN_AFTER) if command in flag.commands]
-    flags = [_entry(f"{flag.name} {flag.value}", _explained(flag, command, trainer_defaults)) for flag in shown]
+    flags = [_entry(f"{flag.name} {flag.placeholder}", _explained(flag, command, trainer_defaults)) for flag in shown]
     name = f"python -m lightning_app{'.fit' if command == 'fit' else f' {command}'}"
     return "\n\n".join(
         [
@@ -101,7 +101,7 @@ def _default(flag: Flag, trainer_defaults: dict[str, Any]) -> str:
         text = _written(trainer_defaults[name or part])
     else:
         return ""
-    return f" (default: {text})" if text and flag.value else ""
+    return f" (default: {text})" if text and flag.placeholder else ""
 
 
 def _settings(owners: Iterable[type]) -> str:
