@@ -1,4 +1,4 @@
-"""Metrics and tags at the rehearsal service, with the limits that the real one has."""
+"""Metrics and tags at the emulator, with the limits that the real one has."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The workspace at the rehearsal service: computes, environments, data, and what its user may ask."""
+"""The workspace at the emulator: computes, environments, data, and what its user may ask."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def test_a_compute_is_created_in_a_moment_changed_and_deleted(user: User) -> Non
 
 
 def test_a_compute_without_quota_is_refused(user: User) -> None:
-    user.service.order(Fault.quota())
+    user.service.inject(Fault.quota())
     script = """
 wanted = AmlCompute.provisioning_configuration("Standard_NC96ads_A100_v4", max_nodes=2)
 try:
@@ -188,7 +188,7 @@ for url in (f"https://{HOST}/subscriptions/x", "https://example.com/", "https://
 try:
     ws.get_default_keyvault().get_secret("x")
 except Exception as error:
-    answers.append("this rehearsal of Azure ML doesn't know" in str(error))
+    answers.append("the emulator doesn't know" in str(error))
 print(json.dumps(answers))
 """
     with AzureMLEmulator() as service:

@@ -296,7 +296,7 @@ def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
 
 
 def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None:
-    job.service.order(Fault.slow(0.1, "/metric/"))
+    job.service.inject(Fault.slow(0.1, "/metric/"))
     training = job.start(
         "-c",
         PREAMBLE

@@ -57,7 +57,7 @@ def test_what_is_left_at_the_end_of_training_is_delivered(job: Job) -> None:
 
 def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.status(500, "/metric/"))
+    job.service.inject(Fault.status(500, "/metric/"))
 
     outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
 
@@ -69,7 +69,7 @@ def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
 
 def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.silence())
+    job.service.inject(Fault.silence())
     started = time.monotonic()
 
     outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
@@ -82,7 +82,7 @@ def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
 @pytest.mark.slow
 def test_an_upload_whose_answer_was_lost_is_no_chart_twice(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.drop("/photo", handled=True, times=1))
+    job.service.inject(Fault.drop("/photo", handled=True, times=1))
 
     outcome = job.run(*DELIVER, "outputs")
 
