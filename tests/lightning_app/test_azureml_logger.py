@@ -75,7 +75,7 @@ def test_what_people_log_becomes_numbers(logger: AzureMLRunLogger) -> None:
     ]
 
 
-def test_what_is_no_number_is_told_once_and_left_out(
+def test_a_value_that_is_no_number_is_left_out_with_one_warning(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in range(3):
@@ -232,7 +232,7 @@ def test_numbers_that_json_has_no_word_for_are_counted_in_a_tag(job: Job) -> Non
     assert words[1] == {"loss": "NaN", "norm": "Infinity"}
 
 
-def test_of_more_names_than_the_service_takes_those_that_matter_are_sent(job: Job) -> None:
+def test_of_more_names_than_the_service_accepts_those_with_priority_are_sent(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -246,15 +246,15 @@ def test_of_more_names_than_the_service_takes_those_that_matter_are_sent(job: Jo
     sent = set(job.scalars())
     assert len(sent) == 42
     assert {"val_loss", "val_accuracy"} <= sent
-    told = [line for line in outcome.err.splitlines() if line]
-    assert len(told) == 2
-    assert "Azure ML takes 50 metric names a run" in told[0]
-    assert told[1] == "Azure ML knows the metric 'val_accuracy ' as 'val_accuracy'."
+    messages = [line for line in outcome.err.splitlines() if line]
+    assert len(messages) == 2
+    assert "Azure ML accepts 50 metric names per run" in messages[0]
+    assert messages[1] == "The metric 'val_accuracy ' is called 'val_accuracy' at Azure ML."
     assert len(journal_scalars(job.folder / "outputs")) == 73
     assert "layer69/norm" in job.service.run(job.run_id).tags["metrics_in_journal_only"]
 
 
-def test_more_hyperparameters_than_tags_are_in_the_file_all_the_same(job: Job) -> None:
+def test_more_hyperparameters_than_tags_are_all_in_the_file(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -264,7 +264,7 @@ def test_more_hyperparameters_than_tags_are_in_the_file_all_the_same(job: Job) -
     )
 
     assert outcome.status == 0
-    assert outcome.err == "Azure ML takes 50 tags a run; 31 hyperparameters are in outputs/hparams.yaml alone.\n"
+    assert outcome.err == "Azure ML accepts 50 tags per run; 31 hyperparameters are only in outputs/hparams.yaml.\n"
     assert len(job.service.run(job.run_id).tags) == 50
     assert len(yaml.safe_load((job.folder / "outputs" / "hparams.yaml").read_text())) == 81
 
@@ -338,7 +338,7 @@ def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
     assert [row["metrics"] for row in rows(logger)] == [{"loss": 2.0}]
     aside = Path(logger.save_dir) / "previous" / "001"
     assert [row["step"] for row in read_journal(aside / "metrics.jsonl")] == [10, 20, 30]
-    assert "are set aside in" in caplog.text
+    assert "are moved to" in caplog.text
 
 
 def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
@@ -357,7 +357,7 @@ def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
         (30, {"loss": 1.0}),
         (40, {"loss": 2.0}),
     ]
-    assert caplog.text.count("holds some of these steps already") == 1
+    assert caplog.text.count("has some of these steps already") == 1
 
 
 def test_a_journal_that_is_removed_under_the_logger_is_written_anew(logger: AzureMLRunLogger) -> None:

@@ -105,7 +105,7 @@ def test_the_ledger_knows_again_what_it_was_told(tmp_path: Path) -> None:
     delivery_log.named("a", None)
     delivery_log.chart("c.json", "sending")
     delivery_log.tagged({"x": "1"})
-    assert (delivery_log.tell("once"), delivery_log.tell("once")) == (True, False)
+    assert (delivery_log.first_notification("once"), delivery_log.first_notification("once")) == (True, False)
 
     assert DeliveryLog.read(path, "run") == delivery_log
     assert (delivery_log.acknowledged, delivery_log.unconfirmed, delivery_log.refused) == (5, True, {"b": [(0, 5)]})
