@@ -154,8 +154,8 @@ class Uploader:
         self._log.tagged(wanted)
         if len(tags) < len(wanted):
             self._notify_once(
-                f"Azure ML accepts {service_limits.TAGS} tags per run; {len(wanted) - len(tags)} hyperparameters are only "
-                f"in {self._folder.hyperparameters}."
+                f"Azure ML accepts {service_limits.TAGS} tags per run; {len(wanted) - len(tags)} hyperparameters are "
+                f"only in {self._folder.hyperparameters}."
             )
 
     def _hyperparameters(self) -> dict[str, str]:

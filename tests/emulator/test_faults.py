@@ -13,7 +13,7 @@ from tests.support.emulator_jobs import Job, ask, batch, job
 __all__ = ["job"]  # the fixture
 
 
-def test_a_slow_service_answers_late(job: Job) -> None:
+def test_a_slow_service_responds_late(job: Job) -> None:
     job.service.inject(Fault.slow(0.5, path="/metric/"))
 
     job.does("run.log('loss', 1.0)\nrun.complete()")
@@ -23,7 +23,7 @@ def test_a_slow_service_answers_late(job: Job) -> None:
     assert job.counts() == {"loss": 1}
 
 
-def test_a_status_is_answered_as_often_as_it_was_ordered(job: Job) -> None:
+def test_a_status_is_returned_as_often_as_the_fault_says(job: Job) -> None:
     job.service.inject(Fault.status(500, path="/metric/", times=1))
     job.service.inject(Fault.status(429, path="/metric/", times=1, retry_after=1))
 
@@ -55,7 +55,7 @@ def test_a_dropped_request_is_repeated_by_the_client(job: Job, handled: bool, ro
     assert len(stored) == rows
 
 
-def test_coins_fall_the_same_way_with_the_same_seed(job: Job) -> None:
+def test_random_faults_repeat_with_the_same_seed(job: Job) -> None:
     def lost() -> list[bool]:
         job.service.inject(Fault.drop(path="/metric/", probability=0.5, seed=3, handled=None))
         outcomes = [is_lost(job, f"{job.metric}/list") for _ in range(20)]
@@ -68,7 +68,7 @@ def test_coins_fall_the_same_way_with_the_same_seed(job: Job) -> None:
     assert set(first) == {True, False}
 
 
-def test_a_dropped_request_is_carried_out_or_not_as_the_coin_falls(job: Job) -> None:
+def test_a_dropped_request_is_handled_or_not_at_random(job: Job) -> None:
     job.service.inject(Fault.drop(path="/batch", handled=None))
 
     for number in range(20):
@@ -117,7 +117,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_service_that_keeps_silent_stops_at_once(job: Job) -> None:
+def test_an_emulator_that_does_not_respond_stops_at_once(job: Job) -> None:
     job.service.inject(Fault.silence())
     connections = [http.client.HTTPConnection("127.0.0.1", job.service.port, timeout=20) for _ in range(3)]
     for connection in connections[:2]:
@@ -143,7 +143,7 @@ def test_a_rejected_metric_is_reported_and_the_others_are_stored(job: Job) -> No
     assert job.counts() == {"train_loss": 1}
 
 
-def test_a_service_that_comes_back_has_its_port_and_knows_what_it_knew(service: AzureMLEmulator, job: Job) -> None:
+def test_a_restarted_emulator_has_its_port_and_its_state(service: AzureMLEmulator, job: Job) -> None:
     script = """
 run.tag("before", "1")
 run.upload_file("first", json.__file__)
@@ -168,7 +168,7 @@ run.upload_file("second", json.__file__)
     assert list(service.run(job.run_id).artifacts) == ["first", "second"]
 
 
-def test_faults_and_state_can_be_had_over_http(job: Job) -> None:
+def test_faults_and_state_are_available_over_http(job: Job) -> None:
     service = job.service
     job.ask("POST", f"{job.metric}/batch", batch("loss"))
 
@@ -198,7 +198,7 @@ def test_faults_and_state_can_be_had_over_http(job: Job) -> None:
         (b"{", "the body isn't valid JSON"),
     ],
 )
-def test_a_wrong_fault_is_answered_with_what_was_expected(service: AzureMLEmulator, order: Any, message: str) -> None:
+def test_the_error_for_a_wrong_fault_says_what_is_expected(service: AzureMLEmulator, order: Any, message: str) -> None:
     status, answer = ask(service, "POST", "/emulator/faults", order)
 
     assert status == 400

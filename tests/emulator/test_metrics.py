@@ -36,7 +36,7 @@ print(json.dumps({"ids": [row.metric_id for row in rows], "steps": [row.step for
     assert (result["late"], result["none"], result["all"]) == (1250, None, 2500)
 
 
-def test_a_row_that_was_posted_twice_is_there_twice(job: Job) -> None:
+def test_a_row_that_was_posted_twice_is_stored_twice(job: Job) -> None:
     sent = batch("loss")
 
     for _ in range(2):

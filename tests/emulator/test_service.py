@@ -115,7 +115,7 @@ def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEm
     assert [event["name"] for event in run.events] == ["Microsoft.MachineLearning.Run.Error"]
 
 
-def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureMLEmulator, tmp_path: Path) -> None:
+def test_an_unknown_route_is_refused_and_recorded(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("run.child_run('child')")
@@ -133,7 +133,7 @@ def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureM
 DONT_KNOW = "the emulator doesn't know GET /nowhere"
 
 
-def test_the_client_hears_of_a_route_that_nobody_knows(any_service: AzureMLEmulator, tmp_path: Path) -> None:
+def test_the_client_reports_an_unknown_route(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("list(run.experiment.get_runs())")

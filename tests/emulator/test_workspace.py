@@ -55,7 +55,7 @@ except Exception as error:
     assert [compute.name for compute in user.service.computes] == ["gpu-cluster"]
 
 
-def test_environments_are_had_by_name_and_registered(user: User) -> None:
+def test_environments_are_registered_and_found_by_name(user: User) -> None:
     user.service.add_environment("AzureML-pytorch", "registry/pytorch:1")
     script = """
 own = Environment.from_docker_image("own", "registry/own:1")
@@ -163,7 +163,7 @@ def test_datasets_are_saved_registered_and_found(user: User) -> None:
     assert user.ask("GET", f"{prefix}/saveddatasets/{saved['id']}")[1] == saved
 
 
-def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
+def test_a_job_has_no_route_to_what_only_users_may_do(tmp_path: Path) -> None:
     paths = [f"/rp/workspaces{SCOPE}/computes", f"/datastore/v1.0{SCOPE}/default"]
     with AzureMLEmulator() as service:
         user = User(service, tmp_path)
@@ -175,7 +175,7 @@ def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
         assert service.unknown == [f"GET {path}" for path in paths]
 
 
-def test_what_nobody_knows_is_refused_and_nothing_leaves_the_machine(tmp_path: Path) -> None:
+def test_unknown_requests_are_refused_and_nothing_leaves_the_machine(tmp_path: Path) -> None:
     script = """
 import requests
 
@@ -204,7 +204,7 @@ print(json.dumps(answers))
         assert not any("visualstudio" in target for target in service.unknown)
 
 
-def test_the_environment_of_a_user_makes_no_job_of_it(user: User) -> None:
+def test_a_users_environment_is_not_that_of_a_job(user: User) -> None:
     environment = user.service.workspace_environment(user.folder / "home")
 
     assert not any(name.startswith("AZUREML_RUN") for name in environment)

@@ -45,7 +45,7 @@ def rows(logger: AzureMLRunLogger) -> list[dict[str, object]]:
     return list(read_journal(Path(logger.save_dir) / "metrics.jsonl"))
 
 
-def test_what_people_log_becomes_numbers(logger: AzureMLRunLogger) -> None:
+def test_logged_values_become_numbers(logger: AzureMLRunLogger) -> None:
     logger.log_metrics(
         {
             "tensor": torch.tensor(0.5),
@@ -96,7 +96,7 @@ def test_rows_without_a_step_follow_one_another(logger: AzureMLRunLogger) -> Non
     assert [row["step"] for row in rows(logger)] == [0, 1, 0]
 
 
-def test_a_number_that_is_none_ends_the_run_when_the_user_asks_for_it(tmp_path: Path) -> None:
+def test_a_nonfinite_metric_ends_the_run_if_the_user_wants_that(tmp_path: Path) -> None:
     logger = AzureMLRunLogger(tmp_path, stop_on_nonfinite=True)
 
     with pytest.raises(NonFiniteError, match=r"^loss is nan at step 3"):
@@ -216,7 +216,7 @@ def test_charts_arrive_in_the_forms_that_the_studio_draws(job: Job) -> None:
     }
 
 
-def test_numbers_that_json_has_no_word_for_are_counted_in_a_tag(job: Job) -> None:
+def test_nonfinite_metrics_are_counted_in_a_tag(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -269,7 +269,7 @@ def test_more_hyperparameters_than_tags_are_all_in_the_file(job: Job) -> None:
     assert len(yaml.safe_load((job.folder / "outputs" / "hparams.yaml").read_text())) == 81
 
 
-def test_a_second_logger_of_the_same_job_goes_on(job: Job) -> None:
+def test_a_second_logger_of_the_same_job_continues_the_journal(job: Job) -> None:
     for first in (0, 3):
         run_script(job, f"for step in range({first}, {first} + 5): logger.log_metrics({{'a': float(step)}}, step)")
 
@@ -295,7 +295,7 @@ def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
     assert list((job.folder / "outputs" / "checkpoints").glob("*.ckpt"))
 
 
-def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None:
+def test_tags_and_charts_are_delivered_while_rows_keep_coming(job: Job) -> None:
     job.service.inject(Fault.slow(0.1, "/metric/"))
     training = job.start(
         "-c",
@@ -326,7 +326,7 @@ def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None
         training.communicate()
 
 
-def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
+def test_a_new_training_outside_a_job_has_its_own_journal(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in (10, 20, 30):
@@ -341,7 +341,7 @@ def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
     assert "are moved to" in caplog.text
 
 
-def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
+def test_a_resumed_training_repeats_no_step_and_warns_once(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in (10, 20, 30):
@@ -360,7 +360,7 @@ def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
     assert caplog.text.count("has some of these steps already") == 1
 
 
-def test_a_journal_that_is_removed_under_the_logger_is_written_anew(logger: AzureMLRunLogger) -> None:
+def test_a_journal_that_is_deleted_during_the_run_is_created_again(logger: AzureMLRunLogger) -> None:
     logger.log_metrics({"loss": 1.0}, 1)
     (Path(logger.save_dir) / "metrics.jsonl").unlink()
 

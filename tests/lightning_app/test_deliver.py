@@ -34,7 +34,7 @@ def test_outside_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("argument", ["nowhere", "."])
-def test_a_folder_without_a_run_is_told(job: Job, argument: str) -> None:
+def test_a_folder_without_a_run_is_refused(job: Job, argument: str) -> None:
     outcome = job.run(*DELIVER, argument)
 
     assert (outcome.status, outcome.out) == (2, "")
@@ -55,7 +55,7 @@ def test_what_is_left_at_the_end_of_training_is_delivered(job: Job) -> None:
     assert "photo" in job.rows()
 
 
-def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
+def test_it_ends_after_the_timeout_with_a_reason(job: Job) -> None:
     job.run("-c", LOGGED)
     job.service.inject(Fault.status(500, "/metric/"))
 
@@ -67,7 +67,7 @@ def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
     assert outcome.err.endswith("; the same command tries again\n")
 
 
-def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
+def test_it_ends_after_the_timeout_if_the_service_does_not_respond(job: Job) -> None:
     job.run("-c", LOGGED)
     job.service.inject(Fault.silence())
     started = time.monotonic()
@@ -80,7 +80,7 @@ def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
 
 
 @pytest.mark.slow
-def test_an_upload_whose_answer_was_lost_is_no_chart_twice(job: Job) -> None:
+def test_an_upload_whose_response_was_lost_is_stored_once(job: Job) -> None:
     job.run("-c", LOGGED)
     job.service.inject(Fault.drop("/photo", handled=True, times=1))
 
