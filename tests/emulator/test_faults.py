@@ -1,4 +1,4 @@
-"""What the emulator does wrong where it is told to."""
+"""Fault injection of the emulator."""
 
 import http.client
 import time

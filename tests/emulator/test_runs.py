@@ -1,4 +1,4 @@
-"""Runs at the emulator as whoever has submitted them sees them: status, files, logs and models."""
+"""Runs at the emulator as the user sees them: status, files, logs and models."""
 
 import json
 import os

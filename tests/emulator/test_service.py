@@ -1,4 +1,4 @@
-"""The emulator, asked by the real azureml-core in its own process, and by hand for what that can't ask."""
+"""The emulator, used by the real azureml-core in a process, and by requests made by hand."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Jobs sent to the emulator by the real azureml-core: what arrives, and what is refused."""
+"""Jobs that the real azureml-core submits to the emulator."""
 
 import hashlib
 

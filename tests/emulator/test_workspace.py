@@ -1,4 +1,4 @@
-"""The workspace at the emulator: computes, environments, data, and what its user may ask."""
+"""The workspace at the emulator: computes, environments, data, and what a user may do."""
 
 import hashlib
 import json
