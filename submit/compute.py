@@ -1,33 +1,35 @@
 """Clusters: found or created, compared with what was asked for, and waited for.
 
-azureml-core is imported when a function is called, so that a wrong command line is told without it.
+azureml-core is imported inside the functions, so that a wrong command line is reported without it.
 """
 
 import difflib
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from submit.errors import ServiceError, SubmitError, describe_error
 from submit.preflight.findings import Finding, error
 from submit.preflight.settings import check_compute_name
-from submit.progress import Progress
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
     from azureml.core.compute import AmlCompute
 
-LONGEST_WAIT = 25 * 60.0  # which azureml-core's own examples give a cluster
-LONGEST_SILENCE = 120.0
+LONGEST_WAIT = 25 * 60.0  # as in azureml-core's own examples
+LONGEST_FAILURE = 120.0
 _DENIED = re.compile(r"ComputeTargetNotFound|Response Code: 4(?!08|29)")
-_RESERVED = ("amlcompute", "local", "containerinstance")  # by azureml-core, for other things
+_RESERVED = ("amlcompute", "local", "containerinstance")  # azureml-core uses these names for other things
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster of up to ``max_nodes`` nodes; one that is idle for so long ends, down to ``min_nodes``."""
+    """A cluster of up to ``max_nodes`` nodes; nodes idle for ``idle_seconds`` end, down to ``min_nodes``."""
 
     name: str
     vm_size: str
@@ -42,46 +44,49 @@ class Cluster:
 
 
 def check_cluster(wanted: Cluster) -> None:
-    """Raises SubmitError for what can't be, or can't be any more."""
+    """Raises SubmitError for options that no cluster can have."""
     findings = [*check_compute_name(wanted.name, "--name"), *check_vm_size(wanted.vm_size)]
     errors = [finding.text for finding in findings if finding.level == "error"]
     if wanted.name.lower() in _RESERVED:
-        errors.append(f"--name {wanted.name!r}: azureml-core means something else by it; take another name")
+        errors.append(f"--name {wanted.name!r}: the name is reserved by azureml-core; take another one")
     if wanted.min_nodes > wanted.max_nodes:
         errors.append(
-            f"--min_nodes {wanted.min_nodes} and --max_nodes {wanted.max_nodes}: the first can't be the greater one"
+            f"--min_nodes {wanted.min_nodes} and --max_nodes {wanted.max_nodes}: expected --min_nodes to be at most "
+            "--max_nodes"
         )
     if errors:
         raise SubmitError("; ".join(errors))
 
 
 def find_cluster(workspace: "Workspace", name: str) -> "AmlCompute | None":
-    """The cluster of this name; None if there is none.
+    """The cluster with this name; None if there is none.
 
     Raises:
-        SubmitError: There is something else of this name.
-        ServiceError: The service doesn't say.
+        SubmitError: Another kind of compute has this name.
+        ServiceError: The service doesn't respond.
     """
     from azureml.core.compute import AmlCompute, ComputeTarget
 
     try:
         found = ComputeTarget(workspace, name)
-    except Exception as error:  # azureml-core lets errors of several libraries through
+    except Exception as error:  # azureml-core raises errors of several libraries
         if "ComputeTargetNotFound" in str(error):
             return None
-        raise ServiceError(f"whether there is a cluster {name!r} can't be known: {describe_error(error)}") from error
-    if not isinstance(found, AmlCompute):  # None is a kind that azureml-core doesn't know
-        kind = getattr(found, "type", "of another kind")
-        raise SubmitError(f"--name {name!r}: the workspace has a compute of this name, which is {kind}; take another")
+        raise ServiceError(f"can't look up the cluster {name!r}: {describe_error(error)}") from error
+    if not isinstance(found, AmlCompute):  # None: a kind that azureml-core doesn't know
+        kind = getattr(found, "type", "another kind")
+        raise SubmitError(
+            f"--name {name!r}: the workspace has a compute of this name, of type {kind}; take another name"
+        )
     return found
 
 
 def create_cluster(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
-    """Begins to create it.
+    """Starts to create a cluster.
 
     Raises:
-        SubmitError: There are no virtual machines of this size where the workspace is.
-        ServiceError: Azure refuses, such as for want of a quota.
+        SubmitError: The workspace's region has no virtual machines of this size.
+        ServiceError: Azure refuses, for example without quota.
     """
     from azureml.core.compute import AmlCompute, ComputeTarget
 
@@ -101,15 +106,15 @@ def create_cluster(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
 
 
 def cluster_differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
-    """Where a cluster isn't what was asked for, a line each."""
+    """How a cluster differs from what was asked for, a line per difference."""
     scale = found.scale_settings
-    fixed = "it can't be changed, so take another --name if it matters"
-    scaled = "the portal changes it"
+    fixed = "it can't be changed; use another --name if it matters"
+    scaled = "change it in the portal"
     return [
         f"{name} is {has}, not {asked}; {remedy}"
         for name, has, asked, remedy in (
             ("vm_size", found.vm_size, wanted.vm_size, fixed),
-            ("priority", _spoken(found.vm_priority), _spoken(wanted.priority), fixed),
+            ("priority", _priority_text(found.vm_priority), _priority_text(wanted.priority), fixed),
             ("max_nodes", scale.maximum_node_count, wanted.max_nodes, scaled),
             ("min_nodes", scale.minimum_node_count, wanted.min_nodes, scaled),
             ("idle_seconds", int(scale.idle_seconds_before_scaledown), wanted.idle_seconds, scaled),
@@ -118,53 +123,67 @@ def cluster_differences(found: "AmlCompute", wanted: Cluster) -> list[str]:
     ]
 
 
-def wait_for_cluster(cluster: "AmlCompute", progress: Progress, longest: float = LONGEST_WAIT) -> None:
-    """Until it is ready, with as many nodes as it must have.
+def wait_for_cluster(cluster: "AmlCompute", longest: float = LONGEST_WAIT) -> None:
+    """Waits until the cluster is ready, with its minimum number of nodes.
 
     Raises:
         ServiceError: Azure failed to provide it, or takes longer.
     """
-    began = answered = time.monotonic()
-    pause = 0.5
-    while not _is_ready(cluster):
-        waited = time.monotonic() - began
-        _require_progress(cluster, waited, longest)
-        progress.show(f"{cluster.name}: {_state(cluster)}, {waited:.0f} s")
-        time.sleep(pause)
-        pause = min(2 * pause, 5.0)
-        answered = _refresh(cluster, answered)
+    began = responded = time.monotonic()
+    delay = 0.5
+    if not _is_ready(cluster):
+        print(f"Waiting for {cluster.name}: {_state(cluster)}", file=sys.stderr)
+    with tqdm(bar_format="{desc}", leave=False, disable=None) as line:  # in a terminal only
+        while not _is_ready(cluster):
+            waited = time.monotonic() - began
+            _require_progress(cluster, waited, longest)
+            line.set_description_str(f"{cluster.name}: {_state(cluster)}, {waited:.0f} s")
+            time.sleep(delay)
+            delay = min(2 * delay, 5.0)
+            responded = _refresh(cluster, responded)
 
 
 def describe_cluster(cluster: "AmlCompute") -> str:
-    """Such as: Standard_NC4as_T4_v3, 0 to 4 nodes, dedicated"""
+    """For example: Standard_NC4as_T4_v3, 0 to 4 nodes, dedicated."""
     scale = cluster.scale_settings
     nodes = f"{scale.minimum_node_count} to {scale.maximum_node_count} nodes"
-    return f"{cluster.vm_size}, {nodes}, {_spoken(cluster.vm_priority)}"
+    return f"{cluster.vm_size}, {nodes}, {_priority_text(cluster.vm_priority)}"
 
 
 def cluster_errors(cluster: "AmlCompute") -> Iterator[str]:
-    """What Azure has to say, such as that there is no quota for a further node."""
+    """Errors that Azure reports, such as missing quota for another node."""
     for entry in [*(cluster.provisioning_errors or []), *((cluster.status and cluster.status.errors) or [])]:
-        told: Any = entry.get("error", entry)
-        yield str(told.get("message") or told)
+        content: Any = entry.get("error", entry)
+        yield str(content.get("message") or content)
 
 
-def _spoken(priority: str) -> str:
+def _priority_text(priority: str) -> str:
     return "low priority" if priority.lower() == "lowpriority" else priority.lower()
 
 
 def _require_size(workspace: "Workspace", vm_size: str) -> None:
+    """The service's own list decides; the table of retired sizes is for the message, and where there is no list."""
+    instead = successor(vm_size)
+    names = _supported_sizes(workspace)
+    if names is None:
+        if instead:
+            raise SubmitError(f"--vm_size {vm_size!r}: Azure has retired this size; take {instead!r}")
+        return
+    by_lower = {name.lower(): name for name in names}
+    if names and vm_size.lower() not in by_lower:
+        close = difflib.get_close_matches(vm_size.lower(), by_lower, n=3)
+        nearest = ", ".join(repr(by_lower[name]) for name in close) or f"such as {names[0]!r}"
+        advice = f"Azure has retired this size; take {instead!r}" if instead else f"nearest are {nearest}"
+        raise SubmitError(f"--vm_size {vm_size!r}: {workspace.location} has no such machines; {advice}")
+
+
+def _supported_sizes(workspace: "Workspace") -> list[str] | None:
     from azureml.core.compute import AmlCompute
 
     try:
-        names = [size["name"] for size in AmlCompute.supported_vmsizes(workspace)]
-    except Exception:  # asking takes rights to the subscription that creating doesn't; Azure checks it then, too
-        return
-    known = {name.lower(): name for name in names}
-    if names and vm_size.lower() not in known:
-        near = difflib.get_close_matches(vm_size.lower(), known, n=3)
-        proposed = ", ".join(repr(known[name]) for name in near) or f"such as {names[0]!r}"
-        raise SubmitError(f"--vm_size {vm_size!r}: {workspace.location} has no such machines; nearest are {proposed}")
+        return [size["name"] for size in AmlCompute.supported_vmsizes(workspace)]
+    except Exception:  # the list needs rights to the subscription that creating a cluster doesn't need
+        return None
 
 
 def _is_ready(cluster: "AmlCompute") -> bool:
@@ -192,14 +211,14 @@ def _state(cluster: "AmlCompute") -> str:
     return f"{cluster.status.current_node_count} of {cluster.scale_settings.minimum_node_count} nodes"
 
 
-def _refresh(cluster: "AmlCompute", answered: float) -> float:
-    """When the service last answered; it may be silent for a while, but not deny that there is such a cluster."""
+def _refresh(cluster: "AmlCompute", responded: float) -> float:
+    """The time of the last response. The service may fail for a while, but not say that there is no such cluster."""
     try:
         cluster.refresh_state()
     except Exception as error:  # as above
-        if time.monotonic() - answered < LONGEST_SILENCE and not _DENIED.search(str(error)):
-            return answered
-        raise ServiceError(f"how {cluster.name!r} is can't be known: {describe_error(error)}") from error
+        if time.monotonic() - responded < LONGEST_FAILURE and not _DENIED.search(str(error)):
+            return responded
+        raise ServiceError(f"can't look up {cluster.name!r}: {describe_error(error)}") from error
     return time.monotonic()
 
 
@@ -242,8 +261,6 @@ def successor(vm_size: str) -> str | None:
 
 
 def check_vm_size(vm_size: str) -> list[Finding]:
-    if instead := successor(vm_size):
-        return [error(f"--vm_size {vm_size!r}: Azure has retired this size; take {instead!r}")]
     if not re.fullmatch(r"(?i:(standard|basic)_)[A-Za-z0-9]+(-[0-9]+[a-z]*)?(_[A-Za-z0-9]+)*", vm_size):
         return [error(f"--vm_size {vm_size!r}: expected the name of a size, such as 'Standard_NC4as_T4_v3'")]
     return []

@@ -1,11 +1,12 @@
-"""From the command line to the description of a job; a pure function of the flags and the files that they name."""
+"""Describes the job that the options mean: a pure function of the options and of the files that they name."""
 
-import argparse
 from collections.abc import Sequence
 
+from lightning_app.flags import flag_names
 from submit.environments import choose_environment
 from submit.errors import SubmitError
-from submit.job import DATA_PATH, DatastorePath, Job, RegisteredDataset
+from submit.job import DATA_PATH, Access, DatastorePath, Job, RegisteredDataset
+from submit.options import JobOptions
 
 TRAINING = ("python", "-m", "lightning_app.fit")
 _DATASTORE_URI = "azureml://datastores/"
@@ -17,22 +18,22 @@ GIVEN_BY_SUBMIT = {
 }
 
 
-def describe_job(options: argparse.Namespace, training: Sequence[str]) -> Job:
-    """The job that the flags ask for.
+def describe_job(options: JobOptions, training: Sequence[str]) -> Job:
+    """The job that the options mean.
 
     Raises:
-        SubmitError: Flags contradict one another, or a file can't be used.
+        SubmitError: Options contradict one another, or a file can't be used.
     """
     _require_one_owner(training, options)
-    data = parse_dataset(options)
-    place = [f"--trainer.num_nodes={options.nodes}", f"--trainer.devices={options.processes_per_node}"]
+    data = None if options.dataset is None else parse_dataset(options.dataset, options.access)
+    processes = [f"--trainer.num_nodes={options.nodes}", f"--trainer.devices={options.processes_per_node}"]
     path = ["--data_path", DATA_PATH] if data else []
     return Job(
         experiment=options.experiment,
-        command=(*TRAINING, *training, *path, *place, *_limits(options)),
+        command=(*TRAINING, *training, *path, *processes, *_limits(options.limit)),
         source_directory=options.source_directory,
         compute=options.compute,
-        environment=choose_environment(options),
+        environment=choose_environment(options.environment, options.source_directory),
         nodes=options.nodes,
         processes_per_node=options.processes_per_node,
         launcher=options.launcher,
@@ -43,30 +44,26 @@ def describe_job(options: argparse.Namespace, training: Sequence[str]) -> Job:
     )
 
 
-def parse_dataset(options: argparse.Namespace) -> RegisteredDataset | DatastorePath | None:
-    """What ``--dataset`` names.
+def parse_dataset(text: str, access: Access) -> RegisteredDataset | DatastorePath:
+    """The dataset or the folder of a datastore that ``--dataset`` names.
 
     Raises:
-        SubmitError: It names nothing that Azure ML could have.
+        SubmitError: It has none of the forms that a dataset has.
     """
-    what = options.dataset
-    if what is None:
-        return None
-    if what.startswith(_DATASTORE_URI):
-        datastore, found, path = what.removeprefix(_DATASTORE_URI).partition("/paths/")
-        if not (datastore and found and path.strip("/")):
-            raise SubmitError(f"--dataset {what!r}: expected azureml://datastores/NAME/paths/FOLDER")
-        return DatastorePath(datastore, path.strip("/"), options.access)
-    if "/" in what:
-        return DatastorePath(None, _relative(what), options.access)
-    name, _, version = what.partition(":")
+    if text.startswith(_DATASTORE_URI):
+        datastore, separator, path = text.removeprefix(_DATASTORE_URI).partition("/paths/")
+        if not (datastore and separator and path.strip("/")):
+            raise SubmitError(f"--dataset {text!r}: expected azureml://datastores/NAME/paths/FOLDER")
+        return DatastorePath(datastore, path.strip("/"), access)
+    if "/" in text:
+        return DatastorePath(None, _relative(text), access)
+    name, _, version = text.partition(":")
     if not name or (version and not version.isdecimal() and version != "latest"):
-        raise SubmitError(f"--dataset {what!r}: expected NAME, NAME:VERSION, or a folder such as data/cifar10")
-    return RegisteredDataset(name, version or "latest", options.access)
+        raise SubmitError(f"--dataset {text!r}: expected NAME, NAME:VERSION, or a folder such as data/cifar10")
+    return RegisteredDataset(name, version or "latest", access)
 
 
-def _limits(options: argparse.Namespace) -> list[str]:
-    limit = getattr(options, "limit", None)
+def _limits(limit: int | None) -> list[str]:
     parts = ("train", "val", "test") if limit else ()
     return [f"--trainer.limit_{part}_batches={limit}" for part in parts]
 
@@ -74,27 +71,26 @@ def _limits(options: argparse.Namespace) -> list[str]:
 def _relative(path: str) -> str:
     if "://" in path or path.startswith(("/", ".", "~")):
         raise SubmitError(
-            f"--dataset {path!r}: expected a folder of the datastore, such as data/cifar10; to put a folder of this "
-            "machine there, upload it first"
+            f"--dataset {path!r}: expected a folder of the datastore, such as data/cifar10; to use a folder of this "
+            "machine, upload it first"
         )
     return path.strip("/")
 
 
-def _require_one_owner(training: Sequence[str], options: argparse.Namespace) -> None:
-    for word in training:
-        flag = word.partition("=")[0]
+def _require_one_owner(training: Sequence[str], options: JobOptions) -> None:
+    for flag in flag_names(training):
         owner = GIVEN_BY_SUBMIT.get(flag)
         if owner == "--dataset" and options.dataset is None:
             raise SubmitError(f"{flag}: names a folder of this machine, which the job doesn't have; give --dataset")
         if owner is not None:
-            raise SubmitError(f"{flag}: {owner} says it to the launcher and to the training alike; give that alone")
+            raise SubmitError(f"{flag}: {owner} sets it for the launcher and for the training; give only {owner}")
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:
-    found = {}
+    variables = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name.isidentifier():
             raise SubmitError(f"--env {name!r}: expected NAME=VALUE, NAME of letters, digits and underscores")
-        found[name] = value
-    return found
+        variables[name] = value
+    return variables

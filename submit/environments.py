@@ -1,6 +1,5 @@
-"""The environment of a job, from flags, from files, or from this project's own dependencies."""
+"""The environment of a job: from options, from files, or from the project's own dependencies."""
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import yaml
 
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment
+from submit.options import EnvironmentOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,11 +19,11 @@ PYTHON = "3.11"
 PROJECT_ENVIRONMENT = "lightning-azureml"
 
 
-def choose_environment(options: argparse.Namespace) -> CuratedEnvironment | BuiltEnvironment:
-    """The one that the flags ask for.
+def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvironment | BuiltEnvironment:
+    """The environment that the options mean; ``folder`` has the project, whose dependencies are the default.
 
     Raises:
-        SubmitError: Flags contradict one another, or a file can't be used.
+        SubmitError: Options contradict one another, or a file can't be used.
     """
     _require_one(options)
     if options.environment:
@@ -37,19 +37,19 @@ def choose_environment(options: argparse.Namespace) -> CuratedEnvironment | Buil
         )
     if options.pip_requirements:
         lines = _text(options.pip_requirements, "--pip_requirements").splitlines()
-        wanted = [line.partition("#")[0].strip() for line in lines]
+        requirements = [line.partition("#")[0].strip() for line in lines]
         return BuiltEnvironment(
-            PROJECT_ENVIRONMENT, conda=conda_specification([w for w in wanted if w]), image=options.docker_image
+            PROJECT_ENVIRONMENT,
+            conda=conda_specification([line for line in requirements if line]),
+            image=options.docker_image,
         )
     if options.docker_image:
         return BuiltEnvironment(PROJECT_ENVIRONMENT, image=options.docker_image)
-    return BuiltEnvironment(
-        PROJECT_ENVIRONMENT, conda=conda_specification(project_dependencies(options.source_directory))
-    )
+    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(project_dependencies(folder)))
 
 
 def conda_specification(requirements: list[str]) -> str:
-    """A conda environment with Python, pip and these requirements: azureml-core's own would have Python 3.8."""
+    """A conda environment with Python, pip and these requirements; azureml-core's default has Python 3.8."""
     content: dict[str, Any] = {
         "name": PROJECT_ENVIRONMENT,
         "channels": ["conda-forge"],
@@ -59,29 +59,29 @@ def conda_specification(requirements: list[str]) -> str:
 
 
 def project_dependencies(folder: Path) -> list[str]:
-    """Those of the folder's ``pyproject.toml``, the one list of them.
+    """The dependencies in the folder's ``pyproject.toml``.
 
     Raises:
-        SubmitError: There is none.
+        SubmitError: It has none.
     """
     path = folder / "pyproject.toml"
     try:
-        found = tomllib.loads(path.read_text())["project"]["dependencies"]
+        dependencies = tomllib.loads(path.read_text())["project"]["dependencies"]
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise SubmitError(
             f"--source_directory {str(folder)!r}: no dependencies in its pyproject.toml ({error}); give --conda_file, "
             "--pip_requirements, --environment, --docker_image or --dockerfile"
         ) from error
-    return list(found)
+    return list(dependencies)
 
 
-def _require_one(options: argparse.Namespace) -> None:
+def _require_one(options: EnvironmentOptions) -> None:
     names = ("environment", "conda_file", "pip_requirements", "dockerfile")
     given = [f"--{name}" for name in names if getattr(options, name)]
     if options.docker_image and given and given[0] in ("--environment", "--dockerfile"):
         given.append("--docker_image")
     if len(given) > 1:
-        raise SubmitError(f"{' and '.join(given)} each say what the environment is; give one of them")
+        raise SubmitError(f"{' and '.join(given)} each define the environment; give one of them")
 
 
 def _text(path: Path, flag: str) -> str:

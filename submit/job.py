@@ -1,4 +1,4 @@
-"""The description of a job: what runs, where, on which data. It knows nothing of any SDK."""
+"""The description of a job: what runs, where, and on which data. It knows no SDK."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ Launcher = Literal["pytorch", "mpi"]
 Access = Literal["mount", "download"]
 
 DATA_PATH = "{data}"
-"""Stands in a job's command for the path at which the job finds its data."""
+"""The placeholder in a job's command for the path of its data."""
 
 RESUME_PATH = "{resume}"
-"""Stands there for the path at which it finds the outputs of the run that it goes on from."""
+"""The placeholder for the path of the outputs of the run that the job resumes."""
 
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A dataset that the workspace knows by name; ``version`` is a number or "latest"."""
+    """A registered dataset of the workspace; ``version`` is a number or "latest"."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class DatastorePath:
 
 @dataclass(frozen=True)
 class CuratedEnvironment:
-    """An environment that Azure ML, or the workspace, has ready by name."""
+    """An environment that Azure ML or the workspace has under a name."""
 
     name: str
     version: str | None = None
@@ -46,9 +46,9 @@ class BuiltEnvironment:
     """An environment that is built for the job.
 
     Attributes:
-        name: What it is called in the workspace.
-        conda: A conda environment file's content; None where the image holds everything.
-        image: The image that it is built on, or which holds everything.
+        name: Its name in the workspace.
+        conda: The content of a conda environment file; None if the image has everything.
+        image: The base image, or an image with everything.
         dockerfile: The text of a Dockerfile instead of ``image``.
     """
 
@@ -60,14 +60,14 @@ class BuiltEnvironment:
 
 @dataclass(frozen=True)
 class Job:
-    """One training, on nodes that each start as many processes.
+    """One training, with the same number of processes on each node.
 
     Attributes:
-        command: The words of the command, run in the snapshot's root; ``DATA_PATH`` stands for the data's path.
-        source_directory: What the snapshot is made of.
+        command: The command, run in the snapshot's root; ``DATA_PATH`` stands for the path of the data.
+        source_directory: The folder that the snapshot is made of.
         compute: The name of the compute cluster.
-        resume: The outputs of the run that it goes on from; None for a training that begins.
-        max_duration_seconds: After that Azure ML ends the job; None for its own limit.
+        resume: The outputs of the run that it resumes; None for a new training.
+        max_duration_seconds: Azure ML ends the job after it; None for the limit of Azure ML.
         shared_memory: Of each container, such as "8g".
     """
 
@@ -87,5 +87,5 @@ class Job:
 
     @property
     def processes(self) -> int:
-        """Of all nodes together."""
+        """The number of processes on all nodes."""
         return self.nodes * self.processes_per_node

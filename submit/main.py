@@ -12,12 +12,12 @@ from typing import NoReturn
 from submit.commands import ABOUT
 from submit.errors import PreflightError, SubmitError
 
-EXIT_STATUS = 2  # as of every command line that was used wrongly
+EXIT_STATUS = 2  # a usage error, as in argparse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status; what the user can mend is one line on standard error."""
-    logging.disable(logging.CRITICAL)  # azureml-core tells of its own defaults, and of each failure in forty lines
+    """Runs a command and returns its exit status; errors of the user are one line on standard error."""
+    logging.disable(logging.CRITICAL)  # azureml-core logs its defaults, and each failure in forty lines
     try:
         command, options, training = parse_command(list(sys.argv[1:] if arguments is None else arguments))
         status: int = command.run(options, training)
@@ -40,10 +40,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_command(arguments: Sequence[str]) -> tuple[ModuleType, argparse.Namespace, list[str]]:
-    """The module of the command, its settings, and the words that belong to the training.
+    """The module of the command, its options, and the flags of the training.
 
     Raises:
-        SubmitError: There is no such command, or a flag has a wrong value.
+        SubmitError: There is no such command, or a flag has an invalid value.
     """
     overview = _overview()
     if not arguments or arguments[0] in ("-h", "--help"):

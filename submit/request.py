@@ -1,13 +1,14 @@
-"""The request that Azure ML recorded for a run, read back: its shape, its command, and the job it describes."""
+"""The request that Azure ML recorded for a run, read back: its shape, its command, and the job that it describes."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lightning_app.flags import flag_names, without_flag
 from submit.describe import GIVEN_BY_SUBMIT, TRAINING
 from submit.environments import PROJECT_ENVIRONMENT
 from submit.errors import SubmitError
@@ -18,70 +19,93 @@ from submit.job import (
     CuratedEnvironment,
     DatastorePath,
     Job,
+    Launcher,
     RegisteredDataset,
 )
-from submit.runs.run_info import shape_of
 from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER
 
-ARTIFACT_STORE = "workspaceartifactstore"  # of every workspace; the files of its runs are in it
+ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
 _RESUME = "--resume"
+_DATA_PLACEHOLDERS = (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER)
+
+
+@dataclass(frozen=True)
+class JobShape:
+    """The number of nodes, the processes on each node, and what starts them."""
+
+    nodes: int
+    processes_per_node: int
+    launcher: Launcher
+
+
+def job_shape(definition: Mapping[str, Any]) -> JobShape | None:
+    """The shape of a job; None if the definition has none, such as that of a run that was not submitted.
+
+    The communicator says which section counts. The service capitalises some names differently from the request.
+    """
+    sections = {name.lower(): content for name, content in definition.items()}
+    if "nodecount" not in sections:
+        return None
+    if "mpi" in str(sections.get("communicator")).lower():
+        return JobShape(sections["nodecount"], sections["mpi"]["processCountPerNode"], "mpi")
+    pytorch = sections.get("pytorch") or {}
+    nodes = pytorch.get("nodeCount") or sections["nodecount"]
+    return JobShape(nodes, (pytorch.get("processCount") or nodes) // nodes, "pytorch")
+
+
+def job_command(definition: Mapping[str, Any], python: str, data: str | None) -> list[str]:
+    """The command as a list, with this machine's Python and the path of the data."""
+    replaced = {"python": python} | (dict.fromkeys(_DATA_PLACEHOLDERS, data) if data else {})
+    return [replaced.get(word, word) for word in shlex.split(definition["command"])]
+
+
+def job_variables(definition: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that the user gave."""
+    return dict(definition.get("environmentVariables") or {})
 
 
 def resumed_job(
     definition: Mapping[str, Any], experiment: str, folder: Path, outputs: str, training: Sequence[str]
 ) -> Job:
-    """The job that was recorded, going on from a run's outputs.
+    """The recorded job, which continues from a run's outputs.
 
     Args:
         definition: The run's ``runDefinition``.
-        experiment: Where the new run belongs.
-        folder: What its snapshot is made of: the recorded one can't be sent again.
+        experiment: The experiment of the new run.
+        folder: The folder of the new snapshot, because the recorded snapshot can't be sent again.
         outputs: The path of the run's outputs in the ``ARTIFACT_STORE``.
-        training: Flags of the training that are other than they were.
+        training: Flags of the training that differ from the recorded ones.
 
     Raises:
-        SubmitError: It wasn't sent by submit run, or a flag says what is given.
+        SubmitError: ``submit run`` didn't send the run, or a flag sets what the recorded run decides.
     """
-    for word in training:
-        flag = word.partition("=")[0]
+    for flag in flag_names(training):
         if flag in (_RESUME, *GIVEN_BY_SUBMIT):
-            raise SubmitError(f"{flag}: the new run has this from the run that it goes on from")
-    nodes, processes = shape_of(definition)
+            raise SubmitError(f"{flag}: the new run takes this from the run that it resumes; leave it out")
+    shape = job_shape(definition) or JobShape(1, 1, "pytorch")
     docker = definition.get("docker") or {}
     return Job(
         experiment=experiment,
-        command=(*_command(definition), *training, _RESUME, RESUME_PATH),
+        command=(*_training_command(definition), *training, _RESUME, RESUME_PATH),
         source_directory=folder,
         compute=definition["target"],
         environment=_environment(definition["environment"]),
-        nodes=nodes or 1,
-        processes_per_node=processes or 1,
-        launcher="mpi" if "mpi" in str(definition.get("communicator")).lower() else "pytorch",
+        nodes=shape.nodes,
+        processes_per_node=shape.processes_per_node,
+        launcher=shape.launcher,
         data=_data(definition),
         resume=DatastorePath(ARTIFACT_STORE, outputs, "mount"),
-        environment_variables=dict(definition.get("environmentVariables") or {}),
+        environment_variables=job_variables(definition),
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )
 
 
-def _command(definition: Mapping[str, Any]) -> list[str]:
-    words = shlex.split(definition.get("command") or "")
-    if tuple(words[: len(TRAINING)]) != TRAINING:
-        raise SubmitError(f"the run's command is {' '.join(words)!r}; expected one that submit run has sent")
-    return [
-        DATA_PATH if word in (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER) else word
-        for word in _without_resume(words)
-    ]
-
-
-def _without_resume(words: Sequence[str]) -> Iterator[str]:
-    rest = iter(words)
-    for word in rest:
-        if word == _RESUME:
-            next(rest, None)  # its value
-        elif not word.startswith(f"{_RESUME}="):
-            yield word
+def _training_command(definition: Mapping[str, Any]) -> list[str]:
+    command = shlex.split(definition.get("command") or "")
+    if tuple(command[: len(TRAINING)]) != TRAINING:
+        raise SubmitError(f"the run's command is {' '.join(command)!r}; expected a run that submit run has sent")
+    return [DATA_PATH if word in _DATA_PLACEHOLDERS else word for word in without_flag(command, _RESUME)]
 
 
 def _environment(section: Mapping[str, Any]) -> CuratedEnvironment | BuiltEnvironment:
@@ -106,36 +130,5 @@ def _data(definition: Mapping[str, Any]) -> RegisteredDataset | DatastorePath | 
         return None
     dataset = entry["dataLocation"]["dataset"]
     if not dataset.get("name"):
-        raise SubmitError("the recorded request has its dataset without a name; send the job with submit run")
+        raise SubmitError("the recorded request has a dataset without a name; send the job with submit run")
     return RegisteredDataset(dataset["name"], str(dataset.get("version") or "latest"), entry["mechanism"].lower())
-
-
-@dataclass(frozen=True)
-class JobShape:
-    """Nodes, processes on each, and who starts them."""
-
-    nodes: int
-    processes_per_node: int
-    launcher: str
-
-
-def job_shape(configuration: Mapping[str, Any]) -> JobShape:
-    """As Azure ML reads it: the communicator says which section counts."""
-    if configuration["communicator"] == "IntelMpi":
-        mpi = configuration["mpi"]
-        return JobShape(configuration["nodeCount"], mpi["processCountPerNode"], "mpi")
-    pytorch = configuration["pytorch"]
-    nodes = pytorch["nodeCount"]
-    return JobShape(nodes, (pytorch["processCount"] or nodes) // nodes, "pytorch")
-
-
-def job_command(configuration: Mapping[str, Any], python: str, data: str | None) -> list[str]:
-    """The words of the command, with this machine's Python and the path at which the data is."""
-    words = shlex.split(configuration["command"])
-    replaced = {"python": python} | ({DATASET_PLACEHOLDER: data, DATASTORE_PATH_PLACEHOLDER: data} if data else {})
-    return [replaced.get(word, word) for word in words]
-
-
-def job_variables(configuration: Mapping[str, Any]) -> dict[str, str]:
-    """The environment variables that the user gave."""
-    return dict(configuration.get("environmentVariables") or {})

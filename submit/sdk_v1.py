@@ -1,6 +1,6 @@
-"""A job as azureml-core (SDK v1) has it: a ScriptRunConfig, and the request that it becomes.
+"""A job for azureml-core (SDK v1): a ScriptRunConfig, and the request that it becomes.
 
-azureml-core is imported when a function is called, so that a wrong command line is told without it.
+azureml-core is imported inside the functions, so that a wrong command line is reported without it.
 """
 
 import json
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
         RunConfiguration,
     )
 
-DATA = "data"  # what the input is called in the request
-DATASTORE_PATH_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{DATA}"  # what the service replaces by a path in the command
+DATA = "data"  # the name of the input in the request
+DATASTORE_PATH_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{DATA}"  # the service replaces it by a path in the command
 DATASET_PLACEHOLDER = f"DatasetConsumptionConfig:{DATA}"
 RESUME = "resume"
 RESUME_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{RESUME}"
-DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would ask the service for it
+DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would request it from the service
 
 
 def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "ScriptRunConfig":
-    """The job as it is submitted; an environment that is ready by name is looked up in the workspace, if one is given.
+    """The job as it is submitted; with a workspace, a named environment is looked up there.
 
     Raises:
         SubmitError: The workspace has no such environment.
@@ -61,20 +61,20 @@ def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "Script
 
 
 def build_request(job: Job) -> dict[str, Any]:
-    """The body of the request, as azureml-core makes it, without a network; the snapshot's id comes with sending."""
+    """The body of the request as azureml-core makes it, without a network; the snapshot's id is added when it is sent."""
     from azureml._execution._commands import _run_config_modification, _serialize_run_config_to_dict
     from azureml.core.script_run_config import get_run_config_from_script_run
 
     run_config = get_run_config_from_script_run(script_run_config(job))
     _run_config_modification(run_config)
     configuration = json.loads(json.dumps(_serialize_run_config_to_dict(run_config)))
-    if isinstance(job.environment, CuratedEnvironment):  # whose definition is in the workspace
+    if isinstance(job.environment, CuratedEnvironment):  # its definition is in the workspace
         configuration["environment"] = {"name": job.environment.name, "version": job.environment.version}
     return {"Configuration": configuration, "TargetDetails": None}
 
 
 def _command(job: Job) -> list[str]:
-    # azureml-core joins the words with spaces, so each is quoted here, except what the service replaces
+    # azureml-core joins the words with spaces, so each is quoted, except what the service replaces
     replaced = {DATA_PATH: _data_placeholder(job), RESUME_PATH: RESUME_PLACEHOLDER}
     return [replaced.get(word) or shlex.quote(word) for word in job.command]
 
@@ -88,7 +88,7 @@ def _distributed(job: Job) -> "PyTorchConfiguration | MpiConfiguration":
 
     if job.launcher == "mpi":
         return MpiConfiguration(process_count_per_node=job.processes_per_node, node_count=job.nodes)
-    return PyTorchConfiguration(process_count=job.processes, node_count=job.nodes)  # its count is the total
+    return PyTorchConfiguration(process_count=job.processes, node_count=job.nodes)  # its process_count is the total
 
 
 def _environment(job: Job, workspace: "Workspace | None") -> "Environment":
@@ -99,7 +99,7 @@ def _environment(job: Job, workspace: "Workspace | None") -> "Environment":
         environment = _built(wanted)
     else:
         return _looked_up(wanted, workspace) if workspace else Environment(name=wanted.name)
-    environment.environment_variables = {}  # azureml-core puts an EXAMPLE_ENV_VAR there
+    environment.environment_variables = {}  # azureml-core adds an EXAMPLE_ENV_VAR
     return environment
 
 
@@ -108,9 +108,11 @@ def _looked_up(wanted: CuratedEnvironment, workspace: "Workspace") -> "Environme
 
     try:
         found: Environment = Environment.get(workspace, wanted.name, wanted.version)
-    except Exception as error:  # azureml-core lets errors of several libraries through
+    except Exception as error:  # azureml-core raises errors of several libraries
         version = f":{wanted.version}" if wanted.version else ""
-        raise SubmitError(f"--environment '{wanted.name}{version}': can't be had ({describe_error(error)})") from error
+        raise SubmitError(
+            f"--environment '{wanted.name}{version}': can't be found ({describe_error(error)})"
+        ) from error
     return found
 
 
@@ -151,9 +153,9 @@ def _add_data(run_config: "RunConfiguration", job: Job) -> None:
         run_config.data_references[RESUME] = _reference(job.resume)
 
 
-def _reference(place: DatastorePath) -> "DataReferenceConfiguration":
+def _reference(path: DatastorePath) -> "DataReferenceConfiguration":
     from azureml.core.runconfig import DataReferenceConfiguration
 
     return DataReferenceConfiguration(
-        datastore_name=place.datastore or DEFAULT_DATASTORE, path_on_datastore=place.path, mode=place.access
+        datastore_name=path.datastore or DEFAULT_DATASTORE, path_on_datastore=path.path, mode=path.access
     )

@@ -3,23 +3,24 @@
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lightning_app.flags import flag_values
 from submit.errors import SubmitError
 
-_SECONDS = 120.0
+_TIMEOUT = 120.0  # seconds
 _PROGRAM = ("-m", "lightning_app.fit")
 
 
 def check_training_flags(flags: Sequence[str], folder: Path) -> bool:
-    """Whether they could be checked, which takes torch: the program parses them in a process of its own.
+    """Lets the training parse its flags in a process; returns False without torch, which that needs.
 
     Raises:
-        SubmitError: The program doesn't take them.
+        SubmitError: The training doesn't accept a flag.
     """
     if importlib.util.find_spec("torch") is None:
         return False
@@ -28,49 +29,41 @@ def check_training_flags(flags: Sequence[str], folder: Path) -> bool:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=_TIMEOUT,
     )
     if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"]
-        raise SubmitError(f"the training doesn't take its flags: {lines[-1].removeprefix('error: ')}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise SubmitError(f"the training doesn't accept its flags: {lines[-1].removeprefix('error: ')}")
     return True
 
 
 _CLASS_FLAGS = ("--model", "--data", "--model.class_path", "--data.class_path")
 _FILE_FLAGS = ("--config", "-c", "--model.weights", "--model.init_args.weights", "--ckpt_path")
-_NO_FILES = ("", "DEFAULT", "default", "none", "None", "null")  # --model.weights takes these, too
-
-
-def flag_values(arguments: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Flags and their values, written as ``--flag value`` or ``--flag=value``."""
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name in names:
-            yield name, value if equals else next(iter(arguments[position + 1 : position + 2]), "")
+_NO_FILES = ("", "DEFAULT", "default", "none", "None", "null")  # values of --model.weights that are no files
 
 
 def file_arguments(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Flags and the files they name."""
-    return [(flag, value) for flag, value in flag_values(arguments, _FILE_FLAGS) if value not in _NO_FILES]
+    """Flags that name files, with the files."""
+    return [(flag, value) for flag, value in flag_values(arguments, *_FILE_FLAGS) if value not in _NO_FILES]
 
 
 def class_paths(folder: Path, arguments: Sequence[str]) -> list[str]:
-    """Import paths of models, datamodules and whatever else configuration files choose."""
-    chosen = [path for _, value in flag_values(arguments, _CLASS_FLAGS) for path in _paths_in(_parsed(value))]
-    for _, value in flag_values(arguments, ("--config", "-c")):
-        chosen += _class_paths_in(_content(folder / value))
-    return list(dict.fromkeys(chosen))
+    """Import paths of models, datamodules and other classes that flags and configuration files name."""
+    paths = [path for _, value in flag_values(arguments, *_CLASS_FLAGS) for path in _paths_in(_parsed(value))]
+    for _, value in flag_values(arguments, "--config", "-c"):
+        paths += _class_paths_in(_content(folder / value))
+    return list(dict.fromkeys(paths))
 
 
 def _paths_in(value: Any) -> list[str]:
-    """``--model`` takes an import path, or a mapping that holds one."""
+    """``--model`` is an import path or a mapping with one."""
     return [value] if isinstance(value, str) else _class_paths_in(value)
 
 
 def _class_paths_in(content: Any) -> list[str]:
     if isinstance(content, dict):
-        here = [content[key] for key in ("class_path", "model", "data") if isinstance(content.get(key), str)]
-        return here + [path for value in content.values() for path in _class_paths_in(value)]
+        named = [content[key] for key in ("class_path", "model", "data") if isinstance(content.get(key), str)]
+        return named + [path for value in content.values() for path in _class_paths_in(value)]
     if isinstance(content, list):
         return [path for value in content for path in _class_paths_in(value)]
     return []
@@ -80,11 +73,11 @@ def _parsed(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        return None  # the training program's own parser says what is wrong with it
+        return None  # the training's own parser reports it
 
 
 def _content(path: Path) -> Any:
     try:
         return _parsed(path.read_text())
     except (OSError, ValueError):
-        return None  # that the file can't be read is told elsewhere
+        return None  # check_named_files reports a file that can't be read

@@ -1,4 +1,4 @@
-"""The workspace that jobs go to, and who asks for it."""
+"""The workspace that jobs are sent to, and the credentials for it."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ _PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
 def open_workspace(file: Path | None) -> "Workspace":
-    """The workspace of a ``config.json``, which azureml-core looks for from this folder upwards if no file is given.
+    """Opens the workspace of a ``config.json``; without a file, azureml-core searches this folder and those above.
 
     Raises:
-        SubmitError: There is no such file, or the workspace can't be had.
+        SubmitError: There is no such file, or the workspace can't be opened.
     """
     from azureml.core import Workspace
     from azureml.exceptions import UserErrorException
@@ -39,14 +39,14 @@ def open_workspace(file: Path | None) -> "Workspace":
                 "overview page has for download"
             ) from error
         raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
-    except Exception as error:  # azureml-core lets errors of several libraries through
+    except Exception as error:  # azureml-core raises errors of several libraries
         raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
 
 
 def _credentials() -> Any:
-    """A token or a service principal of the environment, or whom the Azure CLI knows.
+    """A token or a service principal from the environment, or the login of the Azure CLI.
 
-    None leaves azureml-core to ask the user in a browser.
+    With None, azureml-core asks the user in a browser.
     """
     from azureml.core.authentication import (
         AzureCliAuthentication,
@@ -57,7 +57,7 @@ def _credentials() -> Any:
     token = os.environ.get(ACCESS_TOKEN)
     if token:
         if token.count(".") != 2:
-            raise SubmitError(f"{ACCESS_TOKEN}: holds no token; expected what az account get-access-token gives")
+            raise SubmitError(f"{ACCESS_TOKEN}: isn't a token; expected the output of az account get-access-token")
         return TokenAuthentication(lambda audience: token, cloud="AzureCloud")
     if all(os.environ.get(name) for name in _PRINCIPAL):
         tenant, client, secret = (os.environ[name] for name in _PRINCIPAL)

@@ -1,4 +1,4 @@
-"""``python -m submit cancel``: ends a run."""
+"""``python -m submit cancel``: cancels a run."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    """0 as well where the run has ended already: it is what was asked for."""
+    """Returns 0 also for a run that has ended, because that is what the user wants."""
     from submit.runs.retry import service_errors
     from submit.runs.run_info import ENDED, find_run
 
-    found = find_run(options.run_id, options.workspace)
-    with service_errors(f"run {found.id}"):
-        status = found.get_status()
+    run = find_run(options.run_id, options.workspace)
+    with service_errors(f"run {run.id}"):
+        status = run.get_status()
         if status not in ENDED:
-            found.cancel()
-    print(f"{found.id} has ended already: {status}." if status in ENDED else f"{found.id} is being canceled.")
+            run.cancel()
+    print(f"{run.id} has already ended: {status}." if status in ENDED else f"{run.id} is being canceled.")
     return 0

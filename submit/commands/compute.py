@@ -1,4 +1,4 @@
-"""``python -m submit compute``: a cluster, found or created."""
+"""``python -m submit compute``: finds or creates a cluster."""
 
 import argparse
 import sys
@@ -14,29 +14,35 @@ example:
   python -m submit compute --name gpu-cluster --vm_size Standard_NC4as_T4_v3 --max_nodes 4
   python -m submit run --compute gpu-cluster --nodes 2
 
-A cluster of this name that exists is used as it is, and where it differs is told. With no nodes at the least, one that
-isn't used costs nothing.
+An existing cluster of this name is used as it is, and differences are printed. With a minimum of 0 nodes, a cluster
+that isn't used costs nothing.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("--name", required=True, metavar="NAME", help="what run --compute names it by")
-    parser.add_argument("--vm_size", required=True, metavar="SIZE", help="its machines, such as Standard_NC4as_T4_v3")
-    parser.add_argument("--max_nodes", type=count, required=True, metavar="N", help="it grows to so many nodes")
-    parser.add_argument("--min_nodes", type=_nodes, default=0, metavar="N", help="it always has so many (default: 0)")
+    parser.add_argument("--name", required=True, metavar="NAME", help="name of the cluster, for run --compute")
+    parser.add_argument("--vm_size", required=True, metavar="SIZE", help="VM size, such as Standard_NC4as_T4_v3")
+    parser.add_argument("--max_nodes", type=count, required=True, metavar="N", help="maximum number of nodes")
+    parser.add_argument("--min_nodes", type=_nodes, default=0, metavar="N", help="minimum number of nodes (default: 0)")
     parser.add_argument(
-        "--idle_seconds", type=count, default=1800, metavar="N", help="an idle node ends after that (default: 1800)"
+        "--idle_seconds",
+        type=count,
+        default=1800,
+        metavar="N",
+        help="an idle node ends after so many seconds (default: 1800)",
     )
     parser.add_argument(
-        "--low_priority", action="store_true", help="cheaper nodes, which Azure may take away in the midst of a job"
+        "--low_priority", action="store_true", help="cheaper nodes, which Azure may take away during a job"
     )
-    parser.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
+    parser.add_argument(
+        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
+    )
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when the cluster is ready."""
-    return exit_status(lambda: _run(options), "Azure goes on with what it has begun; the same command waits for it")
+    """Returns 0 when the cluster is ready."""
+    return exit_status(lambda: _run(options), "Azure continues; the same command waits for it")
 
 
 def _nodes(text: str) -> int:
@@ -54,7 +60,6 @@ def _run(options: argparse.Namespace) -> int:
         find_cluster,
         wait_for_cluster,
     )
-    from submit.progress import Progress
     from submit.workspace import open_workspace
 
     wanted = Cluster(
@@ -69,9 +74,8 @@ def _run(options: argparse.Namespace) -> int:
     workspace = open_workspace(options.workspace)
     found = find_cluster(workspace, wanted.name)
     cluster = found or create_cluster(workspace, wanted)
-    with Progress() as progress:
-        wait_for_cluster(cluster, progress)
-    print(f"{cluster.name} {'was there' if found else 'is created'}: {describe_cluster(cluster)}")
+    wait_for_cluster(cluster)
+    print(f"{cluster.name} {'exists' if found else 'is created'}: {describe_cluster(cluster)}")
     for difference in cluster_differences(cluster, wanted):
         print(difference)
     for error in cluster_errors(cluster):

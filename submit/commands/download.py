@@ -1,4 +1,4 @@
-"""``python -m submit download``: files of a run, brought here."""
+"""``python -m submit download``: downloads files of a run."""
 
 import argparse
 import sys
@@ -18,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--what",
         choices=("checkpoints", "outputs", "logs"),
         default="outputs",
-        help="(default: outputs, which has the checkpoints in it)",
+        help="what to download (default: outputs, with the checkpoints)",
     )
-    parser.add_argument("--target", type=Path, metavar="DIR", help="where to (default: a folder called like the run)")
+    parser.add_argument("--target", type=Path, metavar="DIR", help="target folder (default: the run's id)")
     add_json(parser)
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return exit_status(lambda: _download(options), "the same command goes on where it was")
+    return exit_status(lambda: _download(options), "the same command continues")
 
 
 def _download(options: argparse.Namespace) -> int:
@@ -33,17 +33,17 @@ def _download(options: argparse.Namespace) -> int:
     from submit.runs.run_info import find_run
     from submit.runs.table import to_json
 
-    found = find_run(options.run_id, options.workspace)
-    target = options.target or Path(found.id)
+    run = find_run(options.run_id, options.workspace)
+    target = options.target or Path(run.id)
     files = []
-    for file in download(found, options.what, target, _tell):
+    for file in download(run, options.what, target, _print_error):
         files.append(file)
         if not options.json:
-            print(f"{target / file.path}: {file.size:,} bytes{', was here' * file.was_here}", flush=True)
+            print(f"{target / file.path}: {file.size:,} bytes{', existed' * file.existed}", flush=True)
     if options.json:
-        print(to_json({"run": found.id, "target": str(target), "files": [asdict(file) for file in files]}))
+        print(to_json({"run": run.id, "target": str(target), "files": [asdict(file) for file in files]}))
     return 0
 
 
-def _tell(line: str) -> None:
+def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -1,23 +1,46 @@
-"""Flags that several commands share, and their value types."""
+"""Flags that several commands share, their value types, and the options that they mean."""
 
 import argparse
 from pathlib import Path
 
+from submit.options import EnvironmentOptions, JobOptions
+
 EPILOG = """\
-All other flags are those of python -m lightning_app.fit and go to it as they are, such as --num_epochs 10.
-Use -- before flags that both programs know.
+All other flags are those of python -m lightning_app.fit and are passed to it, such as --num_epochs 10.
+Put -- before flags that both programs have.
 """
 
 
 def add_job_flags(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    _add_place(parser)
+    _add_compute(parser)
     _add_data(parser)
     _add_environment(parser)
     _add_run(parser)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def job_options(given: argparse.Namespace) -> JobOptions:
+    """The options that the flags mean; ``limit`` is a flag of ``rehearse`` only."""
+    return JobOptions(
+        experiment=given.experiment,
+        compute=given.compute,
+        source_directory=given.source_directory,
+        nodes=given.nodes,
+        processes_per_node=given.processes_per_node,
+        launcher=given.launcher,
+        dataset=given.dataset,
+        access=given.access,
+        environment=EnvironmentOptions(
+            given.environment, given.conda_file, given.pip_requirements, given.docker_image, given.dockerfile
+        ),
+        env=tuple(given.env),
+        shm_size=given.shm_size,
+        max_duration=given.max_duration,
+        limit=getattr(given, "limit", None),
+    )
+
+
+def _add_compute(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where")
     group.add_argument("--compute", default="gpu-cluster", metavar="NAME", help="the cluster (default: gpu-cluster)")
     group.add_argument("--nodes", type=count, default=1, metavar="N", help="nodes of the cluster (default: 1)")
@@ -26,10 +49,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=1,
         metavar="N",
-        help="processes a node, one for each GPU (default: 1)",
+        help="processes per node, one for each GPU (default: 1)",
     )
     group.add_argument(
-        "--launcher", choices=("pytorch", "mpi"), default="pytorch", help="who starts them (default: pytorch)"
+        "--launcher", choices=("pytorch", "mpi"), default="pytorch", help="what starts the processes (default: pytorch)"
     )
 
 
@@ -44,40 +67,50 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     access = group.add_mutually_exclusive_group()
     access.add_argument("--mount", dest="access", action="store_const", const="mount", help="mount it (default)")
     access.add_argument(
-        "--download_dataset", dest="access", action="store_const", const="download", help="copy it to each node first"
+        "--download_dataset", dest="access", action="store_const", const="download", help="copy it to each node"
     )
     parser.set_defaults(access="mount")
 
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("environment (default: this project's dependencies on Azure ML's GPU image)")
-    group.add_argument("--environment", metavar="NAME[:VERSION]", help="one that Azure ML or the workspace has ready")
+    group.add_argument("--environment", metavar="NAME[:VERSION]", help="an environment of Azure ML or of the workspace")
     group.add_argument("--conda_file", type=Path, metavar="FILE", help="a conda environment, with its Python version")
     group.add_argument("--pip_requirements", type=Path, metavar="FILE", help="requirements for pip")
-    group.add_argument("--docker_image", metavar="IMAGE", help="the image to build on; alone, it holds everything")
-    group.add_argument("--dockerfile", type=Path, metavar="FILE", help="a Dockerfile of an image that holds everything")
+    group.add_argument("--docker_image", metavar="IMAGE", help="the base image; alone, it must have everything")
+    group.add_argument("--dockerfile", type=Path, metavar="FILE", help="a Dockerfile of an image with everything")
     group.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable")
     group.add_argument("--shm_size", default="8g", metavar="SIZE", help="shared memory of a container (default: 8g)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
-    group.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
-    group.add_argument("--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)")
-    group.add_argument("--max_duration", type=seconds, metavar="TIME", help="such as 90m, 12h or 2d; ended after that")
     group.add_argument(
-        "--source_directory", type=Path, default=Path(), metavar="DIR", help="what is sent along (default: this folder)"
+        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
     )
-    group.add_argument("--dry_run", action="store_true", help="show the request, and send nothing")
+    group.add_argument("--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)")
+    group.add_argument(
+        "--max_duration", type=seconds, metavar="TIME", help="the job ends after it; such as 90m, 12h or 2d"
+    )
+    group.add_argument(
+        "--source_directory",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder to upload (default: this folder)",
+    )
+    group.add_argument("--dry_run", action="store_true", help="print the request and send nothing")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_id", metavar="RUN", help="the run's id, as submit run has printed it")
+    parser.add_argument("run_id", metavar="RUN", help="id of the run, which submit run prints")
     add_workspace(parser)
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
+    parser.add_argument(
+        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``python -m submit list``: the runs of an experiment."""
+"""``python -m submit list``: lists the runs of an experiment."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,9 +16,12 @@ _HEADINGS = ("RUN", "STATUS", "STARTED", "DURATION", "MODEL")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)"
+        "--experiment",
+        default="lightning-azureml",
+        metavar="NAME",
+        help="name of the experiment (default: lightning-azureml)",
     )
-    parser.add_argument("--limit", type=count, default=20, metavar="N", help="the newest so many (default: 20)")
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="number of newest runs (default: 20)")
     add_workspace(parser)
     add_json(parser)
 
@@ -32,11 +35,11 @@ def _show(options: argparse.Namespace) -> int:
     from submit.runs.table import format_table, to_json
     from submit.workspace import open_workspace
 
-    found = list_runs(open_workspace(options.workspace), options.experiment, options.limit)
+    runs = list_runs(open_workspace(options.workspace), options.experiment, options.limit)
     if options.json:
-        print(to_json([_content(entry) for entry in found]))
-    elif found:
-        print(format_table([_row(entry) for entry in found], _HEADINGS))
+        print(to_json([_content(entry) for entry in runs]))
+    elif runs:
+        print(format_table([_row(entry) for entry in runs], _HEADINGS))
     else:
         print(f"{options.experiment} has no runs.")
     return 0

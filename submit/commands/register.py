@@ -1,4 +1,4 @@
-"""``python -m submit register``: a run's best checkpoint as a model."""
+"""``python -m submit register``: registers a run's best checkpoint as a model."""
 
 import argparse
 import sys
@@ -17,13 +17,13 @@ TAKES_TRAINING_FLAGS = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--name", required=True, metavar="NAME", help="of the model; it gets the next version")
-    parser.add_argument("--description", metavar="TEXT", help="what it is for")
+    parser.add_argument("--name", required=True, metavar="NAME", help="name of the model, which gets the next version")
+    parser.add_argument("--description", metavar="TEXT", help="purpose of the model")
     add_json(parser)
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    return exit_status(lambda: _register(options), "the model may be registered; Azure ML's list of models shows it")
+    return exit_status(lambda: _register(options), "the model may be registered; see Azure ML's list of models")
 
 
 def _register(options: argparse.Namespace) -> int:
@@ -32,11 +32,11 @@ def _register(options: argparse.Namespace) -> int:
     from submit.runs.table import to_json
 
     require_name(options.name, options.description)
-    found = find_run(options.run_id, options.workspace)
-    model = register(found, options.name, options.description)
+    run = find_run(options.run_id, options.workspace)
+    model = register(run, options.name, options.description)
     if model.left_out:
         print(
-            f"warning: a model has 50 tags at most; left out: {', '.join(model.left_out)}; the run has them",
+            f"warning: a model has 50 tags at most; not stored as tags: {', '.join(model.left_out)}",
             file=sys.stderr,
         )
     print(to_json(asdict(model)) if options.json else _text(model))

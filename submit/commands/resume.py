@@ -1,4 +1,4 @@
-"""``python -m submit resume``: a new run that goes on from what another one has left."""
+"""``python -m submit resume``: resumes a run that has ended, as a new run."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 TAKES_TRAINING_FLAGS = True
 _LAST = "outputs/checkpoints/last.ckpt"
 _EPILOG = """\
-The new run has the command, compute, nodes, data and environment of the other one, and goes on from its last
-checkpoint. All other flags are those of python -m lightning_app.fit, and count instead of those that it had:
-a run that has finished its epochs needs a higher --num_epochs.
+The new run has the command, compute, nodes, data and environment of the other run, and continues from its last
+checkpoint. All other flags are those of python -m lightning_app.fit and replace those of the other run. A run that
+has finished its epochs needs a higher --num_epochs.
 """
 
 
@@ -26,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add_run(parser)
     parser.add_argument(
-        "--source_directory", type=Path, default=Path(), metavar="DIR", help="what is sent along (default: this folder)"
+        "--source_directory",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder to upload (default: this folder)",
     )
-    parser.add_argument("--wait", action="store_true", help="follow the run; its exit status is this program's")
-    parser.set_defaults(conda_file=None)  # which preflight looks at
+    parser.add_argument("--wait", action="store_true", help="follow the run and exit with its status")
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when the job is sent; with ``--wait`` what has become of it."""
-    return exit_status(lambda: _resume(options, training), "the job may be sent; python -m submit list shows it")
+    """Returns 0 when the job is sent, and with ``--wait`` the exit status of the run."""
+    return exit_status(lambda: _resume(options, training), "the job may have been sent; python -m submit list shows it")
 
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
@@ -46,7 +49,7 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
 
     before = find_run(options.run_id, options.workspace)
     job = _job(before, options.source_directory, training)
-    check_job(job, options, training)
+    check_job(job, training)
     check_training_flags(training, job.source_directory)
     sent = send_job(job, before.experiment.workspace)
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
@@ -64,8 +67,8 @@ def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
         details = before.get_details()
         names = artifacts.list_paths(before)
     if details["status"] not in ENDED:
-        raise SubmitError(f"run {before.id} is {details['status']}; it can be gone on from when it has ended")
+        raise SubmitError(f"run {before.id} is {details['status']}; it can be resumed when it has ended")
     if _LAST not in names:
-        raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could go on")
+        raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
     outputs = artifacts.artifact_store_path(before, "outputs")
     return resumed_job(details.get("runDefinition") or {}, before.experiment.name, folder, outputs, training)

@@ -1,9 +1,9 @@
-"""``python -m submit run``: a training on an Azure ML cluster."""
+"""``python -m submit run``: sends a training to an Azure ML cluster."""
 
 import argparse
 from collections.abc import Sequence
 
-from submit.commands.flags import add_job_flags
+from submit.commands.flags import add_job_flags, job_options
 from submit.submission import prepare_job
 
 TAKES_TRAINING_FLAGS = True
@@ -11,12 +11,12 @@ TAKES_TRAINING_FLAGS = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_flags(parser)
-    parser.add_argument("--wait", action="store_true", help="follow the run; its exit status is this program's")
+    parser.add_argument("--wait", action="store_true", help="follow the run and exit with its status")
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when the job is sent; with ``--wait`` what has become of it."""
-    job = prepare_job(options, training)
+    """Returns 0 when the job is sent, and with ``--wait`` the exit status of the run."""
+    job = prepare_job(job_options(options), training, dry_run=options.dry_run)
     if job is None:
         return 0
     from submit.submission import send_job

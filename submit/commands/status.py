@@ -1,4 +1,4 @@
-"""``python -m submit status``: how a run is doing."""
+"""``python -m submit status``: shows the status of a run."""
 
 import argparse
 from collections.abc import Sequence
@@ -26,40 +26,40 @@ def _show(options: argparse.Namespace) -> int:
     from submit.runs.run_info import find_run, get_run_info
     from submit.runs.table import format_table, to_json
 
-    facts = get_run_info(find_run(options.run_id, options.workspace))
-    print(to_json(_content(facts)) if options.json else format_table(_rows(facts)))
+    info = get_run_info(find_run(options.run_id, options.workspace))
+    print(to_json(_content(info)) if options.json else format_table(_rows(info)))
     return 0
 
 
-def _content(facts: "RunInfo") -> dict[str, Any]:
+def _content(info: "RunInfo") -> dict[str, Any]:
     return {
-        "run": facts.run_id,
-        "experiment": facts.experiment,
-        "status": facts.status,
-        "error": facts.error,
-        "started": facts.started,
-        "ended": facts.ended,
-        "duration_seconds": facts.duration,
-        "compute": facts.compute,
-        "nodes": facts.nodes,
-        "processes_per_node": facts.processes_per_node,
-        "portal": facts.portal,
-        "metrics": facts.metrics,
+        "run": info.run_id,
+        "experiment": info.experiment,
+        "status": info.status,
+        "error": info.error,
+        "started": info.started,
+        "ended": info.ended,
+        "duration_seconds": info.duration,
+        "compute": info.compute,
+        "nodes": info.nodes,
+        "processes_per_node": info.processes_per_node,
+        "portal": info.portal,
+        "metrics": info.metrics,
     }
 
 
-def _rows(facts: "RunInfo") -> list[tuple[str, object]]:
-    shape = f"{facts.nodes} x {facts.processes_per_node}" if facts.nodes else None
+def _rows(info: "RunInfo") -> list[tuple[str, object]]:
+    shape = f"{info.nodes} x {info.processes_per_node}" if info.nodes else None
     rows: list[tuple[str, object]] = [
-        ("run", facts.run_id),
-        ("experiment", facts.experiment),
-        ("status", facts.status),
-        ("started", facts.started),
-        ("duration", facts.duration),
-        ("compute", facts.compute),
+        ("run", info.run_id),
+        ("experiment", info.experiment),
+        ("status", info.status),
+        ("started", info.started),
+        ("duration", info.duration),
+        ("compute", info.compute),
         ("nodes x processes", shape),
-        ("portal", facts.portal),
+        ("portal", info.portal),
     ]
-    if facts.error:
-        rows.insert(3, ("error", facts.error))
-    return rows + [(f"metric {name}", value) for name, value in facts.metrics.items()]
+    if info.error:
+        rows.insert(3, ("error", info.error))
+    return rows + [(f"metric {name}", value) for name, value in info.metrics.items()]

@@ -1,9 +1,10 @@
-"""``python -m submit sweep``: a training many times, with hyper-parameters that HyperDrive draws."""
+"""``python -m submit sweep``: sends a training many times, with hyperparameters that HyperDrive draws."""
 
 import argparse
 from collections.abc import Sequence
 
-from submit.commands.flags import add_job_flags, count
+from submit.commands.flags import add_job_flags, count, job_options
+from submit.options import SweepOptions
 from submit.preflight.checks import check_job
 from submit.submission import to_yaml
 from submit.sweep.describe import describe_sweep, parameter, with_first_values
@@ -22,15 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_flags(parser)
     parser.epilog = f"{parser.epilog}{EXAMPLE}"
     _add_space(parser.add_argument_group("sweep"))
-    _add_stopping(parser.add_argument_group("runs that fall behind"))
+    _add_stopping(parser.add_argument_group("early stopping"))
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when the sweep is sent."""
-    sweep = describe_sweep(options, training)
+    """Returns 0 when the sweep is sent."""
+    sweep = describe_sweep(job_options(options), _sweep_options(options), training)
     check_sweep(sweep, training)
     flags = with_first_values(training, sweep)
-    check_job(sweep.job, options, flags)
+    check_job(sweep.job, flags, options.conda_file)
     from submit.sweep.sdk_v1 import build_request, require_sdk
 
     require_sdk()
@@ -46,6 +47,21 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     return 0
 
 
+def _sweep_options(given: argparse.Namespace) -> SweepOptions:
+    return SweepOptions(
+        parameters=tuple(given.param),
+        sampling=given.sampling,
+        metric=given.metric,
+        goal=given.goal,
+        max_runs=given.max_runs,
+        max_concurrent=given.max_concurrent,
+        policy=given.policy,
+        slack_factor=given.slack_factor,
+        evaluation_interval=given.evaluation_interval,
+        delay_evaluation=given.delay_evaluation,
+    )
+
+
 def _add_space(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--param",
@@ -54,35 +70,40 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
         required=True,
         metavar="NAME=...",
         help="a flag of the training and its values: choice(A,B,...), uniform(A,B), loguniform(A,B) or "
-        "quniform(A,B,STEP), from A to B; in quotation marks, and once for each flag",
+        "quniform(A,B,STEP), from A to B; quote it, and give one for each flag",
     )
     group.add_argument(
         "--sampling",
         choices=("grid", "random", "bayesian"),
         default="random",
-        help="how they are drawn (default: random)",
+        help="how values are drawn (default: random)",
     )
     group.add_argument(
-        "--metric", required=True, metavar="NAME", help="what runs are compared by, such as val_accuracy"
+        "--metric", required=True, metavar="NAME", help="the metric that compares runs, such as val_accuracy"
     )
-    group.add_argument("--goal", choices=("maximize", "minimize"), required=True, help="what is best")
-    group.add_argument("--max_runs", type=count, metavar="N", help="so many runs at most (default: all of a grid)")
+    group.add_argument("--goal", choices=("maximize", "minimize"), required=True, help="which value is best")
+    group.add_argument("--max_runs", type=count, metavar="N", help="maximum number of runs (default: all of a grid)")
     group.add_argument(
-        "--max_concurrent", type=count, metavar="N", help="so many at a time (default: all, 100 at most)"
+        "--max_concurrent", type=count, metavar="N", help="maximum number of runs at a time (default: all, 100 at most)"
     )
 
 
 def _add_stopping(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--policy", choices=("none", "bandit", "median"), default="none", help="which are ended early (default: none)"
+        "--policy",
+        choices=("none", "bandit", "median"),
+        default="none",
+        help="which runs are ended early (default: none)",
     )
     group.add_argument(
-        "--slack_factor", type=_share, metavar="X", help="of bandit: the share by which one may fall behind the best"
+        "--slack_factor", type=_share, metavar="X", help="for bandit: the share by which a run may fall behind the best"
     )
     group.add_argument(
-        "--evaluation_interval", type=count, metavar="N", help="look at every Nth report of the metric (default: 1)"
+        "--evaluation_interval", type=count, metavar="N", help="compare at every Nth report of the metric (default: 1)"
     )
-    group.add_argument("--delay_evaluation", type=count, metavar="N", help="look at none before the Nth (default: 0)")
+    group.add_argument(
+        "--delay_evaluation", type=count, metavar="N", help="compare at no report before the Nth (default: 0)"
+    )
 
 
 def _share(text: str) -> float:

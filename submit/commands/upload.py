@@ -1,4 +1,4 @@
-"""``python -m submit upload``: a folder into the workspace's datastore."""
+"""``python -m submit upload``: uploads a folder to the workspace's datastore."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,23 +12,27 @@ example:
   python -m submit upload --src data --target data/cifar10
   python -m submit run --dataset data/cifar10
 
-Files that are there already, of the same size and content, are skipped: after Ctrl-C or a lost connection the same
-command goes on.
+Existing files of the same size and content are skipped: after Ctrl-C or a lost connection the same command
+continues.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("--src", type=Path, required=True, metavar="DIR", help="the folder here whose content is sent")
-    parser.add_argument("--target", required=True, metavar="PATH", help="the folder there, such as data/cifar10")
-    parser.add_argument("--datastore", metavar="NAME", help="(default: the workspace's own)")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there with other content")
-    parser.add_argument("--workspace", type=Path, metavar="FILE", help="config.json (default: that of this folder)")
+    parser.add_argument("--src", type=Path, required=True, metavar="DIR", help="the folder whose content is uploaded")
+    parser.add_argument(
+        "--target", required=True, metavar="PATH", help="the folder in the datastore, such as data/cifar10"
+    )
+    parser.add_argument("--datastore", metavar="NAME", help="datastore (default: that of the workspace)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files with other content")
+    parser.add_argument(
+        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
+    )
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
-    """0 when all of the folder is there."""
-    return exit_status(lambda: _run(options), "what has arrived stays there, and the same command goes on from it")
+    """Returns 0 when the whole folder is uploaded."""
+    return exit_status(lambda: _run(options), "uploaded files stay there, and the same command continues")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The processes of a job: started together, watched, and ended together when one of them fails."""
+"""The processes of a job: they start together, and all end when one of them fails."""
 
 import contextlib
 import os
@@ -9,19 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_app.growing_file import GrowingLines, read_file
 from submit.execution.launchers import ProcessRank
 
-_SECONDS_BETWEEN_LOOKS = 0.1
-_SECONDS_FOR_THE_OTHERS = 15.0  # to notice by themselves that one has failed
+_POLL_SECONDS = 0.1
+_SECONDS_FOR_THE_OTHERS = 15.0  # to notice by themselves that a process has failed
 _SECONDS_TO_END = 5.0
 _LAST_LINES = 20
 
 
 @dataclass(frozen=True)
 class ProcessStart:
-    """What is started for one place of a job."""
+    """What is started as one process of a job."""
 
-    place: ProcessRank
+    rank: ProcessRank
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
@@ -30,9 +31,9 @@ class ProcessStart:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How it ended; ``status`` is negative where a signal did it, ``was_ended`` where that was this program."""
+    """How a process ended. ``status`` is negative after a signal; ``was_ended`` says that this program sent it."""
 
-    place: ProcessRank
+    rank: ProcessRank
     status: int
     was_ended: bool
     last_lines: Sequence[str]
@@ -43,7 +44,7 @@ class ProcessResult:
 
 
 class Processes:
-    """Those of one job. Used as a context manager: none is left when it is over, however it is over."""
+    """The processes of one job. Use it as a context manager: no process is left when it ends, even by an error."""
 
     def __init__(self, starts: Sequence[ProcessStart]) -> None:
         self._starts = starts
@@ -58,22 +59,22 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def wait(self, timeout: float, tell: Callable[[str], None]) -> list[ProcessResult]:
-        """Returns when all have ended, in the order of the ranks; ``tell`` hears the lines of rank 0 meanwhile."""
+    def wait(self, timeout: float, show: Callable[[str], None]) -> list[ProcessResult]:
+        """Waits until all have ended; meanwhile ``show`` gets the lines of rank 0's log.
+
+        Returns the results in the order of the ranks."""
         deadline = time.monotonic() + timeout
-        lines = Lines(self._starts[0].log)
+        lines = GrowingLines(read_file(self._starts[0].log))
         while any(process.poll() is None for process in self._running):
             if any(process.poll() for process in self._running):
                 deadline = min(deadline, time.monotonic() + _SECONDS_FOR_THE_OTHERS)
             if time.monotonic() > deadline:
                 self._end()
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for line in lines.new():
-                tell(line)
-        for line in lines.new():
-            tell(line)
+            time.sleep(_POLL_SECONDS)
+            _show_lines(lines, show)
+        _show_lines(lines, show)
         return [
-            ProcessResult(start.place, process.returncode, process.pid in self._ended_by_us, _last_lines(start.log))
+            ProcessResult(start.rank, process.returncode, process.pid in self._ended_by_us, _last_lines(start.log))
             for start, process in zip(self._starts, self._running, strict=True)
         ]
 
@@ -88,19 +89,10 @@ class Processes:
                     process.wait(_SECONDS_TO_END)
 
 
-class Lines:
-    """The lines of a file that grows, each once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def new(self) -> list[str]:
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            lines = [line for line in file if line.endswith(b"\n")]
-        self._offset += sum(map(len, lines))
-        return [line.decode(errors="replace").rstrip() for line in lines]
+def _show_lines(lines: GrowingLines, show: Callable[[str], None]) -> None:
+    while complete := lines.next():
+        for line in complete:
+            show(line.decode(errors="replace").rstrip())
 
 
 def _last_lines(log: Path) -> list[str]:
@@ -118,7 +110,7 @@ def _start(start: ProcessStart) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that what it has started itself can be ended with it
+            start_new_session=True,  # so that its own children are ended with it
         )
 
 

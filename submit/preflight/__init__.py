@@ -1,6 +1,6 @@
-"""What is checked of a job before anything is sent: no network, no torch.
+"""Checks of a job before anything is sent, without a network and without torch.
 
     findings = check_snapshot(Snapshot.of(folder), training_arguments)
 
-Each check is a function from what was given to findings; errors stop the submission, warnings are shown.
+Each check is a function that returns findings; errors stop the submission, warnings are printed.
 """

@@ -1,4 +1,4 @@
-"""What a check has to say."""
+"""Findings of checks: errors and warnings."""
 
 import sys
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from submit.errors import PreflightError
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was given, what was expected, what to do. After an error nothing may be sent."""
+    """One line: what was given, what was expected, what to do. With an error nothing may be sent."""
 
     level: Literal["error", "warning"]
     text: str
@@ -29,13 +29,13 @@ def warning(text: str) -> Finding:
 
 
 def report_findings(findings: Iterable[Finding]) -> None:
-    """Shows the warnings.
+    """Prints the warnings.
 
     Raises:
-        PreflightError: There are errors; it has a line for each.
+        PreflightError: There are errors; it has a line for each one.
     """
     errors = []
-    for finding in list(findings):  # all checks are made before anything is told
+    for finding in list(findings):  # all checks run before anything is printed
         if finding.level == "warning":
             print(f"warning: {finding.text}", file=sys.stderr)
         else:

@@ -1,9 +1,9 @@
-"""The git remote's address, which azureml-core stores with the run as it is, with any token in it.
+"""The address of the git remote, which azureml-core stores with the run, including any token in it.
 
-It asks ``git ls-remote --get-url``, whose answer has the user's ``url.*.insteadOf`` applied: a token can come in from
-there even where ``.git/config`` holds none. The address goes into the snapshot's properties and twice into the run's
+It runs ``git ls-remote --get-url``, which applies the user's ``url.*.insteadOf``: a token can come from there even if
+``.git/config`` has none. The address goes into the snapshot's properties and twice into the run's
 (``azureml.git.repository_uri``, ``mlflow.source.git.repoURL``). The branch, the commit and whether there are changes
-are recorded as well, and can hold no token unless the name of the branch does; ``AZUREML_GIT_BUILD_URI`` can.
+are recorded, too; they have no token unless the name of the branch has one. ``AZUREML_GIT_BUILD_URI`` can have one.
 """
 
 import re
@@ -14,18 +14,18 @@ from pathlib import Path
 
 from submit.preflight.findings import Finding, warning
 
-ADDRESS = "AZUREML_GIT_REPOSITORY_URI"  # azureml-core takes this instead of asking git, unless it is empty
+ADDRESS = "AZUREML_GIT_REPOSITORY_URI"  # azureml-core uses it instead of git, unless it is empty
 ADDRESSES = (ADDRESS, "AZUREML_GIT_BUILD_URI")
-_SSH_USER = "git"  # everybody's, and part of the address
+_SSH_USER = "git"  # the same for everybody, and part of the address
 _SCP = re.compile(r"([^@:/]+)@([^@:/]+:.*)")
 _LOCAL = re.compile(r"[./~\\]|[A-Za-z]:[\\/]|file://")
 
 
 def without_credentials(url: str) -> str:
-    """An address without user, password and query; the user ``git`` of SSH is nobody's and stays.
+    """An address without user, password and query; SSH's user ``git`` stays, because it isn't personal.
 
     For ``https://USER:TOKEN@HOST/PATH``, ``ssh://``, ``git@HOST:PATH`` and the forms of Azure DevOps. A path on this
-    machine stays as it is. Where it isn't clear what is a password, rather too much goes than too little.
+    machine stays as it is. If it isn't clear what is a password, too much is removed rather than too little.
     """
     url = url.strip()
     if _LOCAL.match(url):
@@ -40,25 +40,25 @@ def without_credentials(url: str) -> str:
 
 
 def recorded_address(folder: Path, environment: Mapping[str, str]) -> str | None:
-    """What azureml-core would store as the address of the repository that a folder is in."""
-    return (environment.get(ADDRESS) or _asked(folder, environment)).strip() or None
+    """The address that azureml-core would store for the repository of a folder."""
+    return (environment.get(ADDRESS) or _ask_git(folder, environment)).strip() or None
 
 
 def clean_addresses(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to submit with, beside those of the environment, so that azureml-core stores no credentials."""
+    """Variables to set for the submission, so that azureml-core stores no credentials."""
     found = {name: environment[name] for name in ADDRESSES if environment.get(name)}
     if address := recorded_address(folder, environment):
         found[ADDRESS] = address
     cleaned = {name: without_credentials(url) for name, url in found.items()}
-    # a blank: of an empty text azureml-core would think that nothing was given
+    # a space, because azureml-core would ignore an empty string
     return {name: clean or " " for name, clean in cleaned.items() if clean != found[name].strip()}
 
 
 def check_addresses(folder: Path, environment: Mapping[str, str]) -> list[Finding]:
-    """Credentials in the addresses, which nobody has to do anything about where ``clean_addresses`` is used."""
+    """Warnings about credentials in addresses, which ``clean_addresses`` removes."""
     return [
         warning(
-            f"{name if name in environment else 'git remote'}: its credentials aren't sent; Azure ML gets {clean!r}"
+            f"{name if name in environment else 'git remote'}: its credentials are not sent; Azure ML gets {clean!r}"
         )
         for name, clean in clean_addresses(folder, environment).items()
     ]
@@ -67,14 +67,14 @@ def check_addresses(folder: Path, environment: Mapping[str, str]) -> list[Findin
 def _without_user(address: str, keep: bool) -> str:
     host, slash, path = address.partition("/")
     if "@" not in host and ":" in host and (re.search(r":.*\D", host) or re.search(r"[^/]@", path)):
-        host, slash, path = address, "", ""  # what looks like host and port is a password with a slash in it
+        host, slash, path = address, "", ""  # what looks like host and port is a password with a slash
     user, _, rest = host.rpartition("@")
-    known = f"{_SSH_USER}@" if keep and user == _SSH_USER else ""
-    return known + rest + slash + re.sub(r"(?<=://)[^/]*@", "", path)
+    user_part = f"{_SSH_USER}@" if keep and user == _SSH_USER else ""
+    return user_part + rest + slash + re.sub(r"(?<=://)[^/]*@", "", path)
 
 
-def _asked(folder: Path, environment: Mapping[str, str]) -> str:
-    """The answers of git to what azureml-core asks."""
+def _ask_git(folder: Path, environment: Mapping[str, str]) -> str:
+    """The output of the git commands that azureml-core runs."""
     if _git(folder, environment, "rev-parse", "--is-inside-work-tree").strip() != "true":
         return ""
     return _git(folder, environment, "ls-remote", "--get-url")

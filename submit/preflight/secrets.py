@@ -23,21 +23,21 @@ _PATHS = {
     r"(.*/)?\.(aws|azure|ssh)/.*": "a file of credentials",
     r"(.*/)?\.docker/config\.json": "a file of passwords",
 }
-_PYTHON = {".py", ".pyi", ".ipynb"}  # credentials.py is code, whose text is looked at like any other
+_PYTHON = {".py", ".pyi", ".ipynb"}  # credentials.py is code, whose text is searched like any other
 _PUBLIC = re.compile(rb"-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----")
 _WORKSPACE_KEYS = {"subscription_id", "resource_group", "workspace_name"}
 
 
 def check_secret_names(snapshot: Snapshot) -> list[Finding]:
     return [
-        error(f"snapshot: {name!r} looks like {kind}, which would be uploaded; add it to .amlignore")
+        error(f"snapshot: {name!r} looks like {kind} and would be uploaded; add it to .amlignore")
         for name in snapshot.files
         if (kind := kind_of_file(snapshot.folder, name))
     ]
 
 
 def kind_of_file(folder: Path, name: str) -> str | None:
-    """What sort of secret a file seems to hold; None if its name says nothing of the kind."""
+    """The kind of secret that a file seems to have by its name; None if it doesn't."""
     last = name.rpartition("/")[2].lower()
     if Path(last).suffix in _PYTHON or (last.endswith(".pem") and _is_public(folder / name)):
         return None
@@ -54,7 +54,7 @@ def _is_public(path: Path) -> bool:
 
 
 def _names_a_workspace(path: Path) -> bool:
-    """Whether this is the ``config.json`` that Azure ML Studio offers, whatever it is called."""
+    """Whether this is a ``config.json`` of Azure ML Studio, under any name."""
     if path.stat().st_size > 10_000:
         return False
     try:
@@ -64,10 +64,8 @@ def _names_a_workspace(path: Path) -> bool:
     return isinstance(content, dict) and content.keys() >= _WORKSPACE_KEYS
 
 
-MOST_BYTES = 1024 * 1024  # larger files aren't looked at
-_VALUE = (
-    rb"""\s*[=:]\s*['"]?(?=[A-Za-z~_.+/-]*\d)[A-Za-z0-9~_.+/-]{16,}(?![A-Za-z0-9~_.+/(\[-])"""  # neither name nor call
-)
+MAX_BYTES = 1024 * 1024  # larger files aren't searched
+_VALUE = rb"""\s*[=:]\s*['"]?(?=[A-Za-z~_.+/-]*\d)[A-Za-z0-9~_.+/-]{16,}(?![A-Za-z0-9~_.+/(\[-])"""  # neither a name nor a call
 _KINDS = {
     rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----": "a private key",
     rb"(?i:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}": "the key of a storage account",
@@ -88,29 +86,29 @@ _PATTERNS = [(re.compile(pattern), kind) for pattern, kind in _KINDS.items()]
 
 def check_secret_texts(snapshot: Snapshot) -> list[Finding]:
     return [
-        error(f"snapshot: {name!r} line {line} holds {kind}; take it out, or name the file in .amlignore")
+        error(f"snapshot: {name!r} line {line} has {kind}; remove it, or name the file in .amlignore")
         for name, size in snapshot.files.items()
-        if size <= MOST_BYTES
+        if size <= MAX_BYTES
         for line, kind in secrets_in(_text(snapshot.folder / name))
     ]
 
 
 def secrets_in(text: bytes) -> Iterator[tuple[int, str]]:
-    """Line, counted from 1, and kind of the first secret of each kind."""
-    told = set()
+    """The line, counted from 1, and the kind of the first secret of each kind."""
+    seen = set()
     for pattern, kind in _PATTERNS:
         match = pattern.search(text)
-        if match and kind not in told:
-            told.add(kind)
+        if match and kind not in seen:
+            seen.add(kind)
             yield text.count(b"\n", 0, match.start()) + 1, kind
 
 
 def _text(path: Path) -> bytes:
-    """The content of a text file in UTF-8; nothing of any other file."""
+    """The content of a text file in UTF-8; empty for other files."""
     try:
         content = path.read_bytes()
     except OSError:
-        return b""  # it has gone since it was listed
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell writes its redirections so
+        return b""  # it was deleted since it was listed
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell writes redirections like this
         return content.decode("utf-16", errors="replace").encode()
     return b"" if b"\0" in content[:8192] else content

@@ -1,4 +1,10 @@
-"""Checks of a job's settings: names, image, shared memory, environment variables and the conda file."""
+"""Checks of a job's settings: names, image, shared memory, environment variables and the conda file.
+
+azureml-core accepts most wrong values, and Azure ML refuses them much later. Of a conda file it reads ``python=3.11`` and
+the last number of a range; if there is no such entry, or one that it can't read (``python``, ``python 3.11``,
+``python==3.11.*``, ``conda-forge::python=3.11``), it chooses a Python itself, and only its log says so. Environment
+variables are part of the job's definition, which everybody with access to the run can read.
+"""
 
 import re
 from collections.abc import Mapping
@@ -21,14 +27,14 @@ _IMAGE = re.compile(  # as in https://pkg.go.dev/github.com/distribution/referen
 
 
 def check_shm_size(value: object) -> list[Finding]:
-    """Docker's own format; a bare number would be a number of bytes."""
+    """Docker's format; a number without a unit would be bytes."""
     if isinstance(value, str) and _SHM_SIZE.fullmatch(value):
         return []
     return [error(f"--shm_size {value!r}: expected a number with its unit, k, m or g, such as '16g'")]
 
 
 def check_experiment_name(name: str) -> list[Finding]:
-    """azureml-core's own rule, which it applies when it has begun to submit."""
+    """azureml-core's rule, which it applies only while it submits."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}", name):
         return []
     return [
@@ -52,17 +58,23 @@ def check_image(image: str) -> list[Finding]:
     """A reference such as ``mcr.microsoft.com/azureml/NAME:TAG``."""
     match = _IMAGE.fullmatch(image)
     if not match or (match["digest"] and not _DIGEST.fullmatch(match["digest"])):
-        expected = "expected HOST/NAME:TAG in small letters, without 'https://' and blanks"
+        expected = "expected HOST/NAME:TAG in small letters, without 'https://' and spaces"
         return [error(f"--docker_image {image!r}: {expected}")]
     if not match["digest"] and match["tag"] in (None, "latest"):
-        return [warning(f"--docker_image {image!r}: without a tag of its own it can change from job to job; give one")]
+        return [warning(f"--docker_image {image!r}: without a fixed tag it can change from job to job; give a tag")]
     return []
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PWD|PAT|CREDENTIALS?|(API|ACCESS|ACCOUNT|SAS)_?KEY)(_|$)")
-_OF_THE_JOB = ("AZUREML_RUN_", "AZUREML_ARM_", "AZUREML_SERVICE_ENDPOINT", "AZUREML_EXPERIMENT_", "AZUREML_WORKSPACE_")
-_OF_THE_LAUNCHER = {"RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+_SET_BY_AZUREML = (
+    "AZUREML_RUN_",
+    "AZUREML_ARM_",
+    "AZUREML_SERVICE_ENDPOINT",
+    "AZUREML_EXPERIMENT_",
+    "AZUREML_WORKSPACE_",
+)
+_SET_BY_LAUNCHERS = {"RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 def check_variables(variables: Mapping[str, object]) -> list[Finding]:
@@ -75,17 +87,17 @@ def check_variables(variables: Mapping[str, object]) -> list[Finding]:
 
 def _about_name(name: str) -> list[Finding]:
     if not _NAME.fullmatch(name):
-        shown = name.partition("=")[0]  # what stands behind it may be a secret
+        shown = name.partition("=")[0]  # what follows may be a secret
         return [error(f"--env {shown!r}: expected a name of letters, digits and '_', as in --env NAME=VALUE")]
-    if name in _OF_THE_LAUNCHER or name.startswith(("OMPI_", *_OF_THE_JOB)):
-        return [error(f"--env {name}: Azure ML sets this variable for each process; leave it out")]
+    if name in _SET_BY_LAUNCHERS or name.startswith(("OMPI_", *_SET_BY_AZUREML)):
+        return [error(f"--env {name}: Azure ML sets this variable itself; leave it out")]
     return []
 
 
 def _about_value(name: str, value: object) -> list[Finding]:
     shown = name.partition("=")[0]
     if not isinstance(value, str):
-        return [error(f"--env {shown}: expected a text, found {type(value).__name__}; put it in quotes")]
+        return [error(f"--env {shown}: expected a string, found {type(value).__name__}; put it in quotes")]
     if not value:
         return [warning(f"--env {shown}=: the value is empty; leave it out, or give one")]
     if "\0" in value or "\n" in value:
@@ -99,7 +111,9 @@ def _about_secret(name: str, value: object) -> list[Finding]:
     if not value or not (kinds or _SECRET.search(name.upper())):
         return []
     kind = kinds[0] if kinds else "a secret"
-    return [warning(f"--env {shown}: looks like {kind}, which everybody who sees the run can read; use a key vault")]
+    return [
+        warning(f"--env {shown}: looks like {kind}, which everybody with access to the run can read; use a key vault")
+    ]
 
 
 OLDEST = (3, 10)
@@ -111,14 +125,14 @@ _EXPECTED = "expected 'python=3.10', 'python=3.11' or 'python=3.12' in its depen
 
 
 def check_conda_file(path: Path) -> list[Finding]:
-    """A file that can be read, and that names a Python which runs this project."""
+    """Findings about a conda file: it must be readable and name a Python that runs this project."""
     flag = f"--conda_file {str(path)!r}"
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as reason:
         return [error(f"{flag}: can't be read ({reason.strerror}); give a conda environment file")]
     except (yaml.YAMLError, UnicodeDecodeError) as reason:
-        return [error(f"{flag}: isn't YAML ({_place(reason)}); give a conda environment file")]
+        return [error(f"{flag}: isn't YAML ({_yaml_position(reason)}); give a conda environment file")]
     if not isinstance(content, dict) or not isinstance(content.get("dependencies"), list):
         return [error(f"{flag}: has no list 'dependencies'; give a conda environment file")]
     return _about_python(flag, content["dependencies"])
@@ -138,10 +152,10 @@ def _about_entry(flag: str, entry: str) -> list[Finding]:
             return []
         return [error(f"{flag}: {entry!r} doesn't run this project; {_EXPECTED}")]
     if _RANGE.fullmatch(entry):
-        return [warning(f"{flag}: {entry!r} leaves open which Python; {_EXPECTED}")]
+        return [warning(f"{flag}: {entry!r} doesn't fix the Python version; {_EXPECTED}")]
     return [error(f"{flag}: azureml-core can't read {entry!r} and would choose a Python; {_EXPECTED}")]
 
 
-def _place(reason: Exception) -> str:
+def _yaml_position(reason: Exception) -> str:
     mark = getattr(reason, "problem_mark", None)
     return f"line {mark.line + 1}" if mark else type(reason).__name__

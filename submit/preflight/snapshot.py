@@ -1,8 +1,8 @@
 """The snapshot: the files of a folder that azureml-core uploads, and that the job runs from.
 
-azureml-core decides by ``.amlignore`` in that folder or, only where there is none, by ``.gitignore``; ignore files
-further down don't count, and with neither nothing is left out, not even ``.git``. It asks about each folder without a
-slash at its end, so that ``name/`` hides what is in a folder but not the folder. Links are followed.
+azureml-core reads ``.amlignore`` in that folder or, if there is none, ``.gitignore``. Ignore files in subfolders don't
+count, and without either file nothing is left out, not even ``.git``. It matches each folder without a trailing slash,
+so that ``name/`` excludes the content of a folder but not the folder. Links are followed.
 """
 
 import os
@@ -15,20 +15,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Relative POSIX paths throughout, in the order of azureml-core.
+    """All paths are relative POSIX paths, in the order of azureml-core.
 
-    Behind a link to a folder outside nothing is looked at: that is an error anyway, and ``/`` would take long.
+    Links to folders outside aren't followed: they are errors anyway, and ``/`` would take long.
     """
 
     folder: Path
     files: Mapping[str, int]  # to the size in bytes
-    links: Mapping[str, Path] = field(default_factory=dict)  # symbolic links among them, to where they lead
-    impossible: Mapping[str, str] = field(default_factory=dict)  # to the reason why azureml-core would stop at them
-    unreadable: tuple[str, ...] = ()  # azureml-core leaves them out with a line on the screen
+    links: Mapping[str, Path] = field(default_factory=dict)  # symbolic links among them, to their targets
+    impossible: Mapping[str, str] = field(default_factory=dict)  # to the reason why azureml-core would stop
+    unreadable: tuple[str, ...] = ()  # azureml-core prints a line and leaves them out
 
     @classmethod
     def of(cls, folder: Path) -> "Snapshot":
-        """Looks at a folder as azureml-core would."""
+        """Reads a folder as azureml-core does."""
         walk = _Walk(Path(os.path.normpath(folder.absolute())))
         if walk.rules.can_be_read():
             walk.enter(walk.folder, (walk.root,))
@@ -44,7 +44,7 @@ class Snapshot:
         return sorted(self.files.items(), key=lambda item: (-item[1], item[0]))[:count]
 
     def folders(self) -> set[str]:
-        """Every folder with a file in it, or in a folder in it."""
+        """Every folder with a file in it or in its subfolders."""
         parents = {str(parent) for name in self.files for parent in Path(name).parents}
         return {Path(parent).as_posix() for parent in parents - {"."}}
 
@@ -60,7 +60,7 @@ class _Walk:
         self.unreadable: list[str] = []
 
     def enter(self, folder: Path, above: tuple[Path, ...]) -> None:
-        """Looks at what is in a folder that lies within these real folders."""
+        """Reads a folder; ``above`` are the real paths of the folders above it."""
         try:
             for name in sorted(os.listdir(folder)):  # noqa: PTH208 - azureml-core's order
                 if not self.rules.leave_out(folder / name):
@@ -75,7 +75,7 @@ class _Walk:
             self._file(self._name(path), path)
         elif reason := _obstacle(path, above):
             self.impossible[self._name(path)] = reason
-        elif self._inside(path) and not self.rules.leave_out_all_of(path):
+        elif self._is_inside(path) and not self.rules.leave_out_all_of(path):
             self.enter(path, (*above, path.resolve()))
 
     def _name(self, path: Path) -> str:
@@ -87,21 +87,21 @@ class _Walk:
         else:
             self.unreadable.append(name)
 
-    def _inside(self, path: Path) -> bool:
+    def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.root)
 
 
 def _obstacle(path: Path, above: tuple[Path, ...]) -> str | None:
-    """Why azureml-core, which takes all that isn't a file for a folder, can't go on with this."""
+    """Why azureml-core can't handle this path: it takes everything that isn't a file for a folder."""
     try:
         mode = path.stat().st_mode
     except PermissionError:
         raise
     except OSError:
-        return "a link that leads nowhere"
+        return "a broken link"
     if not stat.S_ISDIR(mode):
         return "neither a file nor a folder"
-    return "a link to a folder that it lies in" if path.resolve() in above else None
+    return "a link to a folder above it" if path.resolve() in above else None
 
 
 AML_IGNORE = ".amlignore"
@@ -109,21 +109,21 @@ GIT_IGNORE = ".gitignore"
 
 
 def ignore_file(folder: Path) -> Path | None:
-    """The one ignore file that counts, if there is any."""
+    """The ignore file that counts, if there is one."""
     return next((folder / name for name in (AML_IGNORE, GIT_IGNORE) if (folder / name).exists()), None)
 
 
 def patterns(path: Path | None) -> list[str]:
-    """The lines of an ignore file that say something."""
+    """The patterns of an ignore file."""
     lines = path.read_text(errors="replace").splitlines() if path else []
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
 class IgnoreRules:
-    """The rules of one folder."""
+    """The ignore rules of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        # imported here: azureml-core is the one that decides, and this part of it loads nothing else
+        # azureml-core decides; this part of it loads nothing else
         from azureml._project.ignore_file import get_project_ignore_file
 
         self._file: Any = get_project_ignore_file(str(folder))
@@ -131,7 +131,7 @@ class IgnoreRules:
         self._negated = any(pattern.startswith("!") for pattern in patterns(ignore_file(folder)))
 
     def can_be_read(self) -> bool:
-        """azureml-core takes the encoding of this machine for the file's, and ends at what is no pattern."""
+        """azureml-core reads the file in this machine's encoding, and fails at an invalid pattern."""
         try:
             self.leave_out(self._folder / "any")
         except ValueError:
@@ -142,9 +142,9 @@ class IgnoreRules:
         return bool(self._file.is_file_excluded(str(path)))
 
     def leave_out_all_of(self, folder: Path) -> bool:
-        """Whether nothing in a folder can be in the snapshot, so that we, unlike azureml-core, needn't list it.
+        """Whether nothing in a folder can be in the snapshot, so that it needn't be listed, which azureml-core does.
 
-        A pattern that matches ``folder/`` matches all that begins so, which only a later ``!`` could take back.
+        A pattern that matches ``folder/`` matches everything in it, unless a later ``!`` includes it again.
         """
         inside = folder.relative_to(self._folder).as_posix() + "/"
         return not self._negated and self._file.exists() and bool(self._file.is_file_excluded(inside))

@@ -1,4 +1,4 @@
-"""Files that the training command needs, and that the snapshot would do without."""
+"""Files that the training command needs and that the snapshot may lack."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ PACKAGES = ("lightning_app", "datamodules", "models")
 
 
 def check_code(snapshot: Snapshot, arguments: Sequence[str]) -> list[Finding]:
-    """Everything that ``python -m lightning_app`` imports out of the folder that it runs in."""
+    """Findings about modules that ``python -m lightning_app`` imports from the folder in which it runs."""
     modules = [*PACKAGES, *_own_modules(snapshot.folder, arguments)]
     findings = [_about(snapshot, module, _code_of(snapshot.folder, module)) for module in dict.fromkeys(modules)]
     return [finding for finding in [*findings, _about(snapshot, "pyproject.toml", ["pyproject.toml"])] if finding]
 
 
 def check_named_files(snapshot: Snapshot, arguments: Sequence[str]) -> list[Finding]:
-    """The files that stand in the command: the job finds them by the same relative path, or not at all."""
+    """Findings about files in the command: the job finds them by the same relative path or not at all."""
     return [
         finding
         for flag, value in file_arguments(arguments)
@@ -28,13 +28,13 @@ def check_named_files(snapshot: Snapshot, arguments: Sequence[str]) -> list[Find
 
 
 def named_files(snapshot: Snapshot, arguments: Sequence[str]) -> set[str]:
-    """The files of the snapshot that the command asks for."""
+    """The files of the snapshot that the command names."""
     names = {Path(os.path.normpath(value)).as_posix() for _, value in file_arguments(arguments)}
     return names & snapshot.files.keys()
 
 
 def _own_modules(folder: Path, arguments: Sequence[str]) -> Iterable[str]:
-    """Top-level modules of the import paths, as far as they are in the folder; the others are installed packages."""
+    """The top-level modules of import paths that are in the folder; others are installed packages."""
     for path in class_paths(folder, arguments):
         top = path.partition(".")[0]
         if top != path and _code_of(folder, top):
@@ -50,7 +50,7 @@ def _code_of(folder: Path, module: str) -> list[str]:
 def _about(snapshot: Snapshot, what: str, names: Sequence[str]) -> Finding | None:
     missing = [name for name in names if name not in snapshot.files and _is_there(snapshot.folder / name)]
     if missing:
-        return error(f"snapshot: the job needs {format_names(missing)}; take it out of {_ignored_by(snapshot)}")
+        return error(f"snapshot: the job needs {format_names(missing)}; remove it from {_ignored_by(snapshot)}")
     if not any(name in snapshot.files for name in names):
         return error(f"snapshot: the job needs {what!r}; expected it in {str(snapshot.folder)!r}")
     return None
@@ -60,11 +60,11 @@ def _about_file(snapshot: Snapshot, given: str, value: str) -> Finding | None:
     path = Path(value)
     name = Path(os.path.normpath(path)).as_posix()
     if path.is_absolute() or name.startswith("../"):
-        return error(f"{given}: expected a path within the project, the only one a job has; copy the file there")
+        return error(f"{given}: expected a path within the project, which is all that a job has; copy the file there")
     if not _is_there(snapshot.folder / path):
-        return error(f"{given}: there is no such file in {str(snapshot.folder)!r}; expected a path from there")
+        return error(f"{given}: no such file in {str(snapshot.folder)!r}; expected a path from there")
     if name not in snapshot.files:
-        return error(f"{given}: the snapshot doesn't have this file; take it out of {_ignored_by(snapshot)}")
+        return error(f"{given}: the snapshot doesn't have this file; remove it from {_ignored_by(snapshot)}")
     return None
 
 
@@ -74,4 +74,4 @@ def _is_there(path: Path) -> bool:
 
 def _ignored_by(snapshot: Snapshot) -> str:
     used = ignore_file(snapshot.folder)
-    return used.name if used else "what can't be read"
+    return used.name if used else "the unreadable files"

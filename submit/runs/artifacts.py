@@ -1,4 +1,4 @@
-"""The files of a run, at the addresses that Azure ML gives out for some hours."""
+"""The files of a run, at addresses that are valid for some hours."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 _ORIGIN = "ExperimentRun"
 _EXPIRED = (401, 403)
-_SECONDS = (10, 60)  # to connect, and between two pieces of an answer
+_TIMEOUTS = (10, 60)  # seconds to connect, and between two packets of a response
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Properties:
-    """Of a file as it is there now; ``md5`` is None where the service has none, as of files in several pieces."""
+    """The properties of a file; ``md5`` is None if the service has none, as for files of several blocks."""
 
     size: int
     md5: str | None
@@ -29,77 +29,77 @@ class Properties:
 
 @dataclass(frozen=True)
 class Blob:
-    """A file's content; whatever is raised here is an error of requests."""
+    """The content of a file; the methods raise errors of requests."""
 
     address: str
 
     def properties(self) -> Properties:
-        answer = _session().head(self.address, timeout=_SECONDS, headers=_PLAIN)
-        answer.raise_for_status()
-        md5 = answer.headers.get("Content-MD5")
+        response = _session().head(self.address, timeout=_TIMEOUTS, headers=_PLAIN)
+        response.raise_for_status()
+        md5 = response.headers.get("Content-MD5")
         return Properties(
-            size=int(answer.headers["Content-Length"]),
+            size=int(response.headers["Content-Length"]),
             md5=base64.b64decode(md5).hex() if md5 else None,
-            etag=answer.headers.get("ETag", ""),
+            etag=response.headers.get("ETag", ""),
         )
 
     def read(self, start: int, length: int, version: str = "") -> bytes:
-        """The bytes from a place on, as many as there are; none where the file doesn't have any there, or isn't yet.
+        """Bytes from ``start`` on; fewer or none at the end of the file or if it doesn't exist yet.
 
-        ``version`` is the etag that the file must still have, if it matters.
+        ``version`` is the ETag that the file must have, if given.
         """
         headers = _PLAIN | {"Range": f"bytes={start}-{start + length - 1}"} | ({"If-Match": version} if version else {})
-        answer = _session().get(self.address, timeout=_SECONDS, headers=headers)
-        if answer.status_code in (404, 416):
+        response = _session().get(self.address, timeout=_TIMEOUTS, headers=headers)
+        if response.status_code in (404, 416):
             return b""
-        answer.raise_for_status()
-        content: bytes = answer.content
-        return content if answer.status_code == 206 else content[start : start + length]
+        response.raise_for_status()
+        content: bytes = response.content
+        return content if response.status_code == 206 else content[start : start + length]
 
 
-_PLAIN = {"Accept-Encoding": "identity"}  # so that places in the file are places in the answer
+_PLAIN = {"Accept-Encoding": "identity"}  # so that offsets in the file are offsets in the response
 
 
 class Artifact:
-    """A file of a run, at an address that is asked for again when it has expired."""
+    """A file of a run; its address is requested again when it has expired."""
 
     def __init__(self, run: "Run", path: str) -> None:
         self._run = run
         self._path = path
         self._blob: Blob | None = None
 
-    def ask(self, question: Callable[[Blob], Result]) -> Result:
+    def request(self, action: Callable[[Blob], Result]) -> Result:
         if self._blob is not None:
             try:
-                return question(self._blob)
+                return action(self._blob)
             except Exception as error:
                 if http_status(error) not in _EXPIRED:
                     raise
         client = self._run._client
         self._blob = Blob(client.artifacts.get_file_uri(_ORIGIN, client._data_container_id, self._path))
-        return question(self._blob)
+        return action(self._blob)
 
 
 def list_paths(run: "Run") -> Sequence[str]:
-    """The names of all files of the run.
+    """The names of all files of a run.
 
-    azureml-core's own get_file_names asks in a thread, which goes on for half a minute after the user's interrupt.
+    azureml-core's get_file_names uses a thread, which continues for half a minute after Ctrl-C.
     """
     client, container = run._client.artifacts, run._client._data_container_id
-    found: list[str] = []
+    paths: list[str] = []
     token = None
     while True:
         page = client._execute_with_workspace_arguments(
             client._client.artifact.list_in_container, _ORIGIN, container, continuation_token=token
         )
-        found += [artifact.path for artifact in page.value]
+        paths += [artifact.path for artifact in page.value]
         token = page.continuation_token
         if not token:
-            return sorted(found)
+            return sorted(paths)
 
 
 def artifact_store_path(run: "Run", path: str) -> str:
-    """Where it is in the workspace's store of artifacts."""
+    """The path of a file in the workspace's artifact store."""
     return f"{_ORIGIN}/{run._client._data_container_id}/{path}"
 
 

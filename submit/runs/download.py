@@ -1,4 +1,4 @@
-"""Files of a run, brought here: whole, verified, and no further than needed."""
+"""Downloads files of a run: complete, verified, and continued after an interruption."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,112 +22,112 @@ PART = ".part"
 Result = TypeVar("Result")
 
 _PIECE = 8 * 2**20
-_PATIENCE = 120.0  # seconds in which a file may make no progress
+_TIMEOUT = 120.0  # seconds without progress of a file
 
 
 @dataclass(frozen=True)
 class File:
-    """A file that is here now; ``md5`` is the service's, which the file has, or None where the service has none."""
+    """A downloaded file; ``md5`` is the service's digest, or None if it has none."""
 
     path: str
     size: int
     md5: str | None
-    was_here: bool
+    existed: bool
 
 
-def download(run: "Run", what: str, target: Path, tell: Callable[[str], None]) -> Iterator[File]:
-    """Each file as soon as it is here; a file that is here and right isn't asked for again.
+def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -> Iterator[File]:
+    """Downloads files and yields each one when it is complete; a correct local file is kept.
 
-    Files come under a name that ends in ``PART``, piece by piece, and the next call goes on with it.
+    A file is written under a name that ends in ``PART``; the next call continues it.
 
     Raises:
-        SubmitError: The run has no such files, or they can't be written.
-        ServiceError: Azure ML doesn't answer, or the file isn't what it should be.
+        SubmitError: The run has no such files, or a file can't be written.
+        ServiceError: Azure ML doesn't respond, or a file arrives damaged.
     """
-    names = retry(f"the files of {run.id}", lambda: artifacts.list_paths(run), _PATIENCE, tell)
+    names = retry(f"the files of {run.id}", lambda: artifacts.list_paths(run), _TIMEOUT, warn)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
-        raise SubmitError(f"run {run.id} has no {what}; it has {_shown(names)}")
+        raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")
     for name in wanted:
-        yield _Transfer(run, name, _place(target, name), tell).file()
+        yield _Transfer(run, name, _target_path(target, name), warn).file()
 
 
 class _Transfer:
-    """One file on its way."""
+    """The download of one file."""
 
-    def __init__(self, run: "Run", name: str, place: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, run: "Run", name: str, target: Path, warn: Callable[[str], None]) -> None:
         self._name = name
-        self._place = place
-        self._tell = tell
+        self._target = target
+        self._warn = warn
         self._artifact = Artifact(run, name)
 
     def file(self) -> File:
-        there = self._ask(Blob.properties)
-        was_here = _is(self._place, there)
-        if not was_here:
-            self._fetch(there)
-        return File(self._name, there.size, there.md5, was_here)
+        remote = self._request(Blob.properties)
+        existed = _is_complete(self._target, remote)
+        if not existed:
+            self._fetch(remote)
+        return File(self._name, remote.size, remote.md5, existed)
 
-    def _fetch(self, there: Properties) -> None:
+    def _fetch(self, remote: Properties) -> None:
         try:
-            self._place.parent.mkdir(parents=True, exist_ok=True)
-            # the version in its name: pieces of two versions make no file
-            part = self._place.with_name(f"{self._place.name}.{_letters(there.etag)}{PART}")
-            for other in self._place.parent.glob(f"{_literal(self._place.name)}.*{PART}"):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            # its name has the version, so that parts of two versions are never joined
+            part = self._target.with_name(f"{self._target.name}.{_alphanumeric(remote.etag)}{PART}")
+            for other in self._target.parent.glob(f"{_escape_glob(self._target.name)}.*{PART}"):
                 if other != part:
                     other.unlink()
-            self._fill(part, there)
-            if not _is(part, there):
+            self._fill(part, remote)
+            if not _is_complete(part, remote):
                 part.unlink()
-                raise ServiceError(f"{self._name}: what came isn't what the service has; run the command once more")
-            part.replace(self._place)
+                raise ServiceError(f"{self._name}: the download is damaged; run the command again")
+            part.replace(self._target)
         except OSError as error:
-            raise SubmitError(f"{self._place}: can't be written ({error.strerror})") from error
+            raise SubmitError(f"{self._target}: can't be written ({error.strerror})") from error
 
-    def _fill(self, part: Path, there: Properties) -> None:
+    def _fill(self, part: Path, remote: Properties) -> None:
         with part.open("ab") as file:
-            if file.tell() > there.size:
+            if file.tell() > remote.size:
                 file.truncate(0)
-            while (begin := file.seek(0, 2)) < there.size:
-                piece = self._ask(partial(Blob.read, start=begin, length=_PIECE, version=there.etag))
+            while (begin := file.seek(0, 2)) < remote.size:
+                piece = self._request(partial(Blob.read, start=begin, length=_PIECE, version=remote.etag))
                 if not piece:
-                    raise ServiceError(f"{self._name}: ends after {begin:,} of {there.size:,} bytes")
+                    raise ServiceError(f"{self._name}: ended after {begin:,} of {remote.size:,} bytes")
                 file.write(piece)
                 file.flush()
 
-    def _ask(self, question: Callable[[Blob], Result]) -> Result:
-        return retry(self._name, lambda: self._artifact.ask(question), _PATIENCE, self._tell)
+    def _request(self, action: Callable[[Blob], Result]) -> Result:
+        return retry(self._name, lambda: self._artifact.request(action), _TIMEOUT, self._warn)
 
 
-def _is(path: Path, there: Properties) -> bool:
-    if not path.is_file() or path.stat().st_size != there.size:
+def _is_complete(path: Path, remote: Properties) -> bool:
+    if not path.is_file() or path.stat().st_size != remote.size:
         return False
-    return there.md5 is None or _md5(path) == there.md5
+    return remote.md5 is None or _md5(path) == remote.md5
 
 
 def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)  # which Azure has of files
+    digest = hashlib.md5(usedforsecurity=False)  # the digest that Azure stores
     with path.open("rb") as file:
         while piece := file.read(2**20):
             digest.update(piece)
     return digest.hexdigest()
 
 
-def _place(target: Path, name: str) -> Path:
+def _target_path(target: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
-        raise ServiceError(f"the run has a file {name!r}, whose place is outside of {str(target)!r}")
+        raise ServiceError(f"the run has a file {name!r}, which would be written outside of {str(target)!r}")
     return target.joinpath(*parts)
 
 
-def _shown(names: Sequence[str], most: int = 5) -> str:
+def _few(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}" if names else "no files"
 
 
-def _letters(text: str) -> str:
+def _alphanumeric(text: str) -> str:
     return "".join(filter(str.isalnum, text))
 
 
-def _literal(name: str) -> str:
+def _escape_glob(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from lightning_app.growing_file import GrowingLines
 from submit.errors import SubmitError, exit_status
 from submit.runs import artifacts
 from submit.runs.retry import retry
@@ -16,9 +17,14 @@ from submit.runs.run_info import ENDED, duration, error_of, to_datetime
 if TYPE_CHECKING:
     from azureml.core import Run
 
+Show = Callable[[str], None]
+
 FOLDERS = ("user_logs/", "system_logs/", "azureml-logs/", "logs/")
-_PIECE = 4 * 2**20
-# of rank 0, by what Azure ML has called it over the years; with many ranks their numbers have leading zeros
+FOLLOW_TIMEOUT = 3600.0  # seconds without a response; the run continues in any case
+_PIECE = 4 * 2**20  # bytes per request
+_SHORTEST_DELAY = 0.5
+_LONGEST_DELAY = 10.0
+# the log of rank 0, as Azure ML has named it over the years; the numbers of many ranks have leading zeros
 _FIRST = (r"user_logs/std_log_process_0+\.txt", r"user_logs/std_log\.txt", r"azureml-logs/70_driver_log(_0+)?\.txt")
 _ANY = (r"user_logs/std_log.*\.txt", r"azureml-logs/.*\.txt")
 
@@ -28,133 +34,125 @@ def log_names(run: "Run") -> Sequence[str]:
 
 
 def default_log(names: Iterable[str]) -> str | None:
-    """The log of rank 0, or else of the first rank that has one."""
+    """The log of rank 0, or of the first rank that has one."""
     names = sorted(names)
     return next((name for pattern in (*_FIRST, *_ANY) for name in names if re.fullmatch(pattern, name)), None)
 
 
-def named_log(names: Sequence[str], asked: str) -> str:
-    """A log by its whole name, or by its last part.
+def named_log(names: Sequence[str], text: str) -> str:
+    """A log by its full name or by its file name.
 
     Raises:
-        SubmitError: There is none, or several.
+        SubmitError: There is no such log, or several.
     """
-    found = [name for name in names if asked in (name, PurePosixPath(name).name)]
-    if len(found) != 1:
-        raise SubmitError(f"--file {asked!r}: expected one of {', '.join(names) or 'none: the run has no log yet'}")
-    return found[0]
+    matching = [name for name in names if text in (name, PurePosixPath(name).name)]
+    if len(matching) != 1:
+        raise SubmitError(f"--file {text!r}: expected one of {', '.join(names) or 'none: the run has no log yet'}")
+    return matching[0]
 
 
 class LogReader:
-    """Reads a log that grows, from where it was the last time; a read that fails changes nothing.
+    """Reads a growing log, each line once; a read that fails changes nothing.
 
     Args:
         run: The run.
-        name: The log; None for rank 0's as soon as there is one.
+        name: The log; None for that of rank 0 as soon as it exists.
     """
 
     def __init__(self, run: "Run", name: str | None = None) -> None:
         self._run = run
         self._artifact: artifacts.Artifact | None = None
-        self._position = 0
-        self._unfinished = b""
+        self._lines = GrowingLines(self._read, _PIECE)
         self.name = name
 
-    def piece(self) -> list[str] | None:
-        """The lines that are complete with what comes next; None where nothing has come."""
-        found = self._read()
-        if not found:
-            return None
-        self._position += len(found)
-        *lines, self._unfinished = (self._unfinished + found).split(b"\n")
-        return [_text(line) for line in lines]
+    def next_lines(self) -> list[str]:
+        """The complete lines that come next; empty if there are none."""
+        return [_to_text(line) for line in self._lines.next()]
 
-    def rest(self) -> list[str]:
-        """The last line, if the log has ended without ending it."""
-        unfinished, self._unfinished = self._unfinished, b""
-        return [_text(unfinished)] if unfinished else []
+    def last_lines(self) -> list[str]:
+        """What follows the last complete line, when the log has ended."""
+        return [_to_text(line) for line in self._lines.rest().splitlines()]
 
-    def _read(self) -> bytes:
+    def _read(self, offset: int, length: int) -> bytes:
         self.name = self.name or default_log(log_names(self._run))
         if self.name is None:
             return b""
         self._artifact = self._artifact or artifacts.Artifact(self._run, self.name)
-        return self._artifact.ask(lambda blob: blob.read(self._position, _PIECE))
+        return self._artifact.request(lambda blob: blob.read(offset, length))
 
 
-def _text(line: bytes) -> str:
+def _to_text(line: bytes) -> str:
     return line.decode(errors="replace").removesuffix("\r")
 
 
-Tell = Callable[[str], None]
+def show_new_lines(log: LogReader, show: Show, warn: Show, timeout: float) -> bool:
+    """Shows the complete lines that there are; returns whether there were any."""
+    any_shown = False
+    while lines := retry("the log", log.next_lines, timeout, warn):
+        any_shown = True
+        for line in lines:
+            show(line)
+    return any_shown
 
-PATIENCE = 3600.0  # seconds in which Azure ML may be away; the run goes on without anybody who watches
-_SHORTEST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
+
+def show_last_lines(log: LogReader, show: Show, warn: Show, timeout: float) -> None:
+    """Shows an incomplete last line, when the log has ended."""
+    for line in retry("the log", log.last_lines, timeout, warn):
+        show(line)
 
 
-def follow(run: "Run", log: LogReader, show: Tell, tell: Tell, changed: Tell | None = None) -> str:
-    """Shows each line of the log once, and returns the status in which the run has ended.
+def follow(run: "Run", log: LogReader, show: Show, warn: Show, status_changed: Show | None = None) -> str:
+    """Shows each line of a run's log until the run has ended, and returns its status.
 
     Args:
         run: The run.
         log: Its log.
         show: Gets the lines of the log.
-        tell: Gets what is to be said about the connection.
-        changed: Gets each status but the one in which the run has ended.
+        warn: Gets warnings about the connection.
+        status_changed: Gets each status except the final one.
 
     Raises:
-        FailureError: Azure ML refuses to answer, or was away for too long.
+        ServiceError: Azure ML refuses a request, or didn't respond for too long.
     """
-    pause, last = _SHORTEST_PAUSE, ""
+    delay, last = _SHORTEST_DELAY, ""
     while True:
-        # asked before the log is read: what a run that has ended printed is there to be read
-        status: str = retry(f"run {run.id}", run.get_status, PATIENCE, tell)
-        if status != last and status not in ENDED and changed:
-            changed(status)
-        come = _show_new_lines(log, show, tell)
+        # requested before the log is read, so that the log is complete when the run has ended
+        status: str = retry(f"run {run.id}", run.get_status, FOLLOW_TIMEOUT, warn)
+        if status != last and status not in ENDED and status_changed:
+            status_changed(status)
+        any_shown = show_new_lines(log, show, warn, FOLLOW_TIMEOUT)
         if status in ENDED:
-            for line in log.rest():
-                show(line)
+            show_last_lines(log, show, warn, FOLLOW_TIMEOUT)
             return status
-        pause = _SHORTEST_PAUSE if come or status != last else min(1.5 * pause, _LONGEST_PAUSE)
+        delay = _SHORTEST_DELAY if any_shown or status != last else min(1.5 * delay, _LONGEST_DELAY)
         last = status
-        time.sleep(pause)
-
-
-def _show_new_lines(log: LogReader, show: Tell, tell: Tell) -> bool:
-    come = False
-    while (lines := retry("the log", log.piece, PATIENCE, tell)) is not None:
-        come = True
-        for line in lines:
-            show(line)
-    return come
+        time.sleep(delay)
 
 
 def wait_for_run(run: "Run") -> int:
-    """The exit status of the run: 0 Completed, 1 Failed, 3 Canceled; 130 if the user is done waiting."""
+    """Follows a run. Returns its exit status: 0 Completed, 1 Failed, 3 Canceled; 130 after Ctrl-C."""
     return exit_status(
-        lambda: _follow_to_end(run), f"the run goes on; python -m submit logs {run.id} --follow shows it again"
+        lambda: _follow_to_end(run), f"the run continues; python -m submit logs {run.id} --follow shows it again"
     )
 
 
 def _follow_to_end(run: "Run") -> int:
     began = time.monotonic()
 
-    def changed(status: str) -> None:
+    def status_changed(status: str) -> None:
         _print_line(f"[{timedelta(seconds=int(time.monotonic() - began))}] {status}")
 
-    status = follow(run, LogReader(run), show=_print_line, tell=_print_error, changed=changed)
-    changed(_ending(run, status))
+    status = follow(run, LogReader(run), show=_print_line, warn=_print_error, status_changed=status_changed)
+    status_changed(_ending(run, status))
     return ENDED[status]
 
 
 def _ending(run: "Run", status: str) -> str:
-    details = retry(f"run {run.id}", run.get_details, PATIENCE, _print_error)
-    ran = duration(to_datetime(details.get("startTimeUtc")), to_datetime(details.get("endTimeUtc")))
+    details = retry(f"run {run.id}", run.get_details, FOLLOW_TIMEOUT, _print_error)
+    elapsed = duration(to_datetime(details.get("startTimeUtc")), to_datetime(details.get("endTimeUtc")))
     error = error_of(details)
-    took = f" after {ran}" if ran is not None else ""
-    return f"{status}{took}{f': {error}' if error else ''}"
+    after = f" after {elapsed}" if elapsed is not None else ""
+    return f"{status}{after}{f': {error}' if error else ''}"
 
 
 def _print_line(line: str) -> None:

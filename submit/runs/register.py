@@ -19,12 +19,12 @@ _TAGS = 50
 _TAG_NAME = 100
 _TAG_VALUE = 1000
 _DESCRIPTION = 5000
-_FIRST = ("test", "val")  # the metrics that say how good the model is, where there are more than tags
+_FIRST = ("test", "val")  # these metrics come first if there are too many for the tags
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version of a model; ``left_out`` are metrics for which there was no tag left."""
+    """A version of a model; ``left_out`` are the metrics for which no tag was left."""
 
     name: str
     version: int
@@ -34,40 +34,40 @@ class RegisteredModel:
 
 
 def require_name(name: str, description: str | None) -> None:
-    """Raises SubmitError for what Azure ML takes as neither."""
+    """Raises SubmitError for a name or a description that Azure ML doesn't accept."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
         raise SubmitError(
             f"--name {name!r}: expected letters, digits, '-', '.' and '_', the first one a letter or digit, 255 at most"
         )
     if len(description or "") > _DESCRIPTION:
-        raise SubmitError(f"--description: has {len(description or '')} characters; {_DESCRIPTION} are possible")
+        raise SubmitError(f"--description: has {len(description or '')} characters; {_DESCRIPTION} are allowed")
 
 
 def register(run: "Run", name: str, description: str | None) -> RegisteredModel:
-    """A new version of the model.
+    """Registers a new version of a model.
 
     Raises:
-        SubmitError: The run goes on, or has no checkpoint.
-        FailureError: Azure ML doesn't answer, or refuses.
+        SubmitError: The run hasn't ended or has no checkpoint.
+        ServiceError: Azure ML doesn't respond or refuses.
     """
-    facts = get_run_info(run)
-    if facts.status not in ENDED:
-        raise SubmitError(f"run {run.id} is {facts.status}; its metrics are final when it has ended")
+    info = get_run_info(run)
+    if info.status not in ENDED:
+        raise SubmitError(f"run {run.id} is {info.status}; its metrics are final only when it has ended")
     checkpoint = _checkpoint(run)
-    tags, left_out = model_tags(facts, _commit(run), checkpoint)
+    tags, left_out = model_tags(info, _commit(run), checkpoint)
     with service_errors(f"model {name}"):
         model = run.register_model(name, model_path=checkpoint, tags=tags, description=description)
     return RegisteredModel(name, model.version, checkpoint, tags, left_out)
 
 
-def model_tags(facts: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Origin and metrics, and the metrics that find no place."""
-    origin = {"run_id": facts.run_id, "experiment": facts.experiment, "checkpoint": checkpoint}
+def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Tags for the origin and the metrics, and the metrics that are left out."""
+    origin = {"run_id": info.run_id, "experiment": info.experiment, "checkpoint": checkpoint}
     origin |= {"git_commit": commit} if commit else {}
-    names = sorted(facts.metrics, key=lambda name: (not name.startswith(_FIRST), name))
+    names = sorted(info.metrics, key=lambda name: (not name.startswith(_FIRST), name))
     fitting = [name for name in names if len(name) <= _TAG_NAME and name not in origin]
     taken = fitting[: _TAGS - len(origin)]
-    tags = origin | {name: f"{facts.metrics[name]:.6g}" for name in taken}
+    tags = origin | {name: f"{info.metrics[name]:.6g}" for name in taken}
     short = {name: value[:_TAG_VALUE] for name, value in tags.items()}
     return short, tuple(name for name in names if name not in taken)
 

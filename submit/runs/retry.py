@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 from submit.errors import ServiceError, SubmitError, describe_error
 
 _TRANSIENT = {408, 425, 429}  # and all from 500 on
-_LONGEST_PAUSE = 20.0
+_LONGEST_DELAY = 20.0
 
 Result = TypeVar("Result")
 
 
 @contextmanager
 def service_errors(what: str) -> Iterator[None]:
-    """Anything that azureml-core raises becomes a ServiceError; its libraries' errors have no base of their own."""
+    """Turns all errors of azureml-core into ServiceError; its libraries' errors have no common base class."""
     try:
         yield
     except (SubmitError, ServiceError):
@@ -24,29 +24,29 @@ def service_errors(what: str) -> Iterator[None]:
         raise ServiceError(f"{what}: {describe_error(error)}") from error
 
 
-def retry(what: str, action: Callable[[], Result], patience: float, tell: Callable[[str], None]) -> Result:
-    """The action's result, tried again for as many seconds while the failures are such as pass.
+def retry(what: str, action: Callable[[], Result], timeout: float, warn: Callable[[str], None]) -> Result:
+    """Runs an action, and retries it for ``timeout`` seconds while its errors are transient.
 
     Raises:
-        ServiceError: It still failed after that, or in a way that doesn't pass.
+        ServiceError: It still failed then, or the error isn't transient.
     """
-    began, pause = time.monotonic(), 0.5
+    start, delay = time.monotonic(), 0.5
     while True:
         try:
             return action()
         except SubmitError:
             raise
         except Exception as error:
-            if not is_transient(error) or time.monotonic() - began + pause > patience:
+            if not is_transient(error) or time.monotonic() - start + delay > timeout:
                 raise ServiceError(f"{what}: {describe_error(error)}") from error
-            if pause > 1:  # the first ones pass unnoticed
-                tell(f"{what}: {describe_error(error)}; trying again")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+            if delay > 1:  # without a message for the first retries
+                warn(f"{what}: {describe_error(error)}; retrying")
+        time.sleep(delay)
+        delay = min(2 * delay, _LONGEST_DELAY)
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether a later attempt may do: the connection failed, or the service did, not the request."""
+    """Whether a retry may succeed: the connection or the service failed, and not the request."""
     while error is not None:
         status = http_status(error)
         if status is not None:
@@ -58,7 +58,7 @@ def is_transient(error: BaseException | None) -> bool:
 
 
 def http_status(error: BaseException) -> int | None:
-    """The status of the answer that the error is about."""
+    """The HTTP status of the response that caused the error."""
     status: Any = getattr(error, "status_code", None)
     if status is None:
         status = getattr(getattr(error, "response", None), "status_code", None)

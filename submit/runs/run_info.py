@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError
+from submit.request import job_shape
 from submit.runs.retry import http_status, service_errors
 from submit.workspace import open_workspace
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from azureml.core import Run, Workspace
 
 ENDED = {"Completed": 0, "Failed": 1, "Canceled": 3}
-"""The statuses in which a run has ended, and the exit status that each of them is."""
+"""The statuses of a run that has ended, each with its exit status."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run at a moment; None stands for what isn't known, or hasn't happened yet."""
+    """A run at one time; None stands for what isn't known or hasn't happened yet."""
 
     run_id: str
     experiment: str
@@ -41,15 +42,15 @@ class RunInfo:
 
 
 def get_run_info(run: "Run") -> RunInfo:
-    """Asks for all of it.
+    """Requests the details and metrics of a run.
 
     Raises:
-        FailureError: Azure ML doesn't answer.
+        FailureError: Azure ML doesn't respond.
     """
     with service_errors(f"run {run.id}"):
         details = run.get_details()
         metrics = last_values(run.get_metrics())
-    nodes, processes = shape_of(details.get("runDefinition") or {})
+    shape = job_shape(details.get("runDefinition") or {})
     return RunInfo(
         run_id=run.id,
         experiment=run.experiment.name,
@@ -57,8 +58,8 @@ def get_run_info(run: "Run") -> RunInfo:
         started=to_datetime(details.get("startTimeUtc")),
         ended=to_datetime(details.get("endTimeUtc")),
         compute=details.get("target"),
-        nodes=nodes,
-        processes_per_node=processes,
+        nodes=shape.nodes if shape else None,
+        processes_per_node=shape.processes_per_node if shape else None,
         error=error_of(details),
         portal=run.get_portal_url(),
         metrics=metrics,
@@ -66,7 +67,7 @@ def get_run_info(run: "Run") -> RunInfo:
 
 
 def last_values(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The last value of each metric that is a number; azureml-core has a list where there are several."""
+    """The last value of each numeric metric; azureml-core has a list for several values."""
     last = {name: value[-1] if isinstance(value, list) and value else value for name, value in metrics.items()}
     return {
         name: value
@@ -75,37 +76,25 @@ def last_values(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def shape_of(definition: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Nodes, and processes on each; the service capitalises some names otherwise than the request had them."""
-    sections = {name.lower(): content for name, content in definition.items()}
-    if "nodecount" not in sections:
-        return None, None
-    nodes = sections["nodecount"]
-    if "mpi" in str(sections.get("communicator")).lower():
-        return nodes, (sections.get("mpi") or {}).get("processCountPerNode")
-    total = (sections.get("pytorch") or {}).get("processCount") or nodes
-    return nodes, total // nodes
-
-
 def error_of(details: Mapping[str, Any]) -> str | None:
-    """Why a run has failed, in one line."""
+    """The error of a failed run in one line."""
     error = (details.get("error") or {}).get("error") or {}
     message = error.get("message")
     return " ".join(message.split()) if message else None
 
 
 def to_datetime(text: str | datetime | None) -> datetime | None:
-    """A time of azureml-core, which has a text, or a moment, with a time zone or without."""
+    """A datetime in UTC from a string, or from a datetime with or without a time zone."""
     if not text:
         return None
     if isinstance(text, datetime):
         return text if text.tzinfo else text.replace(tzinfo=timezone.utc)
-    seconds = re.split(r"[.Z+]", text, maxsplit=1)[0]  # it is always UTC; the number of decimals varies
+    seconds = re.split(r"[.Z+]", text, maxsplit=1)[0]  # always UTC, with any number of decimals
     return datetime.fromisoformat(seconds).replace(tzinfo=timezone.utc)
 
 
 def duration(started: datetime | None, ended: datetime | None) -> timedelta | None:
-    """Of whole seconds, up to now for what goes on."""
+    """The duration in whole seconds, until now if it hasn't ended."""
     if started is None:
         return None
     passed = (ended or datetime.now(timezone.utc)) - started
@@ -113,11 +102,11 @@ def duration(started: datetime | None, ended: datetime | None) -> timedelta | No
 
 
 def find_run(run_id: str, workspace_file: Path | None) -> "Run":
-    """The run as Azure ML has it.
+    """The run with this id.
 
     Raises:
-        SubmitError: There is no such run, or no workspace to ask.
-        FailureError: Azure ML doesn't answer.
+        SubmitError: There is no such run or no workspace.
+        FailureError: Azure ML doesn't respond.
     """
     if not re.fullmatch(r"[\w.-]+", run_id, re.ASCII):
         raise SubmitError(f"RUN {run_id!r}: expected the id of a run, such as lightning-azureml_1795213982_0feaec99")
@@ -129,19 +118,19 @@ def find_run(run_id: str, workspace_file: Path | None) -> "Run":
             if http_status(error) != 404:
                 raise
             raise SubmitError(
-                f"RUN {run_id!r}: the workspace {workspace.name!r} has no such run; python -m submit list shows those "
-                "it has"
+                f"RUN {run_id!r}: the workspace {workspace.name!r} has no such run; python -m submit list shows "
+                "its runs"
             ) from error
 
 
-_NEWEST_FIRST = ("CreatedUtc", "desc")  # azureml-core's own order is by start, which queued runs don't have yet
+_NEWEST_FIRST = ("CreatedUtc", "desc")  # azureml-core sorts by the start, which queued runs don't have
 
-_NAMED = 10  # experiments in a message
+_NAMED = 10  # experiments that a message names
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in a list."""
+    """A run in the list of an experiment."""
 
     run_id: str
     status: str
@@ -160,17 +149,17 @@ class RunSummary:
 
 
 def list_runs(workspace: "Workspace", experiment: str, limit: int) -> list[RunSummary]:
-    """The newest runs, the newest of them first.
+    """The newest runs, newest first.
 
     Raises:
         SubmitError: There is no such experiment.
-        FailureError: Azure ML doesn't answer.
+        FailureError: Azure ML doesn't respond.
     """
     from azureml._restclient.experiment_client import ExperimentClient
     from azureml.core import Experiment
 
     with service_errors(f"the runs of {experiment}"):
-        # Experiment(workspace, experiment) would make it where it isn't there
+        # Experiment(workspace, experiment) would create it
         found = {each.name: each for each in Experiment.list(workspace)}
         if experiment not in found:
             there = ", ".join(sorted(found)[:_NAMED]) or "none"

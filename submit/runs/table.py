@@ -1,4 +1,4 @@
-"""Tables for people, and JSON for programs."""
+"""Tables and JSON for the output of commands."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def format_table(rows: Iterable[Sequence[object]], headings: Sequence[str] = ()) -> str:
-    """Columns as wide as they need to be; the last one is ragged."""
+    """Columns as wide as their widest cell."""
     texts = [[_cell(value) for value in row] for row in ([headings] if headings else []) + list(rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in texts]
@@ -31,4 +31,4 @@ def _plain(value: object) -> str | int:
         return value.isoformat()
     if isinstance(value, timedelta):
         return int(value.total_seconds())
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")

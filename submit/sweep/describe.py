@@ -1,4 +1,4 @@
-"""From the command line to the description of a sweep."""
+"""Describes the sweep that the options mean, and parses its parameters."""
 
 import argparse
 import math
@@ -8,21 +8,21 @@ from typing import get_args
 
 from submit.describe import describe_job
 from submit.errors import SubmitError
+from submit.options import JobOptions, SweepOptions
 from submit.sweep.sweep import MAX_CONCURRENT, Distribution, EarlyStopping, Parameter, Sweep, Value, combinations
 
 
-def describe_sweep(options: argparse.Namespace, training: Sequence[str]) -> Sweep:
-    """The sweep that the flags ask for.
+def describe_sweep(job_options: JobOptions, options: SweepOptions, training: Sequence[str]) -> Sweep:
+    """The sweep that the options mean.
 
     Raises:
-        SubmitError: Flags contradict one another, or a file can't be used.
+        SubmitError: Options contradict one another, or a file can't be used.
     """
-    parameters = tuple(options.param)
-    words = [word for parameter in parameters for word in (f"--{parameter.name}", parameter.word)]
-    max_runs = _max_runs(options, parameters)
+    flags = [text for each in options.parameters for text in (f"--{each.name}", each.placeholder)]
+    max_runs = _max_runs(options)
     return Sweep(
-        job=describe_job(options, [*training, *words]),
-        parameters=parameters,
+        job=describe_job(job_options, [*training, *flags]),
+        parameters=options.parameters,
         sampling=options.sampling,
         metric=options.metric,
         goal=options.goal,
@@ -33,39 +33,39 @@ def describe_sweep(options: argparse.Namespace, training: Sequence[str]) -> Swee
 
 
 def with_first_values(training: Sequence[str], sweep: Sweep) -> list[str]:
-    """The flags of one of its runs."""
+    """The flags of one run of the sweep."""
     return [*training, *(f"--{parameter.name}={parameter.first}" for parameter in sweep.parameters)]
 
 
-def _max_runs(options: argparse.Namespace, parameters: tuple[Parameter, ...]) -> int:
+def _max_runs(options: SweepOptions) -> int:
     if options.max_runs is None and options.sampling != "grid":
-        raise SubmitError(f"--sampling {options.sampling}: has no end of its own; give --max_runs")
-    return int(options.max_runs or combinations(parameters))
+        raise SubmitError(f"--sampling {options.sampling}: never ends by itself; give --max_runs")
+    return options.max_runs or combinations(options.parameters)
 
 
-def _stopping(options: argparse.Namespace) -> EarlyStopping | None:
-    given = {name: getattr(options, name) for name in ("slack_factor", "evaluation_interval", "delay_evaluation")}
-    given = {name: value for name, value in given.items() if value is not None}
+def _stopping(options: SweepOptions) -> EarlyStopping | None:
+    names = ("slack_factor", "evaluation_interval", "delay_evaluation")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.policy == "bandit" and "slack_factor" not in given:
         raise SubmitError("--policy bandit: give --slack_factor, the share by which a run may fall behind the best one")
     if options.policy != "bandit" and "slack_factor" in given:
-        raise SubmitError(f"--slack_factor: is of --policy bandit; --policy {options.policy} takes none")
+        raise SubmitError(f"--slack_factor: is only for --policy bandit; --policy {options.policy} has none")
     if options.policy == "none" and given:
-        raise SubmitError(f"--{next(iter(given))}: there is no --policy whose it could be; give bandit or median")
+        raise SubmitError(f"--{next(iter(given))}: is only for a --policy; give --policy bandit or median")
     return None if options.policy == "none" else EarlyStopping(options.policy, **given)
 
 
 _PARAMETER = re.compile(r"(?P<name>[A-Za-z_]\w*(\.\w+)*)=(?P<distribution>\w+)\((?P<arguments>.*)\)", re.ASCII)
-_TEXT = re.compile(r"[\w.,:/+@%-]+")  # the job's shell puts the value into the command as it is
-_BOUNDS = ("the least value", "the largest value", "the step")
+_TEXT = re.compile(r"[\w.,:/+@%-]+")  # the job's shell inserts the value into the command without quoting
+_BOUNDS = ("the smallest value", "the largest value", "the step")
 _COUNTS = {"uniform": 2, "loguniform": 2, "quniform": 3}
 
 
 def parameter(text: str) -> Parameter:
-    """The value of a flag --param.
+    """Parses the value of a flag ``--param``.
 
     Raises:
-        ArgumentTypeError: It isn't one.
+        ArgumentTypeError: It isn't a parameter.
     """
     found = _PARAMETER.fullmatch(text)
     if found is None or found["distribution"] not in get_args(Distribution):
@@ -101,7 +101,7 @@ def _choice(text: str, values: list[Value]) -> tuple[Value, ...]:
             )
     if len(set(texts)) != len(texts):
         raise argparse.ArgumentTypeError(f"{text!r} given; expected each value once")
-    # HyperDrive takes texts or numbers, not both
+    # HyperDrive accepts strings or numbers, not both
     return tuple(texts) if any(isinstance(value, str) for value in values) else tuple(values)
 
 
@@ -109,16 +109,16 @@ def _range(text: str, distribution: Distribution, values: list[Value]) -> tuple[
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) != len(values) or len(numbers) != _COUNTS[distribution]:
         expected = ", ".join(_BOUNDS[: _COUNTS[distribution]])
-        raise argparse.ArgumentTypeError(f"{text!r} given; {distribution} takes {expected}, all of them numbers")
+        raise argparse.ArgumentTypeError(f"{text!r} given; {distribution} takes {expected}, all numbers")
     if numbers[0] >= numbers[1]:
         raise argparse.ArgumentTypeError(f"{text!r} given; {numbers[0]} isn't less than {numbers[1]}")
     if distribution == "loguniform" and numbers[0] <= 0:
         raise argparse.ArgumentTypeError(
-            f"{text!r} given; expected the least and the largest value themselves, such as loguniform(0.0001,0.1), "
+            f"{text!r} given; expected the smallest and the largest value themselves, such as loguniform(0.0001,0.1), "
             "both above 0, and not their logarithms"
         )
     if distribution == "quniform" and not (isinstance(numbers[2], int) and numbers[2] > 0):
         raise argparse.ArgumentTypeError(
-            f"{text!r} given; HyperDrive takes a step of a whole number, 1 or more, found {numbers[2]}"
+            f"{text!r} given; HyperDrive accepts an integer step of 1 or more, found {numbers[2]}"
         )
     return tuple(numbers)

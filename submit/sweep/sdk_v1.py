@@ -1,7 +1,7 @@
-"""A sweep as azureml-train-core (SDK v1) has it: a HyperDriveConfig, and the request that it becomes.
+"""A sweep for azureml-train-core (SDK v1): a HyperDriveConfig, its request, and sending it.
 
-azureml-core has no HyperDrive of its own. azureml.core is imported first, as azureml.train else meets itself half
-imported, and logs that at length.
+azureml-core has no HyperDrive. azureml.core is imported first, because azureml.train otherwise imports itself in a
+circle and logs that at length.
 """
 
 import json
@@ -19,19 +19,17 @@ if TYPE_CHECKING:
     from azureml.core import Run, ScriptRunConfig, Workspace
     from azureml.train.hyperdrive import EarlyTerminationPolicy, HyperDriveConfig, HyperParameterSampling
 
-VARIABLE = "$AZUREML_SWEEP_"  # HyperDrive sets such a variable in a run whose configuration has a command
+VARIABLE = "$AZUREML_SWEEP_"  # HyperDrive sets these variables for runs with a command
 
 
 def require_sdk() -> None:
-    """Raises SubmitError where HyperDrive's part of the SDK isn't installed."""
+    """Raises SubmitError if the SDK's package for HyperDrive isn't installed."""
     import azureml.core
 
     try:
         import azureml.train.hyperdrive  # noqa: F401 whether it is there
     except ImportError as error:
-        raise SubmitError(
-            "sweep: HyperDrive's part of the SDK isn't installed; pip install 'azureml-train-core>=1.61,<1.62'"
-        ) from error
+        raise SubmitError("sweep: it needs the extra 'sweep': pip install 'lightning-azureml[sweep]'") from error
 
 
 def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "HyperDriveConfig":
@@ -39,7 +37,7 @@ def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "Hy
     from azureml.train.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its advice is told by submit.sweep.validation
+        warnings.simplefilter("ignore")  # submit.sweep.validation gives its advice
         return HyperDriveConfig(
             run_config=_script_run_config(sweep, workspace),
             hyperparameter_sampling=_sampling(sweep),
@@ -52,7 +50,7 @@ def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "Hy
 
 
 def build_request(sweep: Sweep) -> dict[str, Any]:
-    """What of the request's body is known without a network; the rest says which workspace and snapshot it is."""
+    """The part of the request's body that is known without a network, which lacks the workspace and the snapshot."""
     from azureml._execution._commands import _serialize_run_config_to_dict
     from azureml.core.script_run_config import get_run_config_from_script_run
 
@@ -69,14 +67,14 @@ def build_request(sweep: Sweep) -> dict[str, Any]:
         "primary_metric_config": config._primary_metric_config,
         "name": sweep.job.experiment,
     }
-    found: dict[str, Any] = json.loads(json.dumps(content))
-    return found
+    request: dict[str, Any] = json.loads(json.dumps(content))
+    return request
 
 
 def _script_run_config(sweep: Sweep, workspace: "Workspace | None") -> "ScriptRunConfig":
     config = script_run_config(sweep.job, workspace)
-    variables = {shlex.quote(parameter.word): f"{VARIABLE}{parameter.key}" for parameter in sweep.parameters}
-    # a text, as azureml-core itself makes it of a job's words; azureml-train-core leaves them a list
+    variables = {shlex.quote(parameter.placeholder): f"{VARIABLE}{parameter.key}" for parameter in sweep.parameters}
+    # a string, as azureml-core makes it for a job; azureml-train-core would send a list
     config.command = " ".join(variables.get(word, word) for word in config.command)
     return config
 
@@ -112,19 +110,19 @@ def _policy(stopping: EarlyStopping | None) -> "EarlyTerminationPolicy":
 
 
 def send_sweep(sweep: Sweep, workspace: "Workspace") -> "Run":
-    """The run that stands for all of the sweep.
+    """Sends a sweep and returns its parent run.
 
     Raises:
-        SubmitError: Azure ML refuses it, or can't be reached.
+        SubmitError: Azure ML refuses the sweep or doesn't respond.
     """
     from azureml.core import Experiment
 
-    require_compute(workspace, sweep.job.compute)
+    require_compute(workspace, sweep.job)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep, workspace))
     except SubmitError:
         raise
-    except Exception as error:  # azureml-core lets errors of several libraries through
-        raise SubmitError(f"Azure ML didn't take the sweep: {describe_error(error)}") from error
+    except Exception as error:  # azureml-core raises errors of several libraries
+        raise SubmitError(f"Azure ML didn't accept the sweep: {describe_error(error)}") from error

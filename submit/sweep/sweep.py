@@ -7,7 +7,7 @@ from typing import Literal
 from submit.job import Job
 
 MAX_CONCURRENT = 100
-"""HyperDrive's own limit."""
+"""HyperDrive's limit."""
 
 Value = int | float | str
 Sampling = Literal["grid", "random", "bayesian"]
@@ -21,7 +21,7 @@ class Parameter:
 
     Attributes:
         name: The flag without its dashes, such as "learning_rate" or "model.gamma".
-        arguments: The values of a choice; else the least and the largest value, and the step of quniform.
+        arguments: The values of a choice; else the smallest and the largest value, and the step of quniform.
     """
 
     name: str
@@ -30,29 +30,29 @@ class Parameter:
 
     @property
     def first(self) -> Value:
-        """One of its values."""
+        """One of the values."""
         return self.arguments[0]
 
     @property
-    def word(self) -> str:
-        """Stands in a job's command for the value that is drawn."""
+    def placeholder(self) -> str:
+        """Stands for the drawn value in a job's command."""
         return f"{{sweep.{self.name}}}"
 
     @property
     def key(self) -> str:
-        """Its name at HyperDrive, which makes an environment variable of it."""
+        """Its name at HyperDrive, which makes it an environment variable."""
         return self.name.replace(".", "_")
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """How runs that fall behind are ended; an interval is from one report of the metric to the next.
+    """How runs that fall behind are ended; an interval is the time between two reports of the metric.
 
     Attributes:
-        slack_factor: Of bandit: a run may fall behind the best one by this share.
+        slack_factor: For bandit: the share by which a run may fall behind the best one.
     """
 
-    policy: Literal["bandit", "median"]
+    policy: str
     evaluation_interval: int = 1
     delay_evaluation: int = 0
     slack_factor: float | None = None
@@ -60,7 +60,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs of one job, which differ in its parameters; the job's command has their words in it."""
+    """Runs of one job that differ in its parameters; the job's command has the parameters' placeholders."""
 
     job: Job
     parameters: tuple[Parameter, ...]
@@ -73,5 +73,5 @@ class Sweep:
 
 
 def combinations(parameters: tuple[Parameter, ...]) -> int:
-    """Of the values of choices."""
+    """The number of combinations of the values of choices."""
     return math.prod(len(parameter.arguments) for parameter in parameters)

@@ -1,4 +1,4 @@
-"""The requests to a blob container, each tried again while that may help."""
+"""Requests to a blob container, with retries."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from submit.errors import ServiceError, describe_error
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 60.0
-# azureml-core's own policy waits 15 s before it first tries again, and 22 hours for an answer
+# azureml-core's own policy waits 15 s before the first retry, and 22 hours for a response
 _ONCE = {"retry_total": 0, "connection_timeout": 20, "read_timeout": 60}
 
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Blob:
-    """What is there; a blob that was made of blocks has an MD5 only if whoever made it gave one."""
+    """A blob; one made of blocks has an MD5 only if the client set it."""
 
     size: int
     md5: bytes | None
@@ -26,11 +26,11 @@ class Blob:
 class Container:
     """The container of a datastore.
 
-    It is asked through ``datastore.blob_service``, which azureml-core has ready. ``datastore.upload`` uses the same,
-    but takes each name that exists for an uploaded file, whatever its content, logs a failed file and goes on to
-    success, and can't go on within a large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
+    It uses ``datastore.blob_service`` of azureml-core. ``datastore.upload`` uses the same, but it takes each existing
+    name for an uploaded file whatever its content, it logs a failed file and succeeds, and it can't continue within a
+    large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
 
-    Methods raise ServiceError when trying again doesn't help, or once ``stopped`` is set.
+    Methods raise ServiceError when a retry doesn't help, or when ``stopped`` is set.
     """
 
     def __init__(self, datastore: Any, stopped: threading.Event) -> None:
@@ -38,49 +38,49 @@ class Container:
         self._stopped = stopped
 
     def blobs(self, folder: str) -> dict[str, Blob]:
-        """All below a folder, by their paths within it."""
+        """All blobs in a folder, by their paths in it."""
         start = f"{folder}/"
-        found = self._persist(lambda: list(self._client.list_blobs(name_starts_with=start, **_ONCE)))
-        return {blob.name.removeprefix(start): _described(blob) for blob in found}
+        blobs = self._retry(lambda: list(self._client.list_blobs(name_starts_with=start, **_ONCE)))
+        return {blob.name.removeprefix(start): _blob_from(blob) for blob in blobs}
 
     def put(self, path: str, content: bytes, md5: bytes) -> None:
-        """A blob in one piece, in the place of any that is there."""
+        """Writes a blob in one request, over an existing one."""
         settings = _settings(md5)
         blob = self._client.get_blob_client(path)
-        self._persist(
+        self._retry(
             lambda: blob.upload_blob(
                 content, length=len(content), overwrite=True, content_settings=settings, validate_content=True, **_ONCE
             )
         )
 
     def staged(self, path: str) -> set[str]:
-        """The blocks that arrived for a blob which isn't made of them yet; Azure keeps them for a week."""
+        """The uncommitted blocks of a blob; Azure keeps them for a week."""
         from azure.core.exceptions import ResourceNotFoundError
 
         blob = self._client.get_blob_client(path)
 
-        def ask() -> set[str]:
+        def request() -> set[str]:
             try:
                 return {block.id for block in blob.get_block_list("uncommitted", **_ONCE)[1]}
             except ResourceNotFoundError:
                 return set()
 
-        return self._persist(ask)
+        return self._retry(request)
 
     def stage(self, path: str, block: str, content: bytes) -> None:
         blob = self._client.get_blob_client(path)
-        self._persist(lambda: blob.stage_block(block, content, length=len(content), validate_content=True, **_ONCE))
+        self._retry(lambda: blob.stage_block(block, content, length=len(content), validate_content=True, **_ONCE))
 
     def commit(self, path: str, blocks: Sequence[str], md5: bytes) -> None:
-        """The blob is there from now on, whole."""
+        """Commits the blocks, which makes the blob visible."""
         from azureml._vendor.azure_storage.blob import BlobBlock
 
         settings = _settings(md5)
         named = [BlobBlock(block) for block in blocks]  # type: ignore[no-untyped-call]  # azureml-core's
         blob = self._client.get_blob_client(path)
-        self._persist(lambda: blob.commit_block_list(named, content_settings=settings, **_ONCE))
+        self._retry(lambda: blob.commit_block_list(named, content_settings=settings, **_ONCE))
 
-    def _persist(self, request: Callable[[], Result]) -> Result:
+    def _retry(self, request: Callable[[], Result]) -> Result:
         from azure.core.exceptions import AzureError
 
         waits = iter(WAITS)
@@ -88,19 +88,19 @@ class Container:
             try:
                 return request()
             except AzureError as error:
-                wait = next(waits, None) if _may_pass(error) else None
-                if wait is None or self._stopped.wait(max(wait, _wait_asked_for(error))):
+                wait = next(waits, None) if _is_transient(error) else None
+                if wait is None or self._stopped.wait(max(wait, _retry_after(error))):
                     raise ServiceError(self._reason(error)) from error
 
     def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
         if isinstance(error, ServiceRequestError | ServiceResponseError):
-            return f"no answer from {self._client.primary_hostname}; the same command goes on when there is one"
+            return f"no response from {self._client.primary_hostname}; the same command continues later"
         return describe_error(error)
 
 
-def _described(blob: Any) -> Blob:
+def _blob_from(blob: Any) -> Blob:
     md5 = blob.content_settings.content_md5
     return Blob(blob.size, bytes(md5) if md5 else None)
 
@@ -111,12 +111,12 @@ def _settings(md5: bytes) -> Any:
     return ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))  # type: ignore[no-untyped-call]
 
 
-def _may_pass(error: Any) -> bool:
+def _is_transient(error: Any) -> bool:
     status = getattr(error, "status_code", None) or 0
-    return status < 400 or status in (408, 429) or status >= 500  # without a status no answer came, or part of one
+    return status < 400 or status in (408, 429) or status >= 500  # without a status, no complete response came
 
 
-def _wait_asked_for(error: Any) -> float:
+def _retry_after(error: Any) -> float:
     headers = getattr(getattr(error, "response", None), "headers", {})
-    asked = str(headers.get("Retry-After", ""))
-    return min(float(asked), LONGEST_WAIT) if asked.isdecimal() else 0.0
+    seconds = str(headers.get("Retry-After", ""))
+    return min(float(seconds), LONGEST_WAIT) if seconds.isdecimal() else 0.0

@@ -1,4 +1,4 @@
-"""What is in a folder that is to be uploaded, and what of it can't be."""
+"""The files of a folder to upload, and what can't be uploaded."""
 
 import re
 import stat
@@ -9,7 +9,7 @@ from pathlib import Path
 from submit.preflight.findings import Finding, error, format_names, warning
 
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
-MOST_CHARACTERS = 1024
+MAX_CHARACTERS = 1024
 IMPOSSIBLE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|\.(/|$)")
 
 
@@ -24,7 +24,7 @@ class LocalFile:
 
 @dataclass
 class Folder:
-    """All of a folder, by name; ``files`` is what can be sent."""
+    """The content of a folder by name; ``files`` is what can be sent."""
 
     files: list[LocalFile] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -41,35 +41,33 @@ class Folder:
         return found
 
     def findings(self, target: str) -> list[Finding]:
-        """On sending it to a path, errors first."""
+        """Findings about an upload to a path, errors first."""
         return [*self._errors(target), *self._warnings()]
 
     def _errors(self, target: str) -> Iterator[Finding]:
         named = [file.name for file in self.files if not can_be_a_blob(f"{target}/{file.name}")]
         for names, what in (
             (self.unreadable, "can't be read; allow it"),
-            (self.broken, "is a symbolic link that leads nowhere; mend or remove it"),
-            (self.linked_folders, "is a symbolic link to a folder, which isn't followed; put the folder in its place"),
+            (self.broken, "is a broken symbolic link; repair or remove it"),
+            (self.linked_folders, "is a symbolic link to a folder, which isn't followed; replace it by the folder"),
             (self.special, "is neither a file nor a folder; remove it"),
             (
                 named,
-                f"can't be the name of a blob, which has {MOST_CHARACTERS} characters at most, no backslash or control "
+                f"can't be the name of a blob, which has {MAX_CHARACTERS} characters at most, no backslash or control "
                 "character, and no dot at the end of a part; rename it",
             ),
         ):
             if names:
                 yield error(f"{format_names(names)}: {what}")
         if not (self.files or self.unreadable or self.broken or self.linked_folders or self.special):
-            yield error("there is no file in it; expected at least one")
+            yield error("it has no file; expected at least one")
 
     def _warnings(self) -> Iterator[Finding]:
         if self.followed:
-            yield warning(
-                f"{format_names(self.followed)}: symbolic link; the file that it leads to is sent in its place"
-            )
+            yield warning(f"{format_names(self.followed)}: symbolic link; its target is sent instead")
         if self.empty and self.files:
             yield warning(
-                f"{format_names(self.empty)}: empty folder, which isn't sent, as a blob container has no folders"
+                f"{format_names(self.empty)}: empty folder; it isn't sent, because a blob container has no folders"
             )
 
     def _enter(self, folder: Path, name: str) -> None:
@@ -111,4 +109,4 @@ class Folder:
 
 
 def can_be_a_blob(path: str) -> bool:
-    return len(path) <= MOST_CHARACTERS and not IMPOSSIBLE.search(path)
+    return len(path) <= MAX_CHARACTERS and not IMPOSSIBLE.search(path)

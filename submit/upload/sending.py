@@ -1,4 +1,4 @@
-"""Files on their way, by several threads."""
+"""Sends files with several threads."""
 
 import hashlib
 import threading
@@ -12,14 +12,14 @@ from submit.errors import ServiceError, describe_error
 from submit.upload.container import Container
 from submit.upload.folder import LocalFile
 
-THREADS = 8  # of the ten connections that requests keeps open
-BLOCK = 4 * 1024 * 1024  # what an interruption loses of each file on its way
-MOST_BLOCKS = 50_000  # of one blob
+THREADS = 8  # requests keeps ten connections open
+BLOCK = 4 * 1024 * 1024  # an interruption loses this much of each file that is being sent
+MAX_BLOCKS = 50_000  # of one blob
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Bytes that are at Azure now, ``sent`` or there before; ``file`` is given with its last ones."""
+    """Bytes that Azure has now, ``sent`` or there before; ``file`` is set with its last bytes."""
 
     size: int
     sent: bool = True
@@ -27,26 +27,26 @@ class Progress:
 
 
 def send(container: Container, folder: str, files: Sequence[LocalFile], stopped: threading.Event) -> Iterator[Progress]:
-    """Sends all files to a folder of the container, and tells what arrives.
+    """Sends all files to a folder of the container, and yields the progress.
 
     Raises:
-        ServiceError: A file can't be sent; the others on their way are given up.
+        ServiceError: A file can't be sent; the upload of the others is stopped.
     """
     jobs: SimpleQueue[LocalFile] = SimpleQueue()
     events: SimpleQueue[Progress | Exception] = SimpleQueue()
     for file in files:
         jobs.put(file)
     for _ in range(min(THREADS, len(files))):
-        # a daemon, as whoever presses Ctrl-C doesn't want to wait for what is on its way
-        threading.Thread(target=_work, args=(container, folder, jobs, events, stopped), daemon=True).start()
+        # a daemon, so that Ctrl-C doesn't wait for the files that are being sent
+        threading.Thread(target=_send_files, args=(container, folder, jobs, events, stopped), daemon=True).start()
     try:
-        yield from _until(len(files), events)
+        yield from _collect(len(files), events)
     finally:
         stopped.set()
 
 
 def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Progress]:
-    """Sends one file, in one piece or, a large one, block by block, without those that arrived earlier."""
+    """Sends one file: a small one in one request, a large one in blocks, without the blocks that exist."""
     path = f"{folder}/{file.name}"
     with file.path.open("rb") as content:
         if file.size > BLOCK:
@@ -61,10 +61,10 @@ def send_file(container: Container, folder: str, file: LocalFile) -> Iterator[Pr
 def _send_blocks(container: Container, path: str, file: LocalFile, content: BinaryIO) -> Iterator[Progress]:
     staged = container.staged(path)
     md5, blocks, size = hashlib.md5(usedforsecurity=False), list[str](), 0
-    for piece in iter(partial(content.read, max(BLOCK, -(-file.size // MOST_BLOCKS))), b""):
+    for piece in iter(partial(content.read, max(BLOCK, -(-file.size // MAX_BLOCKS))), b""):
         md5.update(piece)
         size += len(piece)
-        block = f"{len(blocks):05d}-{_md5(piece).hex()}"  # all have the same length, which Azure demands
+        block = f"{len(blocks):05d}-{_md5(piece).hex()}"  # all ids have the same length, which Azure requires
         if block not in staged:
             container.stage(path, block, piece)
         blocks.append(block)
@@ -74,7 +74,7 @@ def _send_blocks(container: Container, path: str, file: LocalFile, content: Bina
     yield Progress(0, file=file)
 
 
-def _work(
+def _send_files(
     container: Container,
     folder: str,
     jobs: "SimpleQueue[LocalFile]",
@@ -87,17 +87,17 @@ def _work(
         except Empty:
             return
         try:
-            for arrived in send_file(container, folder, file):
-                events.put(arrived)
+            for progress in send_file(container, folder, file):
+                events.put(progress)
                 if stopped.is_set():
                     return
-        except Exception as error:  # whatever it is, the main thread has to know
+        except Exception as error:  # the main thread raises it
             failure = ServiceError(f"{file.name!r} wasn't sent: {describe_error(error)}")
             failure.__cause__ = error
             events.put(failure)
 
 
-def _until(count: int, events: "SimpleQueue[Progress | Exception]") -> Iterator[Progress]:
+def _collect(count: int, events: "SimpleQueue[Progress | Exception]") -> Iterator[Progress]:
     while count:
         event = events.get()
         if isinstance(event, Exception):
@@ -108,7 +108,7 @@ def _until(count: int, events: "SimpleQueue[Progress | Exception]") -> Iterator[
 
 def _require_size(file: LocalFile, size: int) -> None:
     if size != file.size:
-        raise ServiceError(f"it had {file.size:,} bytes and has others now; let it be while it is sent")
+        raise ServiceError(f"its size of {file.size:,} bytes has changed; don't change it during the upload")
 
 
 def _md5(content: bytes) -> bytes:

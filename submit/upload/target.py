@@ -1,4 +1,4 @@
-"""Where a folder goes: the datastore, the path in it, and the name under which a job finds it."""
+"""The target of an upload: the datastore, the path, and the value of ``--dataset`` for it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def target_path(text: str) -> str:
-    """The path without slashes at its end.
+    """The path without trailing slashes.
 
     Raises:
-        SubmitError: ``--dataset`` couldn't name it.
+        SubmitError: ``--dataset`` can't name this path.
     """
     path = text.rstrip("/")
     parts = path.split("/")
@@ -24,7 +24,7 @@ def target_path(text: str) -> str:
 
 
 def dataset_value(datastore: str, path: str) -> str:
-    """What ``--dataset`` takes; a name without a slash would be that of a registered dataset."""
+    """The value of ``--dataset``; without a slash it would name a registered dataset."""
     if datastore != DEFAULT_DATASTORE:
         return f"azureml://datastores/{datastore}/paths/{path}"
     return path if "/" in path else f"{path}/"
@@ -34,17 +34,17 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
     """The workspace's default datastore, or a named one.
 
     Raises:
-        SubmitError: There is none of this name, or nothing can be uploaded to it by azureml-core alone.
-        ServiceError: The service doesn't say.
+        SubmitError: There is no such datastore, or azureml-core alone can't upload to it.
+        ServiceError: The service doesn't respond.
     """
     from azureml.core import Datastore
 
     try:
         datastore = Datastore.get(workspace, name) if name else workspace.get_default_datastore()
-    except Exception as error:  # azureml-core lets errors of several libraries through
+    except Exception as error:  # azureml-core raises errors of several libraries
         if name and _is_unknown(error):
             raise SubmitError(
-                f"--datastore {name!r}: the workspace has none of this name{_others(workspace)}"
+                f"--datastore {name!r}: the workspace has no such datastore{_others(workspace)}"
             ) from error
         raise ServiceError(f"the datastore can't be opened: {describe_error(error)}") from error
     require_blobs(datastore)
@@ -57,17 +57,17 @@ def require_blobs(datastore: Any) -> None:
 
     given = f"--datastore {datastore.name!r}"
     if not isinstance(datastore, AzureBlobDatastore):
-        raise SubmitError(f"{given}: is of the type {datastore.datastore_type}; expected a blob container (AzureBlob)")
+        raise SubmitError(f"{given}: has the type {datastore.datastore_type}; expected a blob container (AzureBlob)")
     if datastore.credential_type == "None":
         raise SubmitError(
-            f"{given}: the workspace keeps neither a key nor a SAS token for it; expected one of them; upload with "
+            f"{given}: the workspace has neither a key nor a SAS token for it; upload with "
             f"'az storage blob upload-batch' to container {datastore.container_name!r} of account "
             f"{datastore.account_name!r}"
         )
 
 
 def _is_unknown(error: BaseException | None) -> bool:
-    """Whether the answer was a 404; azureml-core raises an error without it in the midst of handling one with it."""
+    """Whether the response was a 404; azureml-core raises another error while it handles that one."""
     while error is not None:
         if getattr(getattr(error, "response", None), "status_code", None) == 404:
             return True
@@ -78,5 +78,5 @@ def _is_unknown(error: BaseException | None) -> bool:
 def _others(workspace: "Workspace") -> str:
     try:
         return f"; it has {', '.join(repr(name) for name in workspace.datastores)}"
-    except Exception:  # the message is complete without them
+    except Exception:  # the message is complete without the names
         return ""
