@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the sweep is sent."""
-    sweep = describe_sweep(job_options(options), _sweep_options(options), training)
+    sweep = describe_sweep(job_options(options), sweep_options(options), training)
     check_sweep(sweep, training)
     flags = with_first_values(training, sweep)
     check_job(sweep.job, flags, options.conda_file)
@@ -47,7 +47,8 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     return 0
 
 
-def _sweep_options(given: argparse.Namespace) -> SweepOptions:
+def sweep_options(given: argparse.Namespace) -> SweepOptions:
+    """The options that the flags of a sweep mean."""
     return SweepOptions(
         parameters=tuple(given.param),
         sampling=given.sampling,

@@ -1,8 +1,6 @@
 """Artifacts of a run at the emulator."""
 
-from tests.support.emulator_jobs import Job, job
-
-__all__ = ["job"]  # the fixture
+from tests.support.emulator_jobs import Job
 
 
 def test_an_artifact_is_uploaded_once_only(job: Job) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
-from tests.support.emulator_jobs import Job, ask, batch, job
-
-__all__ = ["job"]  # the fixture
+from tests.support.emulator_jobs import Job, ask, batch
 
 
 def test_a_slow_service_responds_late(job: Job) -> None:

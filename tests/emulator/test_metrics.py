@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from submit.emulator import AzureMLEmulator
-from tests.support.emulator_jobs import Job, batch, job
-
-__all__ = ["job"]  # the fixture
+from tests.support.emulator_jobs import Job, batch
 
 
 def test_rows_are_read_in_pages_and_by_time(service: AzureMLEmulator, job: Job) -> None:
@@ -109,7 +107,7 @@ run.complete()
     assert job.counts() == {"good": 1}
     assert set(job.statuses("/batch")) == {207}
     for complaint in (
-        "the metric's name has 256 characters; 1 to 255 are possible",
+        "the metric's name has 256 characters; 1 to 255 are allowed",
         "a value has more than 255 characters",
         "the metric has more than 15 columns",
         "the name of a column has more than 255 characters",

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from submit.emulator import AzureMLEmulator
-from tests.support.emulator_jobs import Job, ask, job
-
-__all__ = ["job"]  # the fixture
+from tests.support.emulator_jobs import Job, ask
 
 
 @pytest.fixture
@@ -80,7 +78,7 @@ run.fail("went wrong", "code")
 run.complete()
 print(json.dumps(result))
 """
-FILES = ["empty", "m/1", "m/2", "outputs/f.txt", "outputs/stream", "up/a", "up/sub/b"]
+SOURCES = ["empty", "m/1", "m/2", "outputs/f.txt", "outputs/stream", "up/a", "up/sub/b"]
 
 
 def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEmulator, job: Job) -> None:
@@ -94,7 +92,7 @@ def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEm
     assert result["properties"] == run.properties == {"p": "1"}
     assert run.display_name == "nice"
     assert {"runId", "status", "logFiles"} <= set(result["details"])
-    assert set(FILES) < set(result["files"]) == set(run.artifacts)
+    assert set(SOURCES) < set(result["files"]) == set(run.artifacts)
     assert run.artifacts["outputs/stream"] == b"hello"
     assert (result["back"], result["empty"], result["down"]) == ("hello", "", "B")
     assert "outputs/f.txt" in result["missing"]

@@ -6,12 +6,10 @@ import pytest
 
 from submit.emulator import Fault
 from submit.emulator.workspace import SCOPE, SUBSCRIPTION
-from tests.support.emulator_users import FILES, User, user
-from tests.support.submit_folders import write_files
+from tests.support.projects import write_files
+from tests.support.submitters import SOURCES, Submitter
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["user"]  # the fixture
 
 SUBMIT = """
 compute = ComputeTarget(ws, "gpu-cluster")
@@ -26,23 +24,23 @@ print(json.dumps({
 """
 
 
-def test_a_job_arrives_as_it_was_sent(user: User) -> None:
+def test_a_job_arrives_as_it_was_sent(submitter: Submitter) -> None:
     many = {f"many/{number}": hashlib.sha256(str(number).encode()).digest() for number in range(101)}
-    write_files(user.folder / "src", many)  # the client uploads 50 at a time
+    write_files(submitter.folder / "src", many)  # the client uploads 50 at a time
 
-    result = user.result(SUBMIT)
+    result = submitter.script_result(SUBMIT)
 
-    (job,) = user.service.jobs
+    (job,) = submitter.service.jobs
     configuration = job.definition["Configuration"]
-    run = user.service.run(job.run_id)
+    run = submitter.service.run(job.run_id)
     assert result["workspace"] == ["emulator", "westeurope", SUBSCRIPTION]
     assert result["compute"] == ["AmlCompute", "Standard_NC24ads_A100_v4", 4]
     assert result["computes"] == ["gpu-cluster"]
     assert (result["id"], result["status"], result["again"]) == (job.run_id, "Queued", "ScriptRun")
-    assert result["portal"].startswith(user.service.url)
+    assert result["portal"].startswith(submitter.service.url)
     assert result["details"] == {"target": "gpu-cluster", "submittedBy": "emulator"}
     assert result["experiments"] == [job.experiment] == ["exp"]
-    assert job.files == FILES | many
+    assert job.files == SOURCES | many
     assert sorted(job.definition) == ["Configuration", "SnapshotId", "TargetDetails", "TelemetryValues"]
     assert (configuration["script"], configuration["arguments"]) == ("train.py", ["--epochs", 2])
     assert (configuration["target"], configuration["nodeCount"]) == ("gpu-cluster", 2)
@@ -52,7 +50,7 @@ def test_a_job_arrives_as_it_was_sent(user: User) -> None:
     assert run.properties["ContentSnapshotId"] == job.definition["SnapshotId"]
 
 
-def test_only_what_has_changed_is_uploaded_again(user: User) -> None:
+def test_only_what_has_changed_is_uploaded_again(submitter: Submitter) -> None:
     script = """
 submit()
 submit()
@@ -61,22 +59,22 @@ pathlib.Path("src/empty").unlink()
 pathlib.Path("src/new").write_text("new")
 submit()
 """
-    changed = {path: content for path, content in FILES.items() if path != "empty"}
+    changed = {path: content for path, content in SOURCES.items() if path != "empty"}
     changed |= {"train.py": b"changed", "new": b"new"}
 
-    user.does(script)
-    user.does("submit()", home="another home")
+    submitter.run_script(script)
+    submitter.run_script("submit()", home="another home")
 
-    first, second, third, elsewhere = user.service.jobs
-    uploads = [r for r in user.service.requests if r.method == "PUT" and "/snapshots/" in r.path]
-    assert first.files == second.files == FILES
+    first, second, third, elsewhere = submitter.service.jobs
+    uploads = [r for r in submitter.service.requests if r.method == "PUT" and "/snapshots/" in r.path]
+    assert first.files == second.files == SOURCES
     assert third.files == elsewhere.files == changed
     assert first.definition["SnapshotId"] == second.definition["SnapshotId"] != third.definition["SnapshotId"]
-    assert len(uploads) == len(FILES) + 2
+    assert len(uploads) == len(SOURCES) + 2
 
 
-def test_a_snapshot_without_all_of_its_files_is_refused(user: User) -> None:
-    user.service.inject(Fault.status(403, path="/azureml/snapshots/", times=1))
+def test_a_snapshot_without_all_of_its_files_is_refused(submitter: Submitter) -> None:
+    submitter.service.inject(Fault.status(403, path="/azureml/snapshots/", times=1))
     script = """
 try:
     submit()
@@ -88,17 +86,17 @@ except Exception as error:
     lost = {"ParentSnapshotId": "", "DirTreeNode": tree, "FileRevisionList": {"FileNodes": [node]}}
     forgotten = lost | {"FileRevisionList": {"FileNodes": []}}
 
-    out = user.does(script)
-    answers = [user.ask("POST", f"/content/v2.0{SCOPE}/snapshots/new", sent) for sent in (lost, forgotten)]
+    out = submitter.run_script(script)
+    answers = [submitter.request("POST", f"/content/v2.0{SCOPE}/snapshots/new", sent) for sent in (lost, forgotten)]
 
     assert "fault injection: status 403" in out
     assert [status for status, _ in answers] == [400, 400]
-    assert "the content of 'a' didn't arrive" in answers[0][1]["error"]["message"]
+    assert "the content of 'a' was not uploaded" in answers[0][1]["error"]["message"]
     assert "files that nobody uploaded: ['a']" in answers[1][1]["error"]["message"]
-    assert user.service.jobs == []
+    assert submitter.service.jobs == []
 
 
-def test_a_job_for_a_compute_that_does_not_exist_is_refused(user: User) -> None:
+def test_a_job_for_a_compute_that_does_not_exist_is_refused(submitter: Submitter) -> None:
     script = """
 try:
     ComputeTarget(ws, "gpu")
@@ -110,17 +108,17 @@ except Exception as error:
     print(error)
 """
 
-    out = user.does(script)
+    out = submitter.run_script(script)
 
     assert "Compute Target with name gpu not found" in out
     assert "Unknown compute target 'gpu'." in out
-    assert user.service.jobs == []
+    assert submitter.service.jobs == []
 
 
-def test_a_service_that_fails_in_mid_submit_gets_the_job_once(user: User) -> None:
-    user.service.inject(Fault.status(500, path="/execution/", times=1))
+def test_a_service_that_fails_in_mid_submit_gets_the_job_once(submitter: Submitter) -> None:
+    submitter.service.inject(Fault.status(500, path="/execution/", times=1))
 
-    user.does("submit()")
+    submitter.run_script("submit()")
 
-    assert [r.status for r in user.service.requests if r.path.endswith("/snapshotrun")] == [500, 200]
-    assert len(user.service.jobs) == 1
+    assert [r.status for r in submitter.service.requests if r.path.endswith("/snapshotrun")] == [500, 200]
+    assert len(submitter.service.jobs) == 1

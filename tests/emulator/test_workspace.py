@@ -8,11 +8,9 @@ import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
 from submit.emulator.workspace import RESOURCE_MANAGER_HOST, SCOPE
-from tests.support.emulator_users import FILES, User, user
+from tests.support.submitters import SOURCES, Submitter
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["user"]  # the fixture
 
 COMPUTES = """
 wanted = AmlCompute.provisioning_configuration("Standard_NC4as_T4_v3", "lowpriority", max_nodes=3)
@@ -29,16 +27,16 @@ print(json.dumps([*result, list(ws.compute_targets)]))
 """
 
 
-def test_a_compute_is_created_in_a_moment_changed_and_deleted(user: User) -> None:
-    states, *result = user.result(COMPUTES)
+def test_a_compute_is_created_in_a_moment_changed_and_deleted(submitter: Submitter) -> None:
+    states, *result = submitter.script_result(COMPUTES)
 
     assert states == ["Creating", "Succeeded"]
     assert result == ["Standard_NC4as_T4_v3", "lowpriority", 5, 4, ["gpu-cluster"]]
-    assert [compute.name for compute in user.service.computes] == ["gpu-cluster"]
+    assert [compute.name for compute in submitter.service.computes] == ["gpu-cluster"]
 
 
-def test_a_compute_without_quota_is_refused(user: User) -> None:
-    user.service.inject(Fault.quota())
+def test_a_compute_without_quota_is_refused(submitter: Submitter) -> None:
+    submitter.service.inject(Fault.quota())
     script = """
 wanted = AmlCompute.provisioning_configuration("Standard_NC96ads_A100_v4", max_nodes=2)
 try:
@@ -47,16 +45,16 @@ except Exception as error:
     print(error)
 """
 
-    out = user.does(script)
+    out = submitter.run_script(script)
 
     assert "Response Code: 400" in out
     assert "vCPU quota of 0 and cannot accommodate for at least 1 requested managed compute node" in out
     assert "maps to 96 vCPUs" in out
-    assert [compute.name for compute in user.service.computes] == ["gpu-cluster"]
+    assert [compute.name for compute in submitter.service.computes] == ["gpu-cluster"]
 
 
-def test_environments_are_registered_and_found_by_name(user: User) -> None:
-    user.service.add_environment("AzureML-pytorch", "registry/pytorch:1")
+def test_environments_are_registered_and_found_by_name(submitter: Submitter) -> None:
+    submitter.service.add_environment("AzureML-pytorch", "registry/pytorch:1")
     script = """
 own = Environment.from_docker_image("own", "registry/own:1")
 versions = [own.register(ws).version for _ in range(2)]
@@ -71,9 +69,9 @@ second = Environment.get(ws, "own", version="2").docker.base_image
 print(json.dumps([versions, found.docker.base_image, second, sorted(Environment.list(ws)), none]))
 """
 
-    result = user.result(script)
+    result = submitter.script_result(script)
 
-    sent = user.service.jobs[0].definition["Configuration"]["environment"]
+    sent = submitter.service.jobs[0].definition["Configuration"]["environment"]
     assert result == [["1", "2"], "registry/pytorch:1", "registry/own:1", ["AzureML-pytorch", "own"], True]
     assert (sent["name"], sent["version"], sent["docker"]["baseImage"]) == (
         "AzureML-pytorch",
@@ -82,8 +80,8 @@ print(json.dumps([versions, found.docker.base_image, second, sorted(Environment.
     )
 
 
-def test_files_go_to_the_datastore_once_and_come_back(user: User) -> None:
-    user.service.add_datastore_file("data/train.py", b"older")
+def test_files_go_to_the_datastore_once_and_come_back(submitter: Submitter) -> None:
+    submitter.service.add_datastore_file("data/train.py", b"older")
     script = """
 store = ws.get_default_datastore()
 store.upload("src", "data", show_progress=False)
@@ -93,13 +91,13 @@ store.download("down", "data", show_progress=False)
 print(json.dumps([store.name, list(ws.datastores)]))
 """
 
-    result = user.result(script)
+    result = submitter.script_result(script)
 
-    expected = {f"{folder}/{path}": content for folder in ("data", "fresh") for path, content in FILES.items()}
+    expected = {f"{folder}/{path}": content for folder in ("data", "fresh") for path, content in SOURCES.items()}
     assert result == ["workspaceblobstore", ["workspaceblobstore"]]
-    assert user.service.datastore == expected | {"data/train.py": b"older"}
-    assert (user.folder / "down/data/train.py").read_bytes() == b"older"
-    assert (user.folder / "down/data/a/b/deep.txt").read_bytes() == b"deep\r\n"
+    assert submitter.service.datastore == expected | {"data/train.py": b"older"}
+    assert (submitter.folder / "down/data/train.py").read_bytes() == b"older"
+    assert (submitter.folder / "down/data/a/b/deep.txt").read_bytes() == b"deep\r\n"
 
 
 BLOCKS = """
@@ -126,10 +124,10 @@ print(json.dumps([staged, left, head.size, digest(head), listed]))
 """
 
 
-def test_a_blob_is_made_of_blocks_and_blobs_are_listed_in_pages(user: User) -> None:
-    user.service.add_datastore_file("a & b", b"")
+def test_a_blob_is_made_of_blocks_and_blobs_are_listed_in_pages(submitter: Submitter) -> None:
+    submitter.service.add_datastore_file("a & b", b"")
 
-    *result, listed = user.result(BLOCKS)
+    *result, listed = submitter.script_result(BLOCKS)
 
     told = b"0123456789abcdef".hex()
     assert result == [[["000", 2], ["001", 3]], [], 5, told]
@@ -138,38 +136,38 @@ def test_a_blob_is_made_of_blocks_and_blobs_are_listed_in_pages(user: User) -> N
         "large": told,
         "small": hashlib.md5(b"small", usedforsecurity=False).hexdigest(),
     }
-    assert user.service.datastore == {"a & b": b"", "large": b"begin", "small": b"small"}
+    assert submitter.service.datastore == {"a & b": b"", "large": b"begin", "small": b"small"}
 
 
-def test_datasets_are_saved_registered_and_found(user: User) -> None:
+def test_datasets_are_saved_registered_and_found(submitter: Submitter) -> None:
     """By hand, as the client needs azureml-dataset-runtime for it."""
     flow = json.dumps({"blocks": [], "meta": {"RsDataflow": "type: mltable\n"}})
     prefix = f"/dataset/v1.0{SCOPE}"
     new = {"name": "cifar10", "datasetType": "file", "latest": {"dataflow": flow}}
 
-    _, saved = user.ask("POST", f"{prefix}/saveddatasets", {"datasetType": "file", "dataflowJson": flow})
-    _, first = user.ask("POST", f"{prefix}/datasets?ifExistsOk=false", new)
-    refused, _ = user.ask("POST", f"{prefix}/datasets?ifExistsOk=false", new)
-    _, second = user.ask("POST", f"{prefix}/datasets?ifExistsOk=true", new)
+    _, saved = submitter.request("POST", f"{prefix}/saveddatasets", {"datasetType": "file", "dataflowJson": flow})
+    _, first = submitter.request("POST", f"{prefix}/datasets?ifExistsOk=false", new)
+    refused, _ = submitter.request("POST", f"{prefix}/datasets?ifExistsOk=false", new)
+    _, second = submitter.request("POST", f"{prefix}/datasets?ifExistsOk=true", new)
 
-    version = user.ask("GET", f"/data/v1.0{SCOPE}/dataversion/unregistered-{saved['id']}/versions/1")
+    version = submitter.request("GET", f"/data/v1.0{SCOPE}/dataversion/unregistered-{saved['id']}/versions/1")
     assert version == (200, {"legacyDataflow": "type: mltable\n"})
     assert first["latest"]["savedDatasetId"] == saved["id"]
     assert (refused, second["latest"]["versionId"]) == (409, "2")
-    assert user.ask("GET", f"{prefix}/datasets/query/name=cifar10")[1] == second
-    assert user.ask("GET", f"{prefix}/datasets/query/name=cifar10?versionId=1")[1] == first
-    assert user.ask("GET", f"{prefix}/datasets/query/name=cifar10?versionId=3")[0] == 404
-    assert user.ask("GET", f"{prefix}/datasets")[1]["value"] == [second]
-    assert user.ask("GET", f"{prefix}/saveddatasets/{saved['id']}")[1] == saved
+    assert submitter.request("GET", f"{prefix}/datasets/query/name=cifar10")[1] == second
+    assert submitter.request("GET", f"{prefix}/datasets/query/name=cifar10?versionId=1")[1] == first
+    assert submitter.request("GET", f"{prefix}/datasets/query/name=cifar10?versionId=3")[0] == 404
+    assert submitter.request("GET", f"{prefix}/datasets")[1]["value"] == [second]
+    assert submitter.request("GET", f"{prefix}/saveddatasets/{saved['id']}")[1] == saved
 
 
 def test_a_job_has_no_route_to_what_only_users_may_do(tmp_path: Path) -> None:
     paths = [f"/rp/workspaces{SCOPE}/computes", f"/datastore/v1.0{SCOPE}/default"]
     with AzureMLEmulator() as service:
-        user = User(service, tmp_path)
+        submitter = Submitter(service, tmp_path).with_sources()
         job = service.job_environment(service.new_run("exp").id, tmp_path / "node")["AZUREML_RUN_TOKEN"]
 
-        statuses = [[user.ask("GET", path, token=token)[0] for token in (None, job, "")] for path in paths]
+        statuses = [[submitter.request("GET", path, token=token)[0] for token in (None, job, "")] for path in paths]
 
         assert statuses == [[200, 404, 401]] * 2
         assert service.unknown == [f"GET {path}" for path in paths]
@@ -192,9 +190,9 @@ except Exception as error:
 print(json.dumps(answers))
 """
     with AzureMLEmulator() as service:
-        user = User(service, tmp_path)
+        submitter = Submitter(service, tmp_path).with_sources()
 
-        answers = user.result(f"HOST = {RESOURCE_MANAGER_HOST!r}\n{script}")
+        answers = submitter.script_result(f"HOST = {RESOURCE_MANAGER_HOST!r}\n{script}")
 
         assert answers[:3] == [404, True, True]
         assert service.unknown[:2] == [
@@ -204,9 +202,9 @@ print(json.dumps(answers))
         assert not any("visualstudio" in target for target in service.unknown)
 
 
-def test_a_users_environment_is_not_that_of_a_job(user: User) -> None:
-    environment = user.service.workspace_environment(user.folder / "home")
+def test_a_users_environment_is_not_that_of_a_job(submitter: Submitter) -> None:
+    environment = submitter.service.workspace_environment(submitter.folder / "home")
 
     assert not any(name.startswith("AZUREML_RUN") for name in environment)
     assert {name for name in environment if name.startswith("AZUREML")} == {"AZUREML_CURRENT_CLOUD"}
-    assert not any(user.service.user_token() in value for value in environment.values())
+    assert not any(submitter.service.user_token() in value for value in environment.values())

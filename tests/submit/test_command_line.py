@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from submit.commands.flags import job_options
 from submit.describe import describe_job
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
@@ -25,7 +26,7 @@ TYPICAL = (
 
 def job_of(flags: str, command: str = "run") -> Job:
     _, options, training = parse_command([command, *flags.split()])
-    return describe_job(options, training)
+    return describe_job(job_options(options), training)
 
 
 def submit(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -113,7 +114,7 @@ def test_a_dataset_becomes_the_data_path_of_the_training(flags: str, data: objec
 def test_words_of_the_command_are_quoted(tmp_path: Path) -> None:
     _, options, training = parse_command(["run", "--model.weights", "a b; rm -rf $HOME.pth"])
 
-    command = build_request(describe_job(options, training))["Configuration"]["command"]
+    command = build_request(describe_job(job_options(options), training))["Configuration"]["command"]
 
     assert "--model.weights 'a b; rm -rf $HOME.pth'" in command
 

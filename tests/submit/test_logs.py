@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
-from tests.support.submit_folders import Place, outcome
+from tests.support.submitters import Submitter, outcome_of
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +17,8 @@ LOG = "user_logs/std_log_process_0.txt"
 
 
 @pytest.fixture
-def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
-    return Place(service, tmp_path).prepare()
+def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
+    return Submitter(service, tmp_path).with_training()
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -40,12 +40,12 @@ def interrupt(process: "subprocess.Popen[str]") -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_logs_shows_what_rank_0_printed_and_others_by_name(place: Place) -> None:
+def test_logs_shows_what_rank_0_printed_and_others_by_name(submitter: Submitter) -> None:
     other = "user_logs/std_log_process_1.txt"
-    run = place.run({LOG: b"zero\nno newline", other: b"one\n", "outputs/metrics.jsonl": b"{}"})
+    run = submitter.add_run({LOG: b"zero\nno newline", other: b"one\n", "outputs/metrics.jsonl": b"{}"})
 
     first, named, names = (
-        place.submit("logs", run, *flags) for flags in ([], ["--file", "std_log_process_1.txt"], ["--list"])
+        submitter.submit("logs", run, *flags) for flags in ([], ["--file", "std_log_process_1.txt"], ["--list"])
     )
 
     assert (first.status, first.out, first.err) == (0, "zero\nno newline\n", "")
@@ -53,52 +53,52 @@ def test_logs_shows_what_rank_0_printed_and_others_by_name(place: Place) -> None
     assert names.out.splitlines() == [LOG, other]
 
 
-def test_logs_of_many_ranks_are_found_by_their_zeros(place: Place) -> None:
+def test_logs_of_many_ranks_are_found_by_their_zeros(submitter: Submitter) -> None:
     names = [f"user_logs/std_log_process_{rank:02}.txt" for rank in range(12)]
-    run = place.run({name: name.encode() for name in names[::-1]})
+    run = submitter.add_run({name: name.encode() for name in names[::-1]})
 
-    assert place.submit("logs", run).out == f"{names[0]}\n"
+    assert submitter.submit("logs", run).out == f"{names[0]}\n"
 
 
-def test_all_logs_are_named_however_many_there_are(place: Place) -> None:
+def test_all_logs_are_named_however_many_there_are(submitter: Submitter) -> None:
     """The service names a hundred files at a time."""
     names = [f"user_logs/std_log_process_{rank:03}.txt" for rank in range(250)]
-    run = place.run(dict.fromkeys(names, b""))
+    run = submitter.add_run(dict.fromkeys(names, b""))
 
-    assert place.submit("logs", run, "--list").out.splitlines() == names
+    assert submitter.submit("logs", run, "--list").out.splitlines() == names
 
 
-def test_a_log_that_is_not_there_is_told(place: Place) -> None:
-    run = place.run({})
+def test_a_log_that_is_not_there_is_told(submitter: Submitter) -> None:
+    run = submitter.add_run({})
 
-    none, named = place.submit("logs", run), place.submit("logs", run, "--file", "a.txt")
+    none, named = submitter.submit("logs", run), submitter.submit("logs", run, "--file", "a.txt")
 
     assert (none.status, none.err) == (1, f"error: run {run} has no log yet\n")
     assert (named.status, named.err) == (2, "error: --file 'a.txt': expected one of none: the run has no log yet\n")
 
 
-def test_follow_shows_every_line_once_though_connections_drop(place: Place) -> None:
-    run = place.run({LOG: text(3) + b"line"}, "Running")
-    place.service.inject(Fault.drop(run, probability=0.2, seed=1))
+def test_follow_shows_every_line_once_though_connections_drop(submitter: Submitter) -> None:
+    run = submitter.add_run({LOG: text(3) + b"line"}, "Running")
+    submitter.service.inject(Fault.drop(run, probability=0.2, seed=1))
 
-    with place.started("logs", run, "--follow") as process:
-        until(lambda: requests(place.service, LOG) >= 3)
-        place.service.add_artifact(run, LOG, text(2000) + b"line")
-        until(lambda: requests(place.service, LOG) >= 6)
-        place.service.inject(Fault.status(503, LOG, times=2))
-        place.service.inject(Fault.status(403, f".net/azureml/ExperimentRun/dcid.{run}", times=1))  # it has expired
-        place.service.add_artifact(run, LOG, text(5000) + b"the end")
-        place.service.set_run_status(run, "Completed")
-        done = outcome(process)
+    with submitter.running("logs", run, "--follow") as process:
+        until(lambda: requests(submitter.service, LOG) >= 3)
+        submitter.service.add_artifact(run, LOG, text(2000) + b"line")
+        until(lambda: requests(submitter.service, LOG) >= 6)
+        submitter.service.inject(Fault.status(503, LOG, times=2))
+        submitter.service.inject(Fault.status(403, f".net/azureml/ExperimentRun/dcid.{run}", times=1))  # it has expired
+        submitter.service.add_artifact(run, LOG, text(5000) + b"the end")
+        submitter.service.set_run_status(run, "Completed")
+        done = outcome_of(process)
 
     assert (done.status, done.out) == (0, text(5000).decode() + "the end\n")
     assert done.err.splitlines()[-1] == "The run has ended: Completed."
 
 
-def test_who_reads_only_the_first_lines_is_told_nothing_else(place: Place) -> None:
-    run = place.run({LOG: text(100000)})
+def test_who_reads_only_the_first_lines_is_told_nothing_else(submitter: Submitter) -> None:
+    run = submitter.add_run({LOG: text(100000)})
 
-    with place.started("logs", run) as process:
+    with submitter.running("logs", run) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.stdout.close()
@@ -108,13 +108,13 @@ def test_who_reads_only_the_first_lines_is_told_nothing_else(place: Place) -> No
     assert (first, err) == ("line 0\n", "")
 
 
-def test_follow_ends_when_the_user_has_enough(place: Place) -> None:
-    run = place.run({LOG: text(3)}, "Running")
+def test_follow_ends_when_the_user_has_enough(submitter: Submitter) -> None:
+    run = submitter.add_run({LOG: text(3)}, "Running")
 
-    with place.started("logs", run, "--follow") as process:
-        until(lambda: requests(place.service, LOG) >= 2)
+    with submitter.running("logs", run, "--follow") as process:
+        until(lambda: requests(submitter.service, LOG) >= 2)
         interrupt(process)
-        done = outcome(process, 5)
+        done = outcome_of(process, 5)
 
     assert (done.status, done.out, done.err) == (130, text(3).decode(), "interrupted; nothing was changed\n")
 
@@ -128,18 +128,18 @@ def test_follow_ends_when_the_user_has_enough(place: Place) -> None:
     ],
 )
 def test_waiting_is_as_long_and_ends_like_the_run(
-    place: Place, status: str, error: str | None, expected: int, last: str
+    submitter: Submitter, status: str, error: str | None, expected: int, last: str
 ) -> None:
-    with place.started(*place.sending("--wait")) as process:
-        until(lambda: place.service.jobs)
-        run = place.service.jobs[-1].run_id
-        until(lambda: requests(place.service, f"runs/{run}") >= 4)
-        place.service.set_run_status(run, "Running")
-        place.service.add_artifact(run, LOG, text(3))
-        until(lambda: requests(place.service, LOG) >= 2)
-        place.service.add_artifact(run, LOG, text(4))
-        place.service.set_run_status(run, status, error)
-        done = outcome(process)
+    with submitter.running(*submitter.run_arguments("--wait")) as process:
+        until(lambda: submitter.service.jobs)
+        run = submitter.service.jobs[-1].run_id
+        until(lambda: requests(submitter.service, f"runs/{run}") >= 4)
+        submitter.service.set_run_status(run, "Running")
+        submitter.service.add_artifact(run, LOG, text(3))
+        until(lambda: requests(submitter.service, LOG) >= 2)
+        submitter.service.add_artifact(run, LOG, text(4))
+        submitter.service.set_run_status(run, status, error)
+        done = outcome_of(process)
 
     first, portal, queued, running, *log, end = done.out.splitlines()
     assert (done.status, done.err) == (expected, "")
@@ -148,32 +148,32 @@ def test_waiting_is_as_long_and_ends_like_the_run(
     assert last in end
 
 
-def test_waiting_survives_a_service_that_fails(place: Place) -> None:
-    with place.started(*place.sending("--wait")) as process:
-        until(lambda: place.service.jobs)
-        run = place.service.jobs[-1].run_id
-        until(lambda: requests(place.service, f"runs/{run}") >= 4)
-        place.service.add_artifact(run, LOG, text(3))
-        place.service.stop()
+def test_waiting_survives_a_service_that_fails(submitter: Submitter) -> None:
+    with submitter.running(*submitter.run_arguments("--wait")) as process:
+        until(lambda: submitter.service.jobs)
+        run = submitter.service.jobs[-1].run_id
+        until(lambda: requests(submitter.service, f"runs/{run}") >= 4)
+        submitter.service.add_artifact(run, LOG, text(3))
+        submitter.service.stop()
         time.sleep(2)
-        place.service.start()
-        place.service.inject(Fault.status(500, f"runs/{run}", times=2))
-        place.service.inject(Fault.drop(LOG, times=3))
-        place.service.set_run_status(run, "Completed")
-        done = outcome(process)
+        submitter.service.start()
+        submitter.service.inject(Fault.status(500, f"runs/{run}", times=2))
+        submitter.service.inject(Fault.drop(LOG, times=3))
+        submitter.service.set_run_status(run, "Completed")
+        done = outcome_of(process)
 
     assert done.status == 0
     assert [line for line in done.out.splitlines() if line.startswith("line")] == text(3).decode().splitlines()
 
 
-def test_who_is_done_waiting_is_told_how_to_go_on(place: Place) -> None:
-    with place.started(*place.sending("--wait")) as process:
-        until(lambda: place.service.jobs)
-        run = place.service.jobs[-1].run_id
-        until(lambda: requests(place.service, f"runs/{run}") >= 5)
+def test_who_is_done_waiting_is_told_how_to_go_on(submitter: Submitter) -> None:
+    with submitter.running(*submitter.run_arguments("--wait")) as process:
+        until(lambda: submitter.service.jobs)
+        run = submitter.service.jobs[-1].run_id
+        until(lambda: requests(submitter.service, f"runs/{run}") >= 5)
         interrupt(process)
-        done = outcome(process, 5)
+        done = outcome_of(process, 5)
 
-    message = f"interrupted; the run goes on; python -m submit logs {run} --follow shows it again\n"
+    message = f"interrupted; the run continues; python -m submit logs {run} --follow shows it again\n"
     assert (done.status, done.err) == (130, message)
-    assert place.service.run(run).status == "Queued"
+    assert submitter.service.run(run).status == "Queued"

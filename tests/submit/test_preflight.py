@@ -28,7 +28,7 @@ def test_odd_names_of_files_still_make_one_line(project: Path) -> None:
 def test_preflight_loads_neither_torch_nor_azureml_core(project: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from submit import preflight; "
-        f"preflight.check_folder(Path({str(project)!r})); "
+        f"check_folder(Path({str(project)!r})); "
         "print([name for name in ('torch', 'azureml.core', 'requests', 'msrest') if name in sys.modules])"
     )
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from azureml._base_sdk_common.tracking import global_tracking_info_registry
 
-from submit import preflight
-from submit.preflight.git_remote import without_credentials
+from submit.preflight.git_remote import check_addresses, clean_addresses, without_credentials
 from tests.support.preflight import project
 
 __all__ = ["project"]  # the fixture
@@ -101,8 +100,8 @@ def test_azureml_stores_no_token_with_the_variables_it_is_given(
     set_up(repository, f"https://user:{TOKEN}@host.example/o/r.git")
     variables = git_environment(repository) | {"AZUREML_GIT_BUILD_URI": f"https://{TOKEN}@ci.example/1"}
 
-    cleaned = preflight.clean_addresses(repository, variables)
-    findings = preflight.check_addresses(repository, variables)
+    cleaned = clean_addresses(repository, variables)
+    findings = check_addresses(repository, variables)
 
     assert TOKEN in str(recorded_by_azureml(repository, monkeypatch, variables))
     properties = recorded_by_azureml(repository, monkeypatch, variables | cleaned)
@@ -116,9 +115,7 @@ def test_azureml_stores_no_token_with_the_variables_it_is_given(
 def test_an_address_that_azureml_is_told_is_cleaned_as_well(repository: Path) -> None:
     variables = git_environment(repository) | {"AZUREML_GIT_REPOSITORY_URI": f"https://{TOKEN}@host.example/r.git"}
 
-    assert preflight.clean_addresses(repository, variables) == {
-        "AZUREML_GIT_REPOSITORY_URI": "https://host.example/r.git"
-    }
+    assert clean_addresses(repository, variables) == {"AZUREML_GIT_REPOSITORY_URI": "https://host.example/r.git"}
 
 
 def test_azureml_stores_nothing_where_nothing_of_an_address_is_left(
@@ -127,7 +124,7 @@ def test_azureml_stores_nothing_where_nothing_of_an_address_is_left(
     set_remote(repository, f"https://{TOKEN}@host.example/r.git")
     variables = {"AZUREML_GIT_REPOSITORY_URI": f"{TOKEN}@"}
 
-    cleaned = preflight.clean_addresses(repository, git_environment(repository) | variables)
+    cleaned = clean_addresses(repository, git_environment(repository) | variables)
 
     assert cleaned == {"AZUREML_GIT_REPOSITORY_URI": " "}
     assert "azureml.git.repository_uri" not in recorded_by_azureml(repository, monkeypatch, cleaned)
@@ -138,11 +135,11 @@ def test_a_clean_address_needs_nothing(repository: Path, address: str | None) ->
     if address:
         set_remote(repository, address)
 
-    assert preflight.clean_addresses(repository, git_environment(repository)) == {}
-    assert preflight.check_addresses(repository, git_environment(repository)) == []
+    assert clean_addresses(repository, git_environment(repository)) == {}
+    assert check_addresses(repository, git_environment(repository)) == []
 
 
 def test_a_folder_that_is_no_repository_has_no_address(project: Path) -> None:
     variables = git_environment(project) | {"GIT_CEILING_DIRECTORIES": str(project.parent)}
 
-    assert preflight.clean_addresses(project, variables) == {}
+    assert clean_addresses(project, variables) == {}

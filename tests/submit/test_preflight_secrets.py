@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from submit import preflight
 from submit.preflight.checks import check_folder
 from submit.preflight.secrets import secrets_in
+from submit.preflight.settings import check_variables
 from submit.preflight.snapshot_checks import MEGABYTE
 from tests.support.preflight import about, project, write
 
@@ -128,8 +128,8 @@ def test_the_address_of_a_workspace_is_found_whatever_its_name(project: Path) ->
         ("FOO BAR", "x", "error", "expected a name"),
         ("1A", "x", "error", "expected a name"),
         ("", "x", "error", "expected a name"),
-        ("FOO", 1, "error", "expected a text, found int"),
-        ("FOO", None, "error", "expected a text, found NoneType"),
+        ("FOO", 1, "error", "expected a string, found int"),
+        ("FOO", None, "error", "expected a string, found NoneType"),
         ("FOO", "", "warning", "the value is empty"),
         ("FOO", "a\nb", "error", "one line"),
         ("NODE_RANK", "0", "error", "Azure ML sets this variable"),
@@ -141,7 +141,7 @@ def test_the_address_of_a_workspace_is_found_whatever_its_name(project: Path) ->
     ],
 )
 def test_environment_variables(name: str, value: object, level: str | None, told: str) -> None:
-    findings = preflight.check_variables({name: value})
+    findings = check_variables({name: value})
 
     assert [finding.level for finding in findings] == ([level] if level else [])
     assert all(told in finding.text for finding in findings)

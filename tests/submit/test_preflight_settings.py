@@ -5,17 +5,24 @@ from pathlib import Path
 import pytest
 from azureml.core import Environment
 
-from submit import preflight
+from submit.compute import check_vm_size, successor
+from submit.preflight.settings import (
+    check_compute_name,
+    check_conda_file,
+    check_experiment_name,
+    check_image,
+    check_shm_size,
+)
 
 
 @pytest.mark.parametrize("value", ["16g", "512m", "8G", "64k"])
 def test_sizes_of_shared_memory_have_a_unit(value: str) -> None:
-    assert preflight.check_shm_size(value) == []
+    assert check_shm_size(value) == []
 
 
 @pytest.mark.parametrize("value", [16, "16", "16gb", "0g", "g", "1.5g", "-1g", "", None])
 def test_other_sizes_of_shared_memory_are_errors(value: object) -> None:
-    assert [f.text for f in preflight.check_shm_size(value)] == [
+    assert [f.text for f in check_shm_size(value)] == [
         f"--shm_size {value!r}: expected a number with its unit, k, m or g, such as '16g'"
     ]
 
@@ -25,7 +32,7 @@ def test_other_sizes_of_shared_memory_are_errors(value: object) -> None:
     [("cifar-10_a", True), ("a" * 255, True)] + [(n, False) for n in ("", "-a", "a b", "a" * 256, "é1", "a\n", "a/b")],
 )
 def test_names_of_experiments(name: str, fits: bool) -> None:
-    assert (preflight.check_experiment_name(name) == []) is fits
+    assert (check_experiment_name(name) == []) is fits
 
 
 @pytest.mark.parametrize(
@@ -33,7 +40,7 @@ def test_names_of_experiments(name: str, fits: bool) -> None:
     [("gpu-cluster", True), ("cpu1", True), ("gpu_cluster", False), ("a" * 33, False), ("", False), ("a b", False)],
 )
 def test_names_of_computes(name: str, fits: bool) -> None:
-    assert (preflight.check_compute_name(name) == []) is fits
+    assert (check_compute_name(name) == []) is fits
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,7 @@ def test_names_of_computes(name: str, fits: bool) -> None:
     ],
 )
 def test_references_of_images(image: str, levels: list[str]) -> None:
-    assert [finding.level for finding in preflight.check_image(image)] == levels
+    assert [finding.level for finding in check_image(image)] == levels
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def test_the_python_of_a_conda_file(tmp_path: Path, entry: str, level: str | Non
     path = tmp_path / "conda.yml"
     path.write_text(f"name: e\ndependencies:\n- '{entry}'\n- pip\n- pip:\n  - torch\n")
 
-    findings = preflight.check_conda_file(path)
+    findings = check_conda_file(path)
     taken = Environment.from_conda_specification("e", str(path)).python.conda_dependencies.conda_packages
 
     assert [finding.level for finding in findings] == ([level] if level else [])
@@ -99,7 +106,7 @@ def test_a_conda_file_that_is_none(tmp_path: Path, content: str | None, told: st
     if content is not None:
         path.write_text(content)
 
-    (finding,) = preflight.check_conda_file(path)
+    (finding,) = check_conda_file(path)
 
     assert finding.level == "error"
     assert told in finding.text
@@ -123,13 +130,13 @@ def test_a_conda_file_that_is_none(tmp_path: Path, content: str | None, told: st
     ],
 )
 def test_retired_sizes_have_a_successor_that_is_not_retired(size: str, instead: str | None) -> None:
-    assert preflight.successor(size) == instead
-    assert [finding.text for finding in preflight.check_vm_size(size)] == (
+    assert successor(size) == instead
+    assert [finding.text for finding in check_vm_size(size)] == (
         [f"--vm_size {size!r}: Azure has retired this size; take {instead!r}"] if instead else []
     )
-    assert instead is None or preflight.check_vm_size(instead) == []
+    assert instead is None or check_vm_size(instead) == []
 
 
 @pytest.mark.parametrize("size", ["", "NC6x", "Standard NC6s", "gpu"])
 def test_what_is_no_name_of_a_size_is_an_error(size: str) -> None:
-    assert "expected the name of a size" in preflight.check_vm_size(size)[0].text
+    assert "expected the name of a size" in check_vm_size(size)[0].text

@@ -108,9 +108,9 @@ def test_a_relative_folder_is_the_same_folder(project: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: path.symlink_to("nowhere"), "a link that leads nowhere"),
-        (lambda path: path.symlink_to(path.name), "a link that leads nowhere"),
-        (lambda path: path.symlink_to(path.parent), "a link to a folder that it lies in"),
+        (lambda path: path.symlink_to("nowhere"), "a broken link"),
+        (lambda path: path.symlink_to(path.name), "a broken link"),
+        (lambda path: path.symlink_to(path.parent), "a link to a folder above it"),
         (os.mkfifo, "neither a file nor a folder"),
     ],
     ids=["dangling", "to itself", "to its folder", "pipe"],
@@ -143,7 +143,7 @@ def test_an_ignore_file_that_azureml_ends_at_is_an_error(project: Path, content:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (finding,) = check_folder(tmp_path / "missing")
 
-    assert "is no folder; expected the one with the project in it" in finding.text
+    assert "isn't a folder; expected the folder of the project" in finding.text
 
 
 def test_files_that_can_not_be_read_are_told(project: Path) -> None:
@@ -173,9 +173,7 @@ def test_links_that_lead_out_are_errors_and_links_within_are_warnings(project: P
         "snapshot: 'folder'",
     ]
 
-    assert texts(findings, "warning") == [
-        "snapshot: 'copy.py' is a link; 'models/cifar_net.py' is uploaded in its place"
-    ]
+    assert texts(findings, "warning") == ["snapshot: 'copy.py' is a link; 'models/cifar_net.py' is uploaded instead"]
 
 
 def test_this_projects_own_snapshot_has_what_a_job_needs_and_no_more() -> None:

@@ -27,7 +27,7 @@ def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, 
 
     found = texts(check_folder(project, ["--model", "my_module.MyModel", "--data=own.nets.big.Data"]), "error")
 
-    assert f"snapshot: the job needs {told}; take it out of .amlignore" in found
+    assert f"snapshot: the job needs {told}; remove it of .amlignore" in found
 
 
 def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
     ("arguments", "told"),
     [
         (["--config", "ignored.yaml"], "--config 'ignored.yaml': the snapshot doesn't have this file; "),
-        (["--config=missing.yaml"], "--config 'missing.yaml': there is no such file in "),
+        (["--config=missing.yaml"], "--config 'missing.yaml': no such file in "),
         (["--model.weights", "../w.pth"], "--model.weights '../w.pth': expected a path within the project"),
         (["-c", "/tmp/../c.yaml"], "-c '/tmp/../c.yaml': expected a path within the project"),  # noqa: S108 - unused
     ],

@@ -65,7 +65,7 @@ class DiesOnRankOne(Looks):
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where rehearsals of this test put their folders."""
     found = tmp_path / "tmp"
     found.mkdir()
@@ -84,12 +84,12 @@ def rehearse(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProces
     )
 
 
-def left_behind(place: Path) -> list[str]:
+def left_behind(temporary: Path) -> list[str]:
     """What a rehearsal has left: files, and processes that run there."""
-    found = [str(path) for path in place.iterdir()]
+    found = [str(path) for path in temporary.iterdir()]
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
-            found += [str(folder) for folder in [link.readlink()] if str(folder).startswith(str(place))]
+            found += [str(folder) for folder in [link.readlink()] if str(folder).startswith(str(temporary))]
     return found
 
 
@@ -133,7 +133,7 @@ def test_what_the_snapshot_leaves_out_is_not_there(project: Path) -> None:
 
 
 @SLOW
-def test_a_rank_that_fails_is_named_with_its_last_lines(project: Path, place: Path) -> None:
+def test_a_rank_that_fails_is_named_with_its_last_lines(project: Path, temporary: Path) -> None:
     outcome = rehearse(
         *("--model", "my_module.DiesOnRankOne", "--data", "my_module.Numbers", "--processes_per_node", "2"),
         *("--trainer.accelerator", "cpu"),
@@ -143,7 +143,7 @@ def test_a_rank_that_fails_is_named_with_its_last_lines(project: Path, place: Pa
     assert outcome.returncode not in (0, 2)
     last = outcome.stdout.partition("rank 1 on node 0 failed; its last lines:")[2]
     assert "RuntimeError: rank one has had enough" in last
-    assert left_behind(place) == []
+    assert left_behind(temporary) == []
 
 
 def test_data_is_needed_where_the_job_has_some() -> None:
@@ -158,13 +158,13 @@ def test_flags_that_the_training_does_not_take_are_told_before_anything_is_sent(
 
     assert (outcome.returncode, outcome.stdout) == (2, "")
     expected = (
-        "error: the training doesn't take its flags: --learning_rat: unknown flag; did you mean --learning_rate?\n"
+        "error: the training doesn't accept its flags: --learning_rat: unknown flag; did you mean --learning_rate?\n"
     )
     assert outcome.stderr == expected
 
 
 @SLOW
-def test_an_interrupted_rehearsal_leaves_nothing_behind(place: Path) -> None:
+def test_an_interrupted_rehearsal_leaves_nothing_behind(temporary: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
          "import sys; sys.argv = ['submit', 'rehearse', '--num_epochs', '50']; from submit.main import main; "
@@ -181,6 +181,6 @@ def test_an_interrupted_rehearsal_leaves_nothing_behind(place: Path) -> None:
     assert process.returncode == 130
     assert told == "Interrupted.\n"
     deadline = time.monotonic() + 20
-    while left_behind(place) and time.monotonic() < deadline:
+    while left_behind(temporary) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert left_behind(place) == []
+    assert left_behind(temporary) == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from submit.commands.flags import job_options
 from submit.describe import describe_job
 from submit.emulator import AzureMLEmulator
 from submit.errors import SubmitError
@@ -12,7 +13,7 @@ from submit.job import Job
 from submit.main import parse_command
 from submit.request import resumed_job
 from submit.sdk_v1 import build_request
-from tests.support.submit_folders import Place
+from tests.support.submitters import Submitter
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +29,14 @@ REFERENCE = {
 
 
 @pytest.fixture
-def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
-    return Place(service, tmp_path).prepare()
+def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
+    return Submitter(service, tmp_path).with_training()
 
 
 def recorded(flags: str) -> dict[str, Any]:
     """The definition of the job that these flags make."""
     _, options, training = parse_command(["run", *flags.split()])
-    found: dict[str, Any] = build_request(describe_job(options, training))["Configuration"]
+    found: dict[str, Any] = build_request(describe_job(job_options(options), training))["Configuration"]
     return found
 
 
@@ -84,15 +85,15 @@ def test_a_command_of_somebody_else_is_told() -> None:
         resumed({"command": "python train.py"})
 
 
-def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(place: Place) -> None:
-    run = place.send("--nodes", "2", "--dataset", "data/cifar10", "--experiment", "cifar", "--num_epochs", "3")
-    place.service.add_artifact(run, LAST, b"last")
-    place.service.set_run_status(run, "Failed", "preempted")
+def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Submitter) -> None:
+    run = submitter.send("--nodes", "2", "--dataset", "data/cifar10", "--experiment", "cifar", "--num_epochs", "3")
+    submitter.service.add_artifact(run, LAST, b"last")
+    submitter.service.set_run_status(run, "Failed", "preempted")
 
-    done = place.submit("resume", run, "--source_directory", "training", "--num_epochs", "9")
+    done = submitter.submit("resume", run, "--source_directory", "training", "--num_epochs", "9")
 
     assert (done.status, done.err) == (0, "")
-    first, second = place.service.jobs
+    first, second = submitter.service.jobs
     assert done.out.split()[:2] == ["Run", second.run_id]
     assert (second.experiment, second.files) == ("cifar", first.files)
     configuration = second.definition["Configuration"]
@@ -107,14 +108,16 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(place: Place) -
 @pytest.mark.parametrize(
     ("files", "status", "message"),
     [
-        ({LAST: b""}, "Running", "is Running; it can be gone on from when it has ended"),
-        ({}, "Failed", f"has no {LAST}, from which a training could go on"),
+        ({LAST: b""}, "Running", "is Running; it can be resumed when it has ended"),
+        ({}, "Failed", f"has no {LAST}, from which a training could continue"),
         ({LAST: b""}, "Completed", "the run's command is ''; expected one that submit run has sent"),
     ],
 )
-def test_what_cannot_be_gone_on_from_is_told(place: Place, files: dict[str, bytes], status: str, message: str) -> None:
-    done = place.submit("resume", place.run(files, status), "--source_directory", "training")
+def test_what_cannot_be_gone_on_from_is_told(
+    submitter: Submitter, files: dict[str, bytes], status: str, message: str
+) -> None:
+    done = submitter.submit("resume", submitter.add_run(files, status), "--source_directory", "training")
 
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
-    assert place.service.jobs == []
+    assert submitter.service.jobs == []

@@ -11,7 +11,7 @@ import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
 from tests.support.commands import ROOT, environment
-from tests.support.submit_folders import Place
+from tests.support.submitters import Submitter
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,8 @@ HISTORY_METRICS = (
 
 
 @pytest.fixture
-def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
-    return Place(service, tmp_path).prepare()
+def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
+    return Submitter(service, tmp_path).with_training()
 
 
 def log(service: AzureMLEmulator, run: str, **metrics: list[float]) -> None:
@@ -54,12 +54,12 @@ def log(service: AzureMLEmulator, run: str, **metrics: list[float]) -> None:
     connection.close()
 
 
-def test_status_shows_where_a_run_is_and_its_last_metrics(place: Place) -> None:
-    run = place.send("--nodes", "2", "--processes_per_node", "4", "--launcher", "mpi")
-    place.service.set_run_status(run, "Running")
-    log(place.service, run, val_loss=[0.9, 0.25], train_loss=[1.5])
+def test_status_shows_where_a_run_is_and_its_last_metrics(submitter: Submitter) -> None:
+    run = submitter.send("--nodes", "2", "--processes_per_node", "4", "--launcher", "mpi")
+    submitter.service.set_run_status(run, "Running")
+    log(submitter.service, run, val_loss=[0.9, 0.25], train_loss=[1.5])
 
-    shown, data = place.submit("status", run), place.submit("status", run, "--json")
+    shown, data = submitter.submit("status", run), submitter.submit("status", run, "--json")
 
     assert (shown.status, shown.err, data.err) == (0, "", "")
     rows = dict(line.split("  ", 1) for line in shown.out.splitlines())
@@ -78,19 +78,19 @@ def test_status_shows_where_a_run_is_and_its_last_metrics(place: Place) -> None:
     assert content["duration_seconds"] < 60
 
 
-def test_status_says_why_a_run_has_failed(place: Place) -> None:
-    run = place.run({})
-    place.service.set_run_status(run, "Failed", "exit code 1\nfrom rank 3")
+def test_status_says_why_a_run_has_failed(submitter: Submitter) -> None:
+    run = submitter.add_run({})
+    submitter.service.set_run_status(run, "Failed", "exit code 1\nfrom rank 3")
 
-    outcome = place.submit("status", run)
+    outcome = submitter.submit("status", run)
 
     assert "error              exit code 1 from rank 3" in outcome.out.splitlines()
 
 
-def test_list_shows_the_newest_runs_first(place: Place) -> None:
-    runs = [place.run({}, status) for status in ("Completed", "Failed", "Running")]
+def test_list_shows_the_newest_runs_first(submitter: Submitter) -> None:
+    runs = [submitter.add_run({}, status) for status in ("Completed", "Failed", "Running")]
 
-    shown, data = place.submit("list", "--limit", "2"), place.submit("list", "--json")
+    shown, data = submitter.submit("list", "--limit", "2"), submitter.submit("list", "--json")
 
     assert [line.split()[:2] for line in shown.out.splitlines()] == [
         ["RUN", "STATUS"],
@@ -100,38 +100,38 @@ def test_list_shows_the_newest_runs_first(place: Place) -> None:
     assert [entry["run"] for entry in json.loads(data.out)] == runs[::-1]
 
 
-def test_an_experiment_that_is_not_there_is_not_made_by_asking_for_its_runs(place: Place) -> None:
-    run = place.run({})
+def test_an_experiment_that_is_not_there_is_not_made_by_asking_for_its_runs(submitter: Submitter) -> None:
+    run = submitter.add_run({})
 
-    outcome = place.submit("list", "--experiment", "cifr")
+    outcome = submitter.submit("list", "--experiment", "cifr")
 
     message = "error: --experiment 'cifr': the workspace has no such experiment; it has lightning-azureml\n"
     assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
-    assert place.submit("list").out.count(run) == 1
+    assert submitter.submit("list").out.count(run) == 1
 
 
-def test_cancel_ends_a_run_once(place: Place) -> None:
-    run = place.send()
-    place.service.set_run_status(run, "Running")
+def test_cancel_ends_a_run_once(submitter: Submitter) -> None:
+    run = submitter.send()
+    submitter.service.set_run_status(run, "Running")
 
-    first, second = place.submit("cancel", run), place.submit("cancel", run)
+    first, second = submitter.submit("cancel", run), submitter.submit("cancel", run)
 
     assert (first.status, first.out, first.err) == (0, f"{run} is being canceled.\n", "")
-    assert place.service.run(run).status == "Canceled"
-    assert (second.status, second.out) == (0, f"{run} has ended already: Canceled.\n")
+    assert submitter.service.run(run).status == "Canceled"
+    assert (second.status, second.out) == (0, f"{run} has already ended: Canceled.\n")
 
 
-def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(place: Place) -> None:
-    run = place.run({BEST: b"best", LAST: b"last"})
-    log(place.service, run, val_loss=[0.9, 0.25])
+def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(submitter: Submitter) -> None:
+    run = submitter.add_run({BEST: b"best", LAST: b"last"})
+    log(submitter.service, run, val_loss=[0.9, 0.25])
 
-    shown = place.submit("register", run, "--name", "cifar", "--description", "for the demo")
-    data = place.submit("register", run, "--name", "cifar", "--json")
+    shown = submitter.submit("register", run, "--name", "cifar", "--description", "for the demo")
+    data = submitter.submit("register", run, "--name", "cifar", "--json")
 
     assert (shown.status, shown.err, data.err) == (0, "", "")
     assert [line.split() for line in shown.out.splitlines()][:2] == [["model", "cifar"], ["version", "1"]]
     assert json.loads(data.out)["version"] == 2
-    model = place.service.models[0]
+    model = submitter.service.models[0]
     assert (model.run_id, model.description) == (run, "for the demo")
     assert model.artifacts == (f"ExperimentRun/dcid.{run}/{BEST}",)
     assert model.tags == {
@@ -142,41 +142,41 @@ def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(plac
     }
 
 
-def test_a_model_has_as_many_tags_as_it_may(place: Place) -> None:
-    run = place.run({LAST: b"last"})
-    log(place.service, run, **{f"layer{number}": [1.0] for number in range(48)}, val_acc=[0.5], test_acc=[0.6])
+def test_a_model_has_as_many_tags_as_it_may(submitter: Submitter) -> None:
+    run = submitter.add_run({LAST: b"last"})
+    log(submitter.service, run, **{f"layer{number}": [1.0] for number in range(48)}, val_acc=[0.5], test_acc=[0.6])
 
-    outcome = place.submit("register", run, "--name", "cifar")
+    outcome = submitter.submit("register", run, "--name", "cifar")
 
-    tags = place.service.models[0].tags
+    tags = submitter.service.models[0].tags
     assert (outcome.status, len(tags)) == (0, 50)
     assert (tags["checkpoint"], tags["val_acc"], tags["test_acc"]) == (LAST, "0.5", "0.6")
-    assert outcome.err.startswith("warning: a model has 50 tags at most; left out: layer")
+    assert outcome.err.startswith("warning: a model has 50 tags at most; not stored as tags: layer")
 
 
 @pytest.mark.parametrize(
     ("files", "status", "name", "message"),
     [
         ({}, "Completed", "cifar", "has no checkpoint; expected outputs/checkpoints/best.ckpt or outputs/checkpoints/"),
-        ({BEST: b""}, "Running", "cifar", "is Running; its metrics are final when it has ended"),
+        ({BEST: b""}, "Running", "cifar", "is Running; its metrics are final only when it has ended"),
         ({BEST: b""}, "Completed", "my model", "--name 'my model': expected letters, digits, '-', '.' and '_'"),
     ],
 )
 def test_what_cannot_be_registered_is_told(
-    place: Place, files: dict[str, bytes], status: str, name: str, message: str
+    submitter: Submitter, files: dict[str, bytes], status: str, name: str, message: str
 ) -> None:
-    outcome = place.submit("register", place.run(files, status), "--name", name)
+    outcome = submitter.submit("register", submitter.add_run(files, status), "--name", name)
 
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
     assert message in outcome.err
-    assert place.service.models == []
+    assert submitter.service.models == []
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "download", "register --name m"])
-def test_a_run_that_is_not_there_is_one_line(place: Place, command: str) -> None:
+def test_a_run_that_is_not_there_is_one_line(submitter: Submitter, command: str) -> None:
     name, *flags = command.split()
 
-    outcome = place.submit(name, "nobody_1_2", *flags)
+    outcome = submitter.submit(name, "nobody_1_2", *flags)
 
     message = "error: RUN 'nobody_1_2': the workspace 'emulator' has no such run; python -m submit list shows those"
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
@@ -190,11 +190,11 @@ def test_a_run_that_is_not_there_is_one_line(place: Place, command: str) -> None
         (Fault.status(403, "/history/"), "Operation returned an invalid status code 'Forbidden'"),
     ],
 )
-def test_a_service_that_refuses_is_one_line_and_status_1(place: Place, fault: Fault, reason: str) -> None:
-    run = place.run({})
-    place.service.inject(fault)
+def test_a_service_that_refuses_is_one_line_and_status_1(submitter: Submitter, fault: Fault, reason: str) -> None:
+    run = submitter.add_run({})
+    submitter.service.inject(fault)
 
-    outcome = place.submit("status", run)
+    outcome = submitter.submit("status", run)
 
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (1, "", 1)
     assert outcome.err.startswith(f"error: run {run}: ")

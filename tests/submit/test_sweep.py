@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from submit.commands.flags import job_options
+from submit.commands.sweep import sweep_options
 from submit.emulator import AzureMLEmulator, Fault
 from submit.errors import PreflightError, SubmitError
 from submit.main import parse_command
@@ -19,7 +21,7 @@ from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 from submit.sweep.validation import check_sweep
 from submit.training_flags import check_training_flags
 from tests.support.commands import ROOT, Outcome, environment
-from tests.support.submit_folders import Place
+from tests.support.submitters import Submitter
 
 pytestmark = pytest.mark.slow
 
@@ -31,12 +33,12 @@ PRINTS_ITS_FLAGS = "import sys\nprint(sys.argv[1:])\n"
 
 def sweep_of(flags: str) -> Sweep:
     _, options, training = parse_command(["sweep", *shlex.split(flags)])
-    return describe_sweep(options, training)
+    return describe_sweep(job_options(options), sweep_options(options), training)
 
 
 def check(flags: str) -> None:
     _, options, training = parse_command(["sweep", *shlex.split(flags)])
-    check_sweep(describe_sweep(options, training), training)
+    check_sweep(describe_sweep(job_options(options), sweep_options(options), training), training)
 
 
 def require_hyperdrive() -> None:
@@ -128,7 +130,7 @@ def test_what_cannot_be_is_told(flags: str, message: str) -> None:
             f"{BEST} --param momentum=loguniform(0.1,1) --max_runs 40 --sampling bayesian",
             "--param momentum: --sampling bayesian takes choice, uniform, quniform; found loguniform",
         ),
-        (f"{BEST} --max_runs 4 --max_concurrent 5", "--max_concurrent 5: more than the 4 runs that there will be"),
+        (f"{BEST} --max_runs 4 --max_concurrent 5", "--max_concurrent 5: more than the 4 runs of the sweep"),
         (f"{BEST} --max_runs 400 --max_concurrent 101", "--max_concurrent 101: HyperDrive takes 100 at most"),
         (f"{BEST} --max_runs 1001", "1001 runs: HyperDrive takes 1000 at most"),
         (f"{BEST} --max_runs 4 --learning_rate 0.1", "--learning_rate: --param draws its values; don't give it one"),
@@ -154,13 +156,13 @@ def test_what_hyperdrive_would_not_take_is_refused(flags: str, message: str) -> 
         ("--metric val_accuracy --goal maximize", "--metric val_accuracy: is logged with --data.val_split N, or where"),
         ("--metric val_accuracy --goal maximize --data.val_split 0", "--metric val_accuracy: is logged with"),
         ("--metric val_accuracy --goal maximize --data.val_split 5000", ""),
-        ("--metric val_loss --goal maximize --data.val_split=5000", "--goal maximize: is it meant, for val_loss?"),
+        ("--metric val_loss --goal maximize --data.val_split=5000", "--goal maximize: is unusual for val_loss?"),
         (
             "--metric test_loss --goal minimize --policy median",
-            "test_loss is logged once, at the end; no run ends early",
+            "test_loss is logged only once, at the end, so no run ends early",
         ),
         ("--metric auc --goal maximize --model my_module.MyModel", "can't be checked for my_module.MyModel"),
-        (f"{BEST} --sampling bayesian", "--max_runs 4: for --sampling bayesian 20 or more are advised"),
+        (f"{BEST} --sampling bayesian", "--max_runs 4: for --sampling bayesian 20 or more are recommended"),
         (f"{BEST} --sampling grid --param momentum=choice(1,2,3)", "--max_runs 4: the grid has 6 combinations"),
         (BEST, ""),
     ],
@@ -240,15 +242,15 @@ def test_a_run_of_a_sweep_is_a_job_but_for_its_command() -> None:
 
 
 @pytest.fixture
-def place(service: AzureMLEmulator, tmp_path: Path) -> Place:
-    place = Place(service, tmp_path).prepare()
+def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
+    submitter = Submitter(service, tmp_path).with_training()
     (tmp_path / "training" / "lightning_app" / "fit.py").write_text(PRINTS_ITS_FLAGS)
-    return place
+    return submitter
 
 
-def send(place: Place, flags: str, *further: str) -> Outcome:
+def send(submitter: Submitter, flags: str, *further: str) -> Outcome:
     source = ("--docker_image", "x:1", "--source_directory", "training")
-    return place.submit("sweep", *source, *shlex.split(flags), *further)
+    return submitter.submit("sweep", *source, *shlex.split(flags), *further)
 
 
 def unassigned(definition: dict[str, Any]) -> dict[str, Any]:
@@ -260,37 +262,37 @@ def unassigned(definition: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(place: Place) -> None:
+def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(submitter: Submitter) -> None:
     require_hyperdrive()
     flags = f"{RATE} --param model.gamma=choice(a,b) {BEST} --max_runs 4 --max_concurrent 2 --num_epochs 3"
 
-    dry = send(place, flags, "--dry_run")
-    assert (dry.status, dry.err, place.service.requests) == (0, "", [])
-    sent = send(place, flags)
+    dry = send(submitter, flags, "--dry_run")
+    assert (dry.status, dry.err, submitter.service.requests) == (0, "", [])
+    sent = send(submitter, flags)
 
     assert (sent.status, sent.err) == (0, "")
-    sweep = place.service.sweeps[-1]
+    sweep = submitter.service.sweeps[-1]
     assert sent.out.splitlines()[0] == f"Run {sweep.run_id}"
     assert sent.out.splitlines()[1].startswith("http")
     assert unassigned(sweep.definition) == yaml.safe_load(dry.out)
     assert sweep.files["lightning_app/fit.py"].decode() == PRINTS_ITS_FLAGS
-    assert flags_of_a_run(place, sweep.definition, learning_rate="0.01", model_gamma="b") == [
+    assert flags_of_a_run(submitter, sweep.definition, learning_rate="0.01", model_gamma="b") == [
         *("--num_epochs", "3", "--learning_rate", "0.01", "--model.gamma", "b"),
         *("--trainer.num_nodes=1", "--trainer.devices=1"),
     ]
 
-    status, canceled = place.submit("status", sweep.run_id), place.submit("cancel", sweep.run_id)
+    status, canceled = submitter.submit("status", sweep.run_id), submitter.submit("cancel", sweep.run_id)
 
     assert (status.status, canceled.status) == (0, 0), status.err + canceled.err
-    assert place.service.run(sweep.run_id).status == "Canceled"
+    assert submitter.service.run(sweep.run_id).status == "Canceled"
 
 
-def flags_of_a_run(place: Place, definition: dict[str, Any], **drawn: str) -> list[str]:
+def flags_of_a_run(submitter: Submitter, definition: dict[str, Any], **drawn: str) -> list[str]:
     """What the training gets when HyperDrive has drawn these values."""
     command = definition["platform_config"]["Definition"]["Overrides"]["command"]
     done = subprocess.run(
         ["/bin/sh", "-c", command.replace("python", shlex.quote(sys.executable), 1)],
-        cwd=place.folder / "training",
+        cwd=submitter.folder / "training",
         env={f"AZUREML_SWEEP_{name}": value for name, value in drawn.items()},
         capture_output=True,
         text=True,
@@ -304,18 +306,20 @@ def flags_of_a_run(place: Place, definition: dict[str, Any], **drawn: str) -> li
     ("flags", "fault", "message"),
     [
         ("--compute no-cluster", None, "--compute 'no-cluster': no such cluster in the workspace; python -m submit"),
-        ("", Fault.status(500, "/hyperdrive/"), "Azure ML didn't take the sweep: "),
+        ("", Fault.status(500, "/hyperdrive/"), "Azure ML didn't accept the sweep: "),
         ("--metric val_acc", None, "did you mean val_accuracy?"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_no_sweep(place: Place, flags: str, fault: Fault | None, message: str) -> None:
+def test_what_goes_wrong_is_one_line_and_no_sweep(
+    submitter: Submitter, flags: str, fault: Fault | None, message: str
+) -> None:
     require_hyperdrive()
     if fault:
-        place.service.inject(fault)
+        submitter.service.inject(fault)
 
-    outcome = send(place, f"{RATE} {BEST} --max_runs 2 {flags}")
+    outcome = send(submitter, f"{RATE} {BEST} --max_runs 2 {flags}")
 
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
-    assert place.service.sweeps == []
+    assert submitter.service.sweeps == []

@@ -13,19 +13,16 @@ import pytest
 from submit.describe import parse_dataset
 from submit.emulator import Fault
 from submit.job import DatastorePath
-from submit.main import parse_command
 from submit.upload.container import Blob
 from submit.upload.folder import LocalFile
 from submit.upload.target import dataset_value
 from submit.upload.upload import compare
 from tests.support.commands import environment
-from tests.support.submit_folders import write_files
-from tests.support.submitters import Person, person
+from tests.support.projects import write_files
+from tests.support.submitters import Submitter
 from tests.support.uploads import below, counts, many, uploads
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["person"]  # the fixture
 
 FILES = {
     "train/a b/ü%#?&+.bin": bytes(range(256)),
@@ -35,57 +32,55 @@ FILES = {
 }
 
 
-def test_a_folder_is_sent_once_and_found_by_its_dataset_value(person: Person) -> None:
-    write_files(person.folder / "data", FILES)
-    before = sorted(person.folder.glob("*"))
+def test_a_folder_is_sent_once_and_found_by_its_dataset_value(submitter: Submitter) -> None:
+    write_files(submitter.folder / "data", FILES)
+    before = sorted(submitter.folder.glob("*"))
 
-    first = person.run("upload", "--src", "data", "--target", "data/birds/")
-    sent = len(uploads(person.service))
-    second = person.run("upload", "--src", "data", "--target", "data/birds", "--datastore", "workspaceblobstore")
+    first = submitter.submit("upload", "--src", "data", "--target", "data/birds/")
+    sent = len(uploads(submitter.service))
+    second = submitter.submit("upload", "--src", "data", "--target", "data/birds", "--datastore", "workspaceblobstore")
 
     assert (first.status, second.status) == (0, 0), (first, second)
-    assert first.out == (
-        "Sent 4 files (1.3 kB); skipped 0 files (0 B), which were there already.\n--dataset data/birds\n"
-    )
+    assert first.out == ("Sent 4 files (1.3 kB); skipped 0 files (0 B), which existed already.\n--dataset data/birds\n")
     assert second.out == (
-        "Sent 0 files (0 B); skipped 4 files (1.3 kB), which were there already.\n--dataset data/birds\n"
+        "Sent 0 files (0 B); skipped 4 files (1.3 kB), which existed already.\n--dataset data/birds\n"
     )
-    assert first.err == "Looking at what is in data/birds already\n"
-    assert person.service.datastore == below("data/birds", FILES)
-    assert sent == len(uploads(person.service)) == 4
-    assert sorted(path for path in person.folder.glob("*") if path.name != "home") == before
+    assert first.err == "Sending 4 files (1.3 kB) to data/birds\n"
+    assert submitter.service.datastore == below("data/birds", FILES)
+    assert sent == len(uploads(submitter.service)) == 4
+    assert sorted(path for path in submitter.folder.glob("*") if path.name != "home") == before
 
 
 @pytest.mark.parametrize("target", ["data/birds", "birds", "a/b c/d"])
 def test_the_dataset_value_names_the_folder_to_run(target: str) -> None:
-    _, options, _ = parse_command(["run", "--dataset", dataset_value("workspaceblobstore", target)])
-    _, named, _ = parse_command(["run", "--dataset", dataset_value("photos", target)])
+    default = parse_dataset(dataset_value("workspaceblobstore", target), "mount")
+    named = parse_dataset(dataset_value("photos", target), "mount")
 
-    assert parse_dataset(options) == DatastorePath(None, target, "mount")
-    assert parse_dataset(named) == DatastorePath("photos", target, "mount")
+    assert default == DatastorePath(None, target, "mount")
+    assert named == DatastorePath("photos", target, "mount")
 
 
-def test_other_content_is_replaced_only_if_that_is_asked_for(person: Person) -> None:
-    write_files(person.folder / "data", {"a": b"same size 1", "b": b"other size", "c": b"same"})
+def test_other_content_is_replaced_only_if_that_is_asked_for(submitter: Submitter) -> None:
+    write_files(submitter.folder / "data", {"a": b"same size 1", "b": b"other size", "c": b"same"})
     for name, content in {"a": b"same size 2", "b": b"older", "c": b"same", "old/d": b"older"}.items():
-        person.service.add_datastore_file(f"birds/{name}", content)
-    before = person.service.datastore
+        submitter.service.add_datastore_file(f"birds/{name}", content)
+    before = submitter.service.datastore
 
-    refused = person.run("upload", "--src", "data", "--target", "birds")
-    untouched = person.service.datastore
-    done = person.run("upload", "--src", "data", "--target", "birds", "--overwrite")
+    refused = submitter.submit("upload", "--src", "data", "--target", "birds")
+    untouched = submitter.service.datastore
+    done = submitter.submit("upload", "--src", "data", "--target", "birds", "--overwrite")
 
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.splitlines()[-2:] == [
-        "warning: birds has 1 more, which the training will find, too: 'old/d'",
-        "error: --target 'birds': there with other content: 'a', 'b'; give --overwrite to replace that, or another "
+        "warning: birds has 1 other files, which the training will find, too: 'old/d'",
+        "error: --target 'birds': has other content for 'a', 'b'; give --overwrite to replace that, or another "
         "--target",
     ]
     assert untouched == before
     assert (done.status, counts(done)) == (0, (2, 1)), done
     assert done.out.endswith("\n--dataset birds/\n")
-    assert person.service.datastore["birds/a"] == b"same size 1"
-    assert person.service.datastore["birds/b"] == b"other size"
+    assert submitter.service.datastore["birds/a"] == b"same size 1"
+    assert submitter.service.datastore["birds/b"] == b"other size"
 
 
 def test_without_an_md5_there_the_size_decides(tmp_path: Path) -> None:
@@ -109,24 +104,24 @@ def test_folders_that_an_account_lists_are_not_files_of_others(tmp_path: Path) -
     assert found.others == ["b"]
 
 
-def test_links_and_empty_folders_are_told_and_links_to_files_followed(person: Person) -> None:
-    write_files(person.folder / "data", {"a.txt": b"a"})
-    (person.folder / "data/link.txt").symlink_to("a.txt")
-    (person.folder / "data/train/none").mkdir(parents=True)
+def test_links_and_empty_folders_are_told_and_links_to_files_followed(submitter: Submitter) -> None:
+    write_files(submitter.folder / "data", {"a.txt": b"a"})
+    (submitter.folder / "data/link.txt").symlink_to("a.txt")
+    (submitter.folder / "data/train/none").mkdir(parents=True)
 
-    outcome = person.run("upload", "--src", "data", "--target", "data/birds")
+    outcome = submitter.submit("upload", "--src", "data", "--target", "data/birds")
 
     assert outcome.status == 0
     assert outcome.err.splitlines()[:2] == [
-        "warning: 'link.txt': symbolic link; the file that it leads to is sent in its place",
-        "warning: 'train/none/': empty folder, which isn't sent, as a blob container has no folders",
+        "warning: 'link.txt': symbolic link; its target is sent instead",
+        "warning: 'train/none/': empty folder; it isn't sent, because a blob container has no folders",
     ]
-    assert person.service.datastore == below("data/birds", {"a.txt": b"a", "link.txt": b"a"})
+    assert submitter.service.datastore == below("data/birds", {"a.txt": b"a", "link.txt": b"a"})
 
 
-def test_in_a_terminal_one_line_is_redrawn_and_gone_at_the_end(person: Person) -> None:
-    write_files(person.folder / "data", many(40))
-    person.service.inject(Fault.slow(0.2, path="/data/"))
+def test_in_a_terminal_a_progress_bar_is_drawn_and_removed(submitter: Submitter) -> None:
+    write_files(submitter.folder / "data", many(40))
+    submitter.service.inject(Fault.slow(0.2, path="/data/"))
     terminal, end = pty.openpty()
     shown: list[bytes] = []
 
@@ -139,7 +134,7 @@ def test_in_a_terminal_one_line_is_redrawn_and_gone_at_the_end(person: Person) -
 
     reader = threading.Thread(target=read)
     reader.start()
-    process = person.start("upload", "--src", "data", "--target", "data/birds", stderr=end)
+    process = submitter.start("upload", "--src", "data", "--target", "data/birds", stderr=end)
     os.close(end)
     out, _ = process.communicate(timeout=60)
     reader.join(10)
@@ -147,9 +142,8 @@ def test_in_a_terminal_one_line_is_redrawn_and_gone_at_the_end(person: Person) -
 
     text = b"".join(shown).decode()
     assert (process.returncode, out.count("\n")) == (0, 2)
-    assert "\n" not in text
-    assert re.search(r"\r\d+ of 40 files, \d+ B of 1\.3 kB, .*/s", text)
-    assert text.endswith("\r\x1b[K")
+    assert re.search(r"\r\d+ of 40 files: +\d+%\|", text)
+    assert text.endswith("\r")
 
 
 @pytest.mark.parametrize("command", ["upload", "compute"])

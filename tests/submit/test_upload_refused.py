@@ -6,16 +6,14 @@ import pytest
 
 from submit.upload.target import require_blobs
 from tests.support.commands import without_privileges
-from tests.support.submit_folders import write_files
-from tests.support.submitters import Person, person
+from tests.support.projects import write_files
+from tests.support.submitters import Submitter
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["person"]  # the fixture
 
-
-def test_what_cannot_be_sent_is_told_before_anything_is(person: Person) -> None:
-    data = person.folder / "data"
+def test_what_cannot_be_sent_is_told_before_anything_is(submitter: Submitter) -> None:
+    data = submitter.folder / "data"
     write_files(data, {"a.txt": b"a", "locked.txt": b"", "train/ends.": b"", "new\nline": b"", "closed/b.txt": b""})
     (data / "broken").symlink_to("nowhere")
     (data / "folder").symlink_to("train")
@@ -23,20 +21,20 @@ def test_what_cannot_be_sent_is_told_before_anything_is(person: Person) -> None:
     (data / "locked.txt").chmod(0)
     (data / "closed").chmod(0)
 
-    outcome = person.run("upload", "--src", "data", "--target", "data/birds", prefix=without_privileges())
+    outcome = submitter.submit("upload", "--src", "data", "--target", "data/birds", prefix=without_privileges())
 
     (data / "closed").chmod(0o755)
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.count("\n") == 1
     for told in (
         "error: --src 'data': 'closed/', 'locked.txt': can't be read; allow it; ",
-        "'broken': is a symbolic link that leads nowhere; mend or remove it; ",
-        "'folder': is a symbolic link to a folder, which isn't followed; put the folder in its place; ",
+        "'broken': is a broken symbolic link; repair or remove it; ",
+        "'folder': is a symbolic link to a folder, which isn't followed; replace it by the folder; ",
         "'pipe': is neither a file nor a folder; remove it; ",
         "'new\\nline', 'train/ends.': can't be the name of a blob, which has 1024 characters at most",
     ):
         assert told in outcome.err
-    assert person.service.requests == []
+    assert submitter.service.requests == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_what_cannot_be_sent_is_told_before_anything_is(person: Person) -> None:
     [
         ("--src nowhere --target data/birds", "--src 'nowhere': no such folder; give a folder"),
         ("--src config.json --target data/birds", "--src 'config.json': is no folder; give a folder"),
-        ("--src empty --target data/birds", "--src 'empty': there is no file in it; expected at least one"),
+        ("--src empty --target data/birds", "--src 'empty': it has no file; expected at least one"),
         ("--src data --target /data", "--target '/data': expected a folder of the datastore, such as data/cifar10"),
         ("--src data --target a/../b", "--target 'a/../b': expected a folder of the datastore"),
         ("--src data --target azureml://a/b", "--target 'azureml://a/b': expected a folder of the datastore"),
@@ -53,23 +51,23 @@ def test_what_cannot_be_sent_is_told_before_anything_is(person: Person) -> None:
         ("--src data --target a --workspace no.json", "--workspace 'no.json': no such file"),
     ],
 )
-def test_mistakes_are_one_line_and_nothing_is_asked(person: Person, flags: str, message: str) -> None:
-    write_files(person.folder, {"data/a.txt": b"a"})
-    (person.folder / "empty").mkdir()
+def test_mistakes_are_one_line_and_nothing_is_asked(submitter: Submitter, flags: str, message: str) -> None:
+    write_files(submitter.folder, {"data/a.txt": b"a"})
+    (submitter.folder / "empty").mkdir()
 
-    outcome = person.run("upload", *flags.split())
+    outcome = submitter.submit("upload", *flags.split())
 
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith("error: ")
     assert outcome.err.count("\n") == 1
     assert message in outcome.err
-    assert person.service.requests == []
+    assert submitter.service.requests == []
 
 
-def test_an_unknown_datastore_is_told_with_those_there_are(person: Person) -> None:
-    write_files(person.folder, {"data/a.txt": b"a"})
+def test_an_unknown_datastore_is_told_with_those_there_are(submitter: Submitter) -> None:
+    write_files(submitter.folder, {"data/a.txt": b"a"})
 
-    outcome = person.run("upload", "--src", "data", "--target", "a", "--datastore", "photos")
+    outcome = submitter.submit("upload", "--src", "data", "--target", "a", "--datastore", "photos")
 
     assert outcome.status == 2
     assert outcome.err == (

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from submit.emulator import AzureMLEmulator
 from submit.emulator.workspace import SCOPE, experiment_id
 
@@ -117,8 +115,3 @@ def batch(*names: str, rows: int = 1, columns: int = 1, value: Any = 1.0, second
         for name in names
     ]
     return {"values": values, "reportErrors": True}
-
-
-@pytest.fixture
-def job(service: AzureMLEmulator, tmp_path: Path) -> Job:
-    return Job(service, tmp_path)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.commands import ROOT
@@ -28,3 +29,10 @@ def copy_project(target: Path) -> Path:
     git(target, "commit", "-qm", "as it is")
     git(target, "remote", "add", "origin", "https://example.com/project.git")
     return target
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
