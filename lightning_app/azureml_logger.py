@@ -199,9 +199,7 @@ class AzureMLRunLogger(Logger):
 
     def _set_journal_aside(self) -> Journal:
         """Outside a job, a training that starts anew in a folder that holds another one is a run of its own."""
-        log.warning(
-            "%s: the metrics that were here are set aside in %s", self.save_dir, self._folder.set_journal_aside()
-        )
+        log.warning("%s: the metrics that were here are set aside in %s", self.save_dir, self._folder.archive_journal())
         self._journal = Journal(self._folder.journal)
         return self._journal
 
