@@ -30,7 +30,7 @@ _MODEL_FLAGS = (
 )  # fmt: skip
 _RUN_FLAGS = (
     Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
-         "the folder previous in there and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
+         "--output_dir/previous and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in --output_dir).", ("predict",)),
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
     Flag("--print_config", "", "", "Print all settings as a YAML file and stop."),
