@@ -70,7 +70,7 @@ class InMemoryLoader:
 
 
 class ShiftAndFlip:
-    """CIFAR's usual augmentation: a shift of up to ``margin`` pixels, with black borders, and a flip of half the images.
+    """CIFAR's usual augmentation: a shift of up to ``margin`` pixels, with black borders, and a random flip.
 
     The shift and the flip of an image are a function of (seed, epoch, image).
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-_SEED_SPREAD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: neighbouring seeds, epochs and images get different streams
+# 2**64 over the golden ratio: neighbouring seeds, epochs and images get different streams
+_SEED_SPREAD = 0x9E3779B97F4A7C15
 
 
 def run_seed() -> int:

@@ -29,8 +29,8 @@ def require_shares(trainer: pl.Trainer | None, counts: Mapping[str, int]) -> Non
     for use, count in counts.items():
         if count < trainer.world_size:
             raise DataError(
-                f"{_counted(count)} for {use} and {trainer.world_size} processes, but each process needs one: give more "
-                "images, or fewer processes (--trainer.devices, --trainer.num_nodes)"
+                f"{_counted(count)} for {use} and {trainer.world_size} processes, but each process needs one: give "
+                "more images, or fewer processes (--trainer.devices, --trainer.num_nodes)"
             )
     by_rank: list[dict[str, int]] = [{} for _ in range(trainer.world_size)]
     torch.distributed.all_gather_object(by_rank, dict(counts))

@@ -11,8 +11,9 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from models import metric_name
 
-MONITOR = "val_accuracy"  # the highest value chooses the best checkpoint
+MONITOR = metric_name("val", "accuracy")  # the highest value chooses the best checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

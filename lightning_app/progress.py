@@ -12,6 +12,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
+from models import metric_name
+
+_TRAIN_LOSS = metric_name("train", "loss")
 _SECONDS_BETWEEN_UPDATES = 0.2
 _BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{remaining} left, {rate_fmt}{postfix}]"
 
@@ -83,8 +86,8 @@ class LineLogger(Logger):
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         if not values or self._trainer.testing:  # the summary at the end has the test metrics
             return
-        if "train_loss" in values:
-            text = f"loss {values['train_loss']:.2f}"
+        if _TRAIN_LOSS in values:
+            text = f"loss {values[_TRAIN_LOSS]:.2f}"
         else:
             text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         print(f"{self._position(values)}: {text}", flush=True)

@@ -23,8 +23,8 @@ class ResNetTransfer(ImageClassifier):
 
     Args:
         depth: Layers of the ResNet.
-        weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once per node), ``none``, or a file with a state
-            dict or a checkpoint of this project.
+        weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once per node), ``none``, or a file with a
+            state dict or a checkpoint of this project.
         freeze_backbone: Train only the head; the batch norms of the backbone keep their statistics, too.
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.

@@ -1,5 +1,7 @@
 """Loss and accuracy over all training steps since they were last logged, at almost no cost per step."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -31,10 +33,13 @@ class StepMetrics(nn.Module):
         if len(self._losses) >= _UPDATE_INTERVAL:
             self._update_metrics()
 
-    def mean_since_last(self) -> dict[str, Tensor]:
+    def mean_since_last(self) -> dict[Literal["loss", "accuracy"], Tensor]:
         """The mean loss and the accuracy over the steps since the last call, as scalars on the training device."""
         self._update_metrics()
-        means = {"loss": self.loss.compute(), "accuracy": self.accuracy.compute()}
+        means: dict[Literal["loss", "accuracy"], Tensor] = {
+            "loss": self.loss.compute(),
+            "accuracy": self.accuracy.compute(),
+        }
         self.loss.reset()
         self.accuracy.reset()
         return means
