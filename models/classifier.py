@@ -14,13 +14,12 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from models.evaluation_charts import EvaluationCharts
-from models.step_metrics import StepMetrics
+from models.step_metrics import Quantity, StepMetrics
 
 Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W); labels, int64 (B,)."""
 
 Stage = Literal["train", "val", "test"]
-Quantity = Literal["loss", "accuracy"]
 
 
 def metric_name(stage: Stage, quantity: Quantity) -> str:

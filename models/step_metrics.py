@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+Quantity = Literal["loss", "accuracy"]
+
 _UPDATE_INTERVAL = 256  # steps; limits the memory, and spreads the cost of the metrics over many steps
 
 
@@ -33,10 +35,10 @@ class StepMetrics(nn.Module):
         if len(self._losses) >= _UPDATE_INTERVAL:
             self._update_metrics()
 
-    def mean_since_last(self) -> dict[Literal["loss", "accuracy"], Tensor]:
+    def mean_since_last(self) -> dict[Quantity, Tensor]:
         """The mean loss and the accuracy over the steps since the last call, as scalars on the training device."""
         self._update_metrics()
-        means: dict[Literal["loss", "accuracy"], Tensor] = {
+        means: dict[Quantity, Tensor] = {
             "loss": self.loss.compute(),
             "accuracy": self.accuracy.compute(),
         }

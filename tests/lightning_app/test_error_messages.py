@@ -1,4 +1,4 @@
-"""TODO"""
+"""Messages of the command line's parser become one line that names the flag."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from lightning_app.error_messages import parse_error_message
     [
         ("Unrecognized arguments: --sed 3", "--sed: unknown flag; did you mean --seed?"),
         ("Unrecognized arguments: --zzzzz 3", "--zzzzz: unknown flag; --help lists them"),
-        ("Unrecognized arguments: cifar", "cifar: expected a flag, such as --data_path DIR; found a word on its own"),
+        ("Unrecognized arguments: cifar", "cifar: expected a flag, such as --data_path DIR"),
         ("something new\n  of two lines", "something new of two lines"),
     ],
 )
