@@ -13,13 +13,13 @@ from tests.support.commands import Command, Outcome, command_line, environment
 from tests.support.images import make_cifar10, make_image_folder
 from tests.support.jobs import Job
 
-# With two workers of pytest on two cores, two threads per process are many times slower than one: they wait by spinning.
+# With two workers of pytest on two cores, two threads per process are many times slower than one: they wait actively.
 torch.set_num_threads(1)
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs ``python -m lightning_app ARGUMENTS`` in the test's temporary folder, which becomes the working directory."""
+    """Runs ``python -m lightning_app ARGUMENTS`` in the test's temporary folder, now the working directory."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(*arguments: str, prefix: tuple[str, ...] = ()) -> Outcome:
