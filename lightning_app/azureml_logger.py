@@ -1,4 +1,4 @@
-"""``AzureMLRunLogger``: a Lightning logger whose rows are in the run folder first, and then at Azure ML."""
+"""``AzureMLRunLogger``: a Lightning logger that writes to the run folder first and then sends to Azure ML."""
 
 import atexit
 import logging
@@ -25,22 +25,22 @@ from lightning_app.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LOOKS = 5.0  # at the sender, which is not asked at each call
+_POLL_SECONDS = 5.0  # of the sender's messages; not at each call
 
 
 class AzureMLRunLogger(Logger):
-    """Logs to a run folder, and in an Azure ML job to the run that Azure ML started, too.
+    """Logs to a run folder and, in an Azure ML job, to the run that Azure ML started.
 
-    Each row is in ``metrics.jsonl`` when ``log_metrics`` returns. A process of its own sends what is there to the
-    service, so that training never waits for it, not even at its end for longer than ``exit_timeout``. What is left
-    then is delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job nothing is sent.
+    Each row is in ``metrics.jsonl`` when ``log_metrics`` returns. A separate process sends it to the service, so that
+    training never waits; only the end of the program waits, for ``exit_timeout`` at most. What is left then is
+    delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job nothing is sent.
 
     Args:
         output_dir: The run folder. Azure ML uploads ``outputs`` by itself.
-        exit_timeout: How long the end of the program may wait for the rest to be delivered, in seconds.
-        priority: Patterns of metric names, as of the shell: which ones matter where there are more than the 50 that
-            Azure ML takes.
-        stop_on_nonfinite: Whether a metric that is NaN or infinite ends the run; otherwise it is counted in a tag.
+        exit_timeout: How long the end of the program may wait for delivery, in seconds.
+        priority: Shell patterns of the metric names that are sent first if there are more than the 50 that Azure ML
+            accepts.
+        stop_on_nonfinite: Whether a NaN or infinite metric ends the run; otherwise a tag counts it.
 
     Raises:
         ValueError: ``exit_timeout`` is negative.
@@ -60,18 +60,18 @@ class AzureMLRunLogger(Logger):
         self._exit_timeout = exit_timeout
         self._priority = tuple(priority)
         self._stop_on_nonfinite = stop_on_nonfinite
-        self._forget_processes()
+        self._reset()
 
-    def _forget_processes(self) -> None:
+    def _reset(self) -> None:
         self._journal: Journal | None = None
         self._sender: SenderProcess | None = None
         self._run: Any = None
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._not_numbers: set[str] = set()
-        self._told_of_repeated_steps = False
+        self._warned_of_repeated_steps = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the sender and the run, which belong to one process."""
+        """Without the sender and the run, which belong to this process."""
         copied = AzureMLRunLogger(self._folder.root, self._exit_timeout, self._priority, self._stop_on_nonfinite)
         return vars(copied)
 
@@ -95,8 +95,8 @@ class AzureMLRunLogger(Logger):
     def run(self) -> Any:
         """azureml-core's own ``Run``, for what this logger doesn't do; importing it takes a second.
 
-        Outside a job it is azureml-core's offline run, which prints what it is told. It isn't called ``experiment``,
-        as Lightning's own loggers have it, because the Trainer looks that up before training, whether used or not.
+        Outside a job it is azureml-core's offline run, which prints what it logs. It isn't called ``experiment``, as in
+        Lightning's own loggers, because the Trainer reads that property before training, whether it is used or not.
         """
         if self._run is None:
             from azureml.core import Run
@@ -106,72 +106,72 @@ class AzureMLRunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Writes a row; without ``step`` it goes one step after the last of these metrics.
+        """Writes a row; without ``step`` the step is one more than the last one of these metrics.
 
         Raises:
-            NonFiniteError: A value is NaN or infinite, and ``stop_on_nonfinite`` was asked for.
-            OSError: The run folder can't be written.
+            NonFiniteError: A value is NaN or infinite, and ``stop_on_nonfinite`` is set.
+            OSError: The run folder can't be written to.
         """
-        journal = self._opened()
+        journal = self._open()
         values = self._as_numbers(metrics)
-        epoch = values.pop("epoch", None)  # Lightning sends it along as if it were a metric
+        epoch = values.pop("epoch", None)  # Lightning passes it as a metric
         if values:
             step = journal.next_step(values) if step is None else int(step)
-            if self._sender is None and journal.begins_again(step, values):
-                journal = self._set_journal_aside()
+            if self._sender is None and journal.starts_over(step, values):
+                journal = self._archive_journal()
             if journal.append(step, None if epoch is None else int(epoch), values):
-                self._tell_of_repeated_steps()
+                self._warn_of_repeated_steps()
             if self._stop_on_nonfinite:
                 _require_finite(values, step)
-        self._look_at_sender()
+        self._poll_sender()
 
     @rank_zero_only
     def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Adds to ``hparams.yaml``, from which the run's tags are made; may be called again, by a resumed run too."""
-        self._opened()
+        """Adds to ``hparams.yaml``, from which the run's tags are made; may be called again, also by a resumed run."""
+        self._open()
         merge_hyperparameters(self._folder.hyperparameters, params)
 
     @rank_zero_only
     def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:
-        """``matrix``: counts, (C, C), a row each true class, a column each predicted one."""
+        """``matrix``: counts, (C, C), a row per true class, a column per predicted class."""
         self._charts().confusion_matrix(name, matrix, class_labels, step)
 
     @rank_zero_only
     def log_image(self, name: str, image: Any, step: int = 0) -> None:
         """``image``: a PIL image, a matplotlib figure, an array or tensor (H, W) or (H, W, 3), or a picture's path.
 
-        Arrays hold whole numbers from 0 to 255 or others from 0 to 1.
+        Arrays hold integers from 0 to 255 or floats from 0 to 1.
         """
         self._charts().image(name, image, step)
 
     @rank_zero_only
     def log_images(self, name: str, images: Any, captions: Sequence[str], step: int = 0) -> None:
-        """``images``: (N, H, W, 3), numbers from 0 to 1, drawn as one picture with a caption each."""
+        """``images``: (N, H, W, 3), floats from 0 to 1, drawn as one picture with a caption each."""
         self._charts().images(name, images, captions, step)
 
     @rank_zero_only
     def log_table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int = 0) -> None:
-        """``columns``: cells by the name of their column; Azure ML shows the first 15 columns."""
+        """``columns``: the cells of each column by its name; Azure ML shows the first 15 columns."""
         self._charts().table(name, columns, step)
 
     @rank_zero_only
     def log_list(self, name: str, values: Sequence[Any], step: int = 0) -> None:
-        """``values``: numbers or texts."""
+        """``values``: numbers or strings."""
         self._charts().list(name, values, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Tells what the sender has to say. The end of the program is what waits: a test may follow the training."""
-        self._next_look = 0.0
-        self._look_at_sender()
+        """Logs the sender's messages. It doesn't wait, because a test may follow; the end of the program waits."""
+        self._next_poll = 0.0
+        self._poll_sender()
 
     def close(self) -> None:
-        """Waits up to ``exit_timeout`` for the rest to be delivered; the end of the program does this by itself."""
+        """Waits up to ``exit_timeout`` for delivery; the end of the program calls it."""
         atexit.unregister(self.close)
         sender, self._sender, self._journal = self._sender, None, None
         if sender is None:
             return
-        _tell(sender.finish(self._exit_timeout))
+        _log_messages(sender.finish(self._exit_timeout))
         run_id = azureml_job.run_id() or ""
         left = count_undelivered(self._folder, run_id)
         if left:
@@ -179,9 +179,9 @@ class AzureMLRunLogger(Logger):
             log.warning("Azure ML: %s undelivered; to deliver them: %s", left, command)
         else:
             log.info("Azure ML: %s rows delivered to run %s.", f"{left.all_rows:,}", run_id)
-        log.info("%s", self._where_checkpoints_are())
+        log.info("%s", self._checkpoints_message())
 
-    def _opened(self) -> Journal:
+    def _open(self) -> Journal:
         if self._journal is None:
             self._folder.root.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(self._folder.journal)
@@ -191,31 +191,31 @@ class AzureMLRunLogger(Logger):
                 atexit.register(self.close)
             elif missing := azureml_job.partly_missing():
                 log.warning(
-                    "Not an Azure ML job: %s not set, which azureml-core needs; metrics are in %s alone.",
+                    "Not an Azure ML job: %s not set, which azureml-core needs; metrics are only in %s.",
                     ", ".join(missing),
                     self._folder.journal,
                 )
         return self._journal
 
-    def _set_journal_aside(self) -> Journal:
-        """Outside a job, a training that starts anew in a folder that holds another one is a run of its own."""
-        log.warning("%s: the metrics that were here are set aside in %s", self.save_dir, self._folder.archive_journal())
+    def _archive_journal(self) -> Journal:
+        """Outside a job, a new training in the folder of another one is a run of its own."""
+        log.warning("%s: the earlier metrics are moved to %s", self.save_dir, self._folder.archive_journal())
         self._journal = Journal(self._folder.journal)
         return self._journal
 
-    def _tell_of_repeated_steps(self) -> None:
-        if not self._told_of_repeated_steps:
-            self._told_of_repeated_steps = True
-            log.warning("%s holds some of these steps already; they aren't written again.", self._folder.journal)
+    def _warn_of_repeated_steps(self) -> None:
+        if not self._warned_of_repeated_steps:
+            self._warned_of_repeated_steps = True
+            log.warning("%s has some of these steps already; they aren't written again.", self._folder.journal)
 
     def _charts(self) -> Charts:
-        self._opened()
+        self._open()
         return Charts(self._folder.charts)
 
-    def _look_at_sender(self) -> None:
-        if self._sender is not None and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
-            _tell(self._sender.ensure_running())
+    def _poll_sender(self) -> None:
+        if self._sender is not None and time.monotonic() >= self._next_poll:
+            self._next_poll = time.monotonic() + _POLL_SECONDS
+            _log_messages(self._sender.ensure_running())
 
     def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         values = {name: to_number(value) for name, value in metrics.items()}
@@ -225,18 +225,18 @@ class AzureMLRunLogger(Logger):
                 log.warning("Metric %r is not logged: expected a number; got %s.", name, _described(metrics[name]))
         return {name: value for name, value in values.items() if value is not None}
 
-    def _where_checkpoints_are(self) -> str:
+    def _checkpoints_message(self) -> str:
         found = sorted(str(path) for path in (self._folder.root / "checkpoints").glob("*.ckpt"))
         if Path("outputs").resolve() not in [self._folder.root.resolve(), *self._folder.root.resolve().parents]:
-            return f"{self._folder.root} isn't below ./outputs, which is all that Azure ML keeps of a job's disk."
+            return f"{self._folder.root} isn't in ./outputs, the only folder that Azure ML keeps of a job's disk."
         return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
 
 
 def _require_finite(values: Mapping[str, float], step: int) -> None:
     found = {name: value for name, value in values.items() if not math.isfinite(value)}
     if found:
-        told = ", ".join(f"{name} is {value}" for name, value in found.items())
-        raise NonFiniteError(f"{told} at step {step}, and stop_on_nonfinite was asked for; try a lower learning rate")
+        values_text = ", ".join(f"{name} is {value}" for name, value in found.items())
+        raise NonFiniteError(f"{values_text} at step {step}, and stop_on_nonfinite is set; try a lower learning rate")
 
 
 def _described(value: Any) -> str:
@@ -244,6 +244,6 @@ def _described(value: Any) -> str:
     return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else f"{value!r:.60}"
 
 
-def _tell(lines: Sequence[str]) -> None:
+def _log_messages(lines: Sequence[str]) -> None:
     for line in lines:
         log.warning("%s", line)

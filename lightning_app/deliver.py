@@ -1,4 +1,4 @@
-"""``python -m lightning_app.deliver OUTPUT_DIR``: brings what Azure ML doesn't hold yet of a run to it."""
+"""``python -m lightning_app.deliver OUTPUT_DIR``: delivers what Azure ML doesn't have yet of a run."""
 
 import argparse
 import logging
@@ -17,18 +17,18 @@ from lightning_app.azureml.delivery_log import Undelivered, count_undelivered
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
 from lightning_app.run_folder import RunFolder
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_POLL_SECONDS = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is delivered, 1 when something is left, 2 when the command can't work."""
     given = _parser().parse_args(arguments)
     folder = RunFolder(given.output_dir)
-    reason = _hindrance(folder)
+    reason = _usage_error(folder)
     if reason is not None:
         print(f"error: {reason}", file=sys.stderr)
         return 2
-    logging.disable(logging.CRITICAL)  # azureml-core tells of each failure in forty lines; one is enough
+    logging.disable(logging.CRITICAL)  # azureml-core logs each failure in forty lines; one is enough
     return _deliver(folder, given.timeout, given.priority)
 
 
@@ -39,30 +39,32 @@ def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
     assert run_id is not None
     before = count_undelivered(folder, run_id)
     deadline = time.monotonic() + timeout
-    _end_anyway(timeout + _SECONDS_BETWEEN_LOOKS, folder, run_id)
+    _exit_after(timeout + _POLL_SECONDS, folder, run_id)
     try:
-        with RetryingUploader(folder, priority, print, wait_for_lock=timeout) as session:
-            while not session.deliver(at_the_end=True) and time.monotonic() < deadline:
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        with RetryingUploader(folder, priority, print, wait_for_lock=timeout) as uploader:
+            while not uploader.deliver(final=True) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
     except Timeout:
-        print(f"error: {folder.root}: another sender is at work on it, as long as training runs", file=sys.stderr)
+        print(
+            f"error: {folder.root}: another process delivers it, which it does while the training runs", file=sys.stderr
+        )
         return 1
     left = count_undelivered(folder, run_id)
     print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left} left.")
     if left:
-        _tell_left(left, str(session.trouble or "the service refuses them"))
+        _print_undelivered(left, str(uploader.last_error or "the service refuses them"))
     return int(bool(left))
 
 
-def _tell_left(left: Undelivered, why: str) -> None:
+def _print_undelivered(left: Undelivered, why: str) -> None:
     print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
 
 
-def _end_anyway(seconds: float, folder: RunFolder, run_id: str) -> None:
-    """Ends the program then, whatever request it waits in: azureml-core waits for minutes where nobody answers."""
+def _exit_after(seconds: float, folder: RunFolder, run_id: str) -> None:
+    """Ends the program after that time, even in a request: azureml-core waits for minutes without a response."""
 
     def end() -> None:
-        _tell_left(count_undelivered(folder, run_id), "the service doesn't answer")
+        _print_undelivered(count_undelivered(folder, run_id), "the service doesn't respond")
         _exit(1)
 
     timer = threading.Timer(seconds, end)
@@ -73,10 +75,10 @@ def _end_anyway(seconds: float, folder: RunFolder, run_id: str) -> None:
 def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # azureml-core's threads would be waited for, for minutes if the service is silent
+    os._exit(status)  # Python would wait for azureml-core's threads, for minutes if the service doesn't respond
 
 
-def _hindrance(folder: RunFolder) -> str | None:
+def _usage_error(folder: RunFolder) -> str | None:
     if not folder.journal.is_file():
         return f"{str(folder.root)!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs"
     missing = azureml_job.missing_variables()
@@ -91,8 +93,8 @@ def _hindrance(folder: RunFolder) -> str | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lightning_app.deliver",
-        description="Delivers the metrics and charts of a run folder that Azure ML hasn't confirmed yet. It can be run "
-        "any number of times: nothing is delivered twice.",
+        description="Delivers the metrics and charts of a run folder that Azure ML hasn't acknowledged yet. It can be "
+        "run any number of times: nothing is delivered twice.",
         allow_abbrev=False,
     )
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="the run's --output_dir")

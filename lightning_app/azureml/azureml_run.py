@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+os.environ.setdefault("AZUREML_DEFAULT_RETRIES", "0")  # this module retries by itself; read by the import below
+
 from azureml._restclient.models import BatchMetricV2Dto, MetricProperties, MetricV2Dto, MetricV2Value
 from azureml.core import Run
 from azureml.exceptions import AzureMLException
@@ -16,19 +18,17 @@ from requests import RequestException
 from lightning_app.azureml import service_limits
 from lightning_app.azureml.metric_value import MetricValue
 
-os.environ.setdefault("AZUREML_DEFAULT_RETRIES", "0")  # this program's own tries are enough; read by the import below
-
 log = logging.getLogger(__name__)
 
-_SECONDS_TO_ANSWER = 20  # azureml-core waits for 100
-_SURELY_NOT_TAKEN = {400, 401, 403, 404, 413, 429}
+_REQUEST_TIMEOUT = 20  # seconds; azureml-core's own is 100
+_NOT_STORED = {400, 401, 403, 404, 413, 429}
 
 
 class DeliveryError(Exception):
-    """A request didn't succeed, and is worth another try.
+    """A request failed and can be retried.
 
-    ``retry_after`` is what the service asked for, in seconds; ``unconfirmed`` whether it may have been carried out;
-    ``malformed`` whether the service finds fault with what it was sent, so that the same won't do better.
+    ``retry_after`` is the delay that the service asked for, in seconds; ``unconfirmed`` says whether the service may
+    have handled the request; ``malformed`` whether it rejected the content, so that the same request would fail again.
     """
 
     def __init__(self, cause: BaseException) -> None:
@@ -37,14 +37,14 @@ class DeliveryError(Exception):
         status = getattr(response, "status_code", None)
         self.malformed = status in (400, 413)
         self.retry_after = _seconds(getattr(response, "headers", {}).get("Retry-After", ""))
-        self.unconfirmed = status not in _SURELY_NOT_TAKEN and "NewConnectionError" not in repr(cause)
+        self.unconfirmed = status not in _NOT_STORED and "NewConnectionError" not in repr(cause)
 
 
 class AzureMLRun:
-    """Attaches to the run that the environment tells of; never creates one.
+    """Attaches to the run that the environment names; never creates one.
 
-    azureml-core's ``run.log`` can't say which values have arrived, and repeats requests by itself, which doubles
-    values where an answer got lost. So this uses the layer below: one request, one answer.
+    azureml-core's ``run.log`` doesn't report which values arrived, and it repeats requests, which stores values twice
+    when a response was lost. So this class uses the layer below: one request, one response.
 
     Raises:
         DeliveryError: The run can't be looked up now.
@@ -54,8 +54,8 @@ class AzureMLRun:
         with _as_delivery_error():
             self._run: Any = Run.get_context(allow_offline=False)
         self._metrics = self._run._client.metrics
-        self._metrics.retries = 0  # this program's own, which asks the service first what it holds
-        self._metrics._client.config.connection.timeout = _SECONDS_TO_ANSWER
+        self._metrics.retries = 0  # this module retries, after it has asked the service which values it has
+        self._metrics._client.config.connection.timeout = _REQUEST_TIMEOUT
 
     @property
     def run_id(self) -> str:
@@ -63,52 +63,54 @@ class AzureMLRun:
         return found
 
     def post(self, values: Sequence[MetricValue]) -> dict[str, str]:
-        """Sends values in one request and returns which names the service refused, each with its reason.
+        """Sends values in one request. Returns the names that the service refused, each with its reason.
 
         Raises:
             DeliveryError: Nothing is known to have been stored.
         """
         batch = BatchMetricV2Dto(values=list(self._by_metric(values)), report_errors=True)
         with _as_delivery_error():
-            answer = self._metrics._execute_with_workspace_run_arguments(
+            response = self._metrics._execute_with_workspace_run_arguments(
                 self._metrics._client.metric.post_run_metrics, batch
             )
-        refused = {error.metric.name: error.error_response.error.message for error in (answer.errors if answer else [])}
+        refused = {
+            error.metric.name: error.error_response.error.message for error in (response.errors if response else [])
+        }
         return {value.name: refused[value.service_name] for value in values if value.service_name in refused}
 
     def metric_names(self) -> list[str]:
-        """The names of all metrics that the service holds."""
+        """The names of all metrics that the service has."""
         with _as_delivery_error():
             return list(self._metrics.list_metric_names_for_run_id())
 
-    def held(self, service_names: Iterable[str]) -> set[str]:
-        """The ids of all values that the service holds under these names."""
+    def stored_ids(self, service_names: Iterable[str]) -> set[str]:
+        """The ids of all values that the service has under these names."""
         found: set[str] = set()
         names = list(service_names)
         with _as_delivery_error():
             if names:
-                self._metrics.wait_for_metrics_ingest(timeout_seconds=_SECONDS_TO_ANSWER)
+                self._metrics.wait_for_metrics_ingest(timeout_seconds=_REQUEST_TIMEOUT)
             for name in names:
                 metric = self._metrics.get_metric_dto_for_run_v2(name)
                 found |= {value.metric_id for value in (metric.value if metric else [])}
         return found
 
     def tags(self) -> dict[str, str]:
-        """All tags of the run, whoever set them."""
+        """All tags of the run."""
         with _as_delivery_error():
             return dict(self._run.get_tags() or {})
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Adds tags or changes them."""
+        """Adds or replaces tags."""
         with _as_delivery_error():
             self._run.set_tags(dict(tags))
 
     def address(self, path: str) -> str:
-        """How a metric refers to the artifact of this path."""
+        """The address by which a metric refers to an artifact."""
         return f"aml://artifactId/ExperimentRun/{self._run._run_dto['data_container_id']}/{path}"
 
     def upload(self, path: str, content: bytes) -> None:
-        """Stores an artifact; the service refuses a path that it has seen before."""
+        """Uploads an artifact; the service refuses a path that exists."""
         with _as_delivery_error():
             self._run.upload_file(path, io.BytesIO(content))
 
@@ -132,7 +134,7 @@ class AzureMLRun:
 def _as_delivery_error() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # azureml-core lets errors of four libraries through, and of its own code, too
+    except Exception as error:  # azureml-core raises errors of four libraries, and its own
         log.info("%s", error, exc_info=not isinstance(error, AzureMLException | RequestException))
         raise DeliveryError(error) from error
 
@@ -149,24 +151,24 @@ def _seconds(text: str) -> float:
 
 
 class MetricSender:
-    """Sends values that the service doesn't hold yet.
+    """Sends the values that the service doesn't have yet.
 
     Args:
         service: The run at the service.
-        held: The ids of values that the service held before this run folder was begun.
+        stored: The ids of values that the service had before this run folder was created.
     """
 
-    def __init__(self, service: AzureMLRun, held: set[str]) -> None:
+    def __init__(self, service: AzureMLRun, stored: set[str]) -> None:
         self._service = service
-        self._held = held
+        self._stored = stored
 
     def send(self, values: Sequence[MetricValue], *, unconfirmed: bool) -> dict[str, str]:
-        """Returns which metrics the service refuses, by name with its reason.
+        """Sends values. Returns the names that the service refused, each with its reason.
 
-        ``unconfirmed`` values may have been sent before, and the service is asked for them first.
+        ``unconfirmed`` values may have been sent before, so the service is asked first which of them it has.
 
         Raises:
-            DeliveryError: Some of the values have not been sent, or may not have been.
+            DeliveryError: A request failed; some values may not have been stored.
         """
         missing = self.missing(values, unconfirmed=unconfirmed)
         refused: dict[str, str] = {}
@@ -175,15 +177,15 @@ class MetricSender:
         return refused
 
     def missing(self, values: Sequence[MetricValue], *, unconfirmed: bool) -> list[MetricValue]:
-        """Those of the values that the service doesn't hold.
+        """The values that the service doesn't have.
 
         Raises:
-            DeliveryError: The service can't be asked.
+            DeliveryError: The service doesn't respond.
         """
-        held = self._held
+        stored = self._stored
         if unconfirmed:
-            held = held | self._service.held(dict.fromkeys(value.service_name for value in values))
-        return [value for value in values if value.metric_id(self._service.run_id) not in held]
+            stored = stored | self._service.stored_ids(dict.fromkeys(value.service_name for value in values))
+        return [value for value in values if value.metric_id(self._service.run_id) not in stored]
 
     def _post(self, values: Sequence[MetricValue]) -> dict[str, str]:
         try:
@@ -194,7 +196,7 @@ class MetricSender:
             metrics = list(_by_name(values))
             if len(metrics) == 1:
                 return {values[0].name: str(error)}
-            # one metric must not keep its neighbours from arriving
+            # one malformed metric must not block the others
             return {name: reason for metric in metrics for name, reason in self._post(metric).items()}
 
 

@@ -1,7 +1,7 @@
 """The rows of the journal, cut into requests and sent in their order."""
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,45 +12,42 @@ from lightning_app.azureml.azureml_run import DeliveryError, MetricSender
 from lightning_app.azureml.delivery_log import DeliveryLog
 from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.azureml.metric_value import MetricValue, scalar_value
+from lightning_app.growing_file import GrowingLines, read_file
 from lightning_app.run_folder import RunFolder
 
 
 class JournalReader:
-    """Hands out the rows of a journal, each once, as they are written.
+    """Returns the rows of a journal, each once, as they are written.
 
-    ``next_row`` is the number of the next one, counted from 0.
+    ``next_row`` is the number of the next row, counted from 0.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
+        self._lines = GrowingLines(read_file(path))
+        self._surplus: deque[bytes] = deque()
         self.next_row = 0
 
     def read(self, at_most: int) -> list[dict[str, Any]]:
-        """The next rows; none where there are none yet."""
-        lines: list[bytes] = []
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                # a line without its end is still being written
-                lines = [line for _, line in zip(range(at_most), file, strict=False) if line.endswith(b"\n")]
-        self._offset += sum(map(len, lines))
-        self.next_row += len(lines)
-        return [json.loads(line) for line in lines]
+        """The next rows; empty if there are none yet."""
+        while len(self._surplus) < at_most and (lines := self._lines.next()):
+            self._surplus.extend(lines)
+        rows = [json.loads(self._surplus.popleft()) for _ in range(min(at_most, len(self._surplus)))]
+        self.next_row += len(rows)
+        return rows
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Values that go in one request, and the number of the row after the last that they come from."""
+    """The values of one request; ``end`` is the number of the first row after them."""
 
     values: list[MetricValue]
     end: int
 
 
 def make_batches(rows: Sequence[Mapping[str, Any]], first: int, names: MetricNames) -> Iterator[Batch]:
-    """Cuts rows, the first of which has the number ``first``, into requests of a size that the service takes.
+    """Cuts rows into requests of a size that the service accepts; ``first`` is the number of the first row.
 
-    Left out are names without a place at the service, and numbers that JSON has no word for.
+    Names that the service doesn't get, and numbers that JSON can't hold, are left out.
     """
     values: list[MetricValue] = []
     for number, row in enumerate(rows, first):
@@ -64,7 +61,7 @@ def make_batches(rows: Sequence[Mapping[str, Any]], first: int, names: MetricNam
 
 
 def count_nonfinite(rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    """How many values of each name are NaN or infinite: the journal holds these as words."""
+    """The number of NaN or infinite values by name; the journal holds them as strings."""
     return Counter(name for row in rows for name, value in row["metrics"].items() if isinstance(value, str))
 
 
@@ -75,11 +72,11 @@ def _values(row: Mapping[str, Any], names: MetricNames) -> Iterator[MetricValue]
             yield scalar_value(name, service_name, row["step"], value)
 
 
-_ROWS_AT_ONCE = 1000
+_ROWS_PER_READ = 1000
 
 
 class JournalUploader:
-    """Sends rows in their order, and notes each request in the delivery_log before and after.
+    """Sends rows in their order and records each request in the delivery log, before and after it.
 
     ``nonfinite`` counts the values that no request can hold.
     """
@@ -89,66 +86,66 @@ class JournalUploader:
         folder: RunFolder,
         delivery_log: DeliveryLog,
         names: MetricNames,
-        dispatch: MetricSender,
-        tell_once: Callable[[str], None],
+        sender: MetricSender,
+        notify_once: Callable[[str], None],
     ) -> None:
         self._path = folder.journal
-        self._ledger, self._names, self._dispatch, self._tell_once = delivery_log, names, dispatch, tell_once
-        self._in_doubt = delivery_log.unconfirmed
-        self._refused = dict(delivery_log.refused)  # is tried once more: the service may have changed its mind
-        self._waiting: Sequence[Mapping[str, Any]] = []
-        self._tail = JournalReader(self._path)
+        self._log, self._names, self._sender, self._notify_once = delivery_log, names, sender, notify_once
+        self._unconfirmed = delivery_log.unconfirmed
+        self._refused = dict(delivery_log.refused)  # sent once more: the service may accept it now
+        self._pending: Sequence[Mapping[str, Any]] = []
+        self._reader = JournalReader(self._path)
         self.nonfinite: Counter[str] = Counter()
-        while self._tail.next_row < delivery_log.acknowledged and self._read(
-            delivery_log.acknowledged - self._tail.next_row
+        while self._reader.next_row < delivery_log.acknowledged and self._read(
+            delivery_log.acknowledged - self._reader.next_row
         ):
-            self._waiting = []
+            self._pending = []
 
     def deliver(self) -> None:
-        """Sends the rows that there are now; those that are written meanwhile are the next call's.
+        """Sends the rows that exist now; rows that are written meanwhile are left to the next call.
 
-        Otherwise requests would hold a row or two each, as fast as they are answered, and nothing else had its turn.
+        Otherwise each request would hold a row or two, and nothing else would be delivered.
 
         Raises:
-            DeliveryError: The service failed; calling again goes on where this stopped.
+            DeliveryError: The service failed; the next call continues from there.
         """
         while self._refused:
             self._deliver_refused(*next(iter(self._refused.items())))
-        self._deliver_waiting()
-        while self._read(_ROWS_AT_ONCE):
-            was_all = len(self._waiting) < _ROWS_AT_ONCE
-            self._deliver_waiting()
-            if was_all:
+        self._deliver_pending()
+        while self._read(_ROWS_PER_READ):
+            is_last = len(self._pending) < _ROWS_PER_READ
+            self._deliver_pending()
+            if is_last:
                 return
 
     def _read(self, at_most: int) -> bool:
-        self._waiting = self._tail.read(min(at_most, _ROWS_AT_ONCE))
-        self.nonfinite += count_nonfinite(self._waiting)
-        return bool(self._waiting)
+        self._pending = self._reader.read(min(at_most, _ROWS_PER_READ))
+        self.nonfinite += count_nonfinite(self._pending)
+        return bool(self._pending)
 
-    def _deliver_waiting(self) -> None:
-        for batch in make_batches(self._waiting, self._ledger.acknowledged, self._names):
+    def _deliver_pending(self) -> None:
+        for batch in make_batches(self._pending, self._log.acknowledged, self._names):
             self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: Batch) -> None:
         refused: dict[str, str] = {}
         if batch.values:
-            self._ledger.sending(batch.end)
+            self._log.sending(batch.end)
             try:
-                refused = self._dispatch.send(batch.values, unconfirmed=self._in_doubt)
+                refused = self._sender.send(batch.values, unconfirmed=self._unconfirmed)
             except DeliveryError as error:
-                self._in_doubt = self._in_doubt or error.unconfirmed
+                self._unconfirmed = self._unconfirmed or error.unconfirmed
                 raise
-        self._in_doubt = False
-        self._waiting = self._waiting[batch.end - self._ledger.acknowledged :]
-        self._ledger.sent(batch.end, refused)
+        self._unconfirmed = False
+        self._pending = self._pending[batch.end - self._log.acknowledged :]
+        self._log.sent(batch.end, refused)
         for name, reason in refused.items():
-            self._tell_once(f"Azure ML refuses the metric {name!r} ({reason}); its values are in {self._path}.")
+            self._notify_once(f"Azure ML refuses the metric {name!r} ({reason}); its values are in {self._path}.")
 
     def _deliver_refused(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
         rows = JournalReader(self._path).read(max(end for _, end in ranges))
         found = [batch for first, end in ranges for batch in make_batches(rows[first:end], first, self._names)]
         values = [value for batch in found for value in batch.values if value.name == name]
-        if not self._dispatch.send(values, unconfirmed=True):
-            self._ledger.recovered(name)
+        if not self._sender.send(values, unconfirmed=True):
+            self._log.recovered(name)
         del self._refused[name]

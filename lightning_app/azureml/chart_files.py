@@ -1,4 +1,4 @@
-"""Charts that the run folder holds, as values and artifacts of the service."""
+"""Charts of the run folder, as metric values and artifacts of the service."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ChartFile:
-    """A chart as the logger left it in the run folder: ``charts/NAME-stepN.json``."""
+    """A chart in the run folder: ``charts/NAME-stepN.json``."""
 
     path: Path
     content: Mapping[str, Any]
@@ -42,10 +42,10 @@ class ChartFile:
         return str(self.content["name"])
 
     def artifact(self, attempt: int) -> Artifact | None:
-        """What has to be uploaded first; None for lists and tables, which the service keeps as metrics.
+        """The file to upload first; None for lists and tables, which the service stores as metrics.
 
-        Each attempt has a path of its own: of one whose upload failed, the service may hold the path but no content,
-        and it takes no path twice.
+        Each attempt has its own path: after a failed upload the service may have the path without the content, and it
+        accepts no path twice.
         """
         stem = f"charts/{self.path.stem}" + (f"-{attempt}" if attempt > 1 else "")
         kind = self.content["kind"]
@@ -89,6 +89,6 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON has no word for
+    if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON can't hold
         return None
     return value[: service_limits.TEXT] if isinstance(value, str) else value

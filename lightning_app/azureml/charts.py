@@ -20,19 +20,19 @@ _UNSAFE_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Charts:
-    """Writes charts as ``NAME-stepN.json`` and ``NAME-stepN.png``, each there whole or not at all."""
+    """Writes charts as ``NAME-stepN.json`` and ``NAME-stepN.png``; each file is written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int) -> None:
-        """``matrix``: counts, (C, C), a row each true class; ``class_labels``: C names."""
+        """``matrix``: counts, (C, C), a row per true class; ``class_labels``: C names."""
         counts = _as_array(matrix)
         size = len(class_labels)
         if counts.shape != (size, size):
             raise ValueError(
                 f"confusion matrix {name!r}: has shape {counts.shape}; expected {(size, size)}, a row and "
-                "a column each class label"
+                "a column per class label"
             )
         labels = [str(label) for label in class_labels]
         stem = self._stem(name, step)
@@ -43,14 +43,14 @@ class Charts:
     def image(self, name: str, image: Any, step: int) -> None:
         """``image``: a PIL image, a matplotlib figure, an array or tensor (H, W) or (H, W, 3), or a picture's path.
 
-        Arrays hold whole numbers from 0 to 255 or others from 0 to 1.
+        Arrays hold integers from 0 to 255 or floats from 0 to 1.
         """
         stem = self._stem(name, step)
         self._save_picture(stem, image)
         self._save(stem, {"kind": "image", "name": name, "step": step, "picture": f"{stem}.png"})
 
     def images(self, name: str, images: Any, captions: Sequence[str], step: int) -> None:
-        """``images``: (N, H, W, 3), numbers from 0 to 1; ``captions``: N texts."""
+        """``images``: (N, H, W, 3), floats from 0 to 1; ``captions``: N strings."""
         pictures = _as_array(images)
         if pictures.ndim != 4 or pictures.shape[-1] != 3 or len(pictures) != len(captions) or not len(captions):
             raise ValueError(
@@ -60,7 +60,7 @@ class Charts:
         self.image(name, draw_labelled_images(pictures, captions, f"{name}, step {step:,}"), step)
 
     def table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int) -> None:
-        """``columns``: cells by the name of their column, all of the same number."""
+        """``columns``: the cells of each column, by its name; all columns have the same length."""
         plain = {str(column): [to_plain(cell) for cell in cells] for column, cells in columns.items()}
         if len({len(cells) for cells in plain.values()}) != 1:
             lengths = ", ".join(f"{column!r} {len(cells)}" for column, cells in plain.items()) or "none"
@@ -68,7 +68,7 @@ class Charts:
         self._save(self._stem(name, step), {"kind": "table", "name": name, "step": step, "columns": plain})
 
     def list(self, name: str, values: Sequence[Any], step: int) -> None:
-        """``values``: numbers or texts."""
+        """``values``: numbers or strings."""
         self._save(
             self._stem(name, step),
             {"kind": "list", "name": name, "step": step, "values": [to_plain(value) for value in values]},
@@ -97,7 +97,7 @@ class Charts:
 
 
 def _as_array(values: Any) -> NDArray[Any]:
-    """An array of an array, of a list, or of a tensor wherever it is."""
+    """An array from an array, a list, or a tensor on any device."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
@@ -107,17 +107,17 @@ def _as_bytes(image: Any) -> NDArray[np.uint8]:
     right_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
     if not right_shape or not pixels.size or pixels.min() < 0 or pixels.max() > largest:
         raise ValueError(
-            f"image of shape {pixels.shape} and type {pixels.dtype}: expected (H, W) or (H, W, 3), whole numbers from "
-            "0 to 255 or others from 0 to 1"
+            f"image of shape {pixels.shape} and type {pixels.dtype}: expected (H, W) or (H, W, 3), integers from "
+            "0 to 255 or floats from 0 to 1"
         )
     return np.round(pixels * 255).astype(np.uint8) if largest == 1 else pixels.astype(np.uint8)
 
 
-_LARGEST_WITH_NUMBERS = 25  # classes; beyond that the numbers would run into one another
+_LARGEST_WITH_NUMBERS = 25  # classes; with more, the numbers would overlap
 
 
 def draw_confusion_matrix(counts: NDArray[Any], labels: Sequence[str], title: str) -> "Figure":
-    """``counts``: (C, C), a row each true class; colours show the share of the row."""
+    """``counts``: (C, C), a row per true class; the colour shows the share of the row."""
     from matplotlib.figure import Figure
 
     size = min(12.0, 3.5 + 0.5 * len(labels))
@@ -136,7 +136,7 @@ def draw_confusion_matrix(counts: NDArray[Any], labels: Sequence[str], title: st
 
 
 def draw_labelled_images(images: NDArray[Any], captions: Sequence[str], title: str, columns: int = 4) -> "Figure":
-    """``images``: (N, H, W, 3), from 0 to 1; a caption below each."""
+    """``images``: (N, H, W, 3), floats from 0 to 1; each gets its caption."""
     from matplotlib.figure import Figure
 
     columns = min(columns, len(images))

@@ -12,9 +12,9 @@ from lightning_app.run_folder import RunFolder
 class DeliveryLog:
     """What became of each row of the journal, for one run at the service.
 
-    Rows are counted from 0. Before rows are sent, that is noted: a sender that dies in between leaves them in doubt,
-    and the next one asks the service which of them it holds. ``service_had_metrics`` says that the service knew the
-    run before this delivery_log began: the folder of an earlier attempt was lost with its node.
+    Rows are counted from 0. A request is recorded before it is sent. If the sender dies before the response, its rows
+    are unconfirmed, and the next sender asks the service which of them it has. ``service_had_metrics`` says that the
+    service had metrics before this log began: the folder of an earlier attempt was lost with its node.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class DeliveryLog:
     charts: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    notified: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lines = journal.JsonLines(self.path)
@@ -46,42 +46,42 @@ class DeliveryLog:
         return delivery_log
 
     def begin(self, service_had_metrics: bool) -> None:
-        """From here on the file tells of this run."""
+        """From here on the file is about this run."""
         self.begun, self.service_had_metrics = True, service_had_metrics
         self._lines.append({"run": self.run_id, "service_had_metrics": service_had_metrics})
 
     def sending(self, end: int) -> None:
-        """Rows from the first that isn't acknowledged up to, without it, ``end`` are about to be sent."""
-        self._note({"sending": end})
+        """The rows from the first unacknowledged one up to, but not including, ``end`` are about to be sent."""
+        self._append({"sending": end})
 
     def sent(self, end: int, refused: dict[str, str]) -> None:
-        """The service has these rows, except the metrics that it refused, by name with its reason."""
-        self._note({"sent": end} | ({"refused": refused} if refused else {}))
+        """The service has acknowledged these rows, except the refused metrics, given by name with the reason."""
+        self._append({"sent": end} | ({"refused": refused} if refused else {}))
 
     def recovered(self, name: str) -> None:
-        """The service has taken all that it had refused of a name."""
-        self._note({"recovered": name})
+        """The service has accepted all values of a name that it had refused."""
+        self._append({"recovered": name})
 
     def named(self, name: str, service_name: str | None) -> None:
-        """What the service knows a metric as; None where it hears nothing of it."""
-        self._note({"name": name, "service_name": service_name})
+        """The name of a metric at the service; None if it isn't sent."""
+        self._append({"name": name, "service_name": service_name})
 
     def chart(self, file: str, state: str) -> None:
-        """``sending``, ``sent`` or ``refused``."""
-        self._note({"chart": file, "state": state})
+        """The state of a chart: ``sending``, ``sent`` or ``refused``."""
+        self._append({"chart": file, "state": state})
 
     def tagged(self, tags: dict[str, str]) -> None:
         """The service has these tags."""
-        self._note({"tags": tags})
+        self._append({"tags": tags})
 
-    def tell(self, text: str) -> bool:
-        """Whether this is to be told to the user now, which it is once a run."""
-        if text in self.told:
+    def first_notification(self, text: str) -> bool:
+        """Records a message; False if the user has seen it already in this run."""
+        if text in self.notified:
             return False
-        self._note({"told": text})
+        self._append({"notified": text})
         return True
 
-    def _note(self, line: dict[str, Any]) -> None:
+    def _append(self, line: dict[str, Any]) -> None:
         self._lines.append(line)
         self._apply(line)
 
@@ -101,13 +101,13 @@ class DeliveryLog:
             self.attempts[line["chart"]] = self.attempts.get(line["chart"], 0) + (line["state"] == "sending")
         elif "tags" in line:
             self.tags |= line["tags"]
-        elif "told" in line:
-            self.told.append(line["told"])
+        elif "notified" in line:
+            self.notified.append(line["notified"])
 
 
 @dataclass(frozen=True)
 class Undelivered:
-    """Rows of the journal, of which some values may not have been sent or were refused, and charts."""
+    """Rows with values that the service hasn't acknowledged or has refused, and charts."""
 
     rows: int
     charts: int
@@ -123,7 +123,7 @@ class Undelivered:
 
 
 def count_undelivered(folder: RunFolder, run_id: str) -> Undelivered:
-    """What the delivery_log doesn't know as confirmed for this run."""
+    """What the delivery log doesn't have as acknowledged for this run."""
     delivery_log = DeliveryLog.read(folder.delivery_log, run_id)
     rows = _lines(folder) if folder.journal.exists() else 0
     refused = {row for ranges in delivery_log.refused.values() for first, end in ranges for row in range(first, end)}

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``, the journal: one JSON object a logged row, appended before anything is sent anywhere."""
+"""``metrics.jsonl``, the journal: one JSON object per logged row, appended before anything is sent anywhere."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from lightning_app.azureml.plain_values import to_json_number
 class Journal:
     """Appends rows such as ``{"step": 2000, "epoch": 0, "metrics": {"train_loss": 2.19}}``.
 
-    Steps grow strictly for each metric name: a resumed run that repeats steps doesn't write them twice. A row is
-    written whole or not at all, and is in the file when ``append`` returns, whatever becomes of the process. Numbers
-    that JSON has no word for are the strings "NaN", "Infinity" and "-Infinity".
+    The steps of each metric increase strictly: a resumed run that repeats steps doesn't write them twice. A row is
+    written whole or not at all, and it is in the file when ``append`` returns, even if the process dies then. Numbers
+    that JSON can't hold are the strings "NaN", "Infinity" and "-Infinity".
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,12 +28,12 @@ class Journal:
                 self._first_steps = dict.fromkeys(row["metrics"], row["step"]) | self._first_steps
                 self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
 
-    def begins_again(self, step: int, names: Iterable[str]) -> bool:
-        """Whether this row is of a training that starts anew, and doesn't go on with what the file held at first."""
+    def starts_over(self, step: int, names: Iterable[str]) -> bool:
+        """Whether a row belongs to a new training, and not to the one that the file had at first."""
         return any(step <= self._first_steps.get(name, -1) for name in names)
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
-        """Writes what is new at this step; returns whether anything was left out as written before."""
+        """Writes the metrics that are new at this step; returns whether others were left out as already written."""
         new = {name: to_json_number(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
         if not new:
             return bool(metrics)
@@ -43,7 +43,7 @@ class Journal:
         return len(new) < len(metrics)
 
     def next_step(self, names: Iterable[str]) -> int:
-        """The first step at which all these metrics are new, for callers who count no steps."""
+        """The first step at which all these metrics are new, for callers that don't count steps."""
         return 1 + max((self._last_steps.get(name, -1) for name in names), default=-1)
 
 
@@ -53,23 +53,23 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class JsonLines:
-    """Appends to a file, which stays open: opening it for each line would cost more than writing the line."""
+    """Appends to a file, which stays open: opening it for each line would cost more than writing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
 
     def append(self, content: Any) -> None:
-        """Adds one line; it is in the file when this returns, whatever becomes of the process.
+        """Appends one line, which is in the file when this returns, even if the process dies then.
 
         Raises:
-            OSError: It could not be written; the file is as it was.
-            ValueError: The content holds a number that JSON has no word for.
+            OSError: The line could not be written; the file is unchanged.
+            ValueError: The content has a number that JSON can't hold.
         """
         _append_whole(self._opened(), (json.dumps(content, allow_nan=False) + "\n").encode())
 
     def _opened(self) -> int:
-        if self._file is not None and os.fstat(self._file).st_nlink == 0:  # somebody has removed it
+        if self._file is not None and os.fstat(self._file).st_nlink == 0:  # it was deleted
             self._close()
         if self._file is None:
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -84,7 +84,7 @@ class JsonLines:
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in the order in which they were written; a last line without its end isn't one yet."""
+    """The objects in the order in which they were written; an incomplete last line is left out."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line.endswith("\n"):
@@ -92,7 +92,7 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def truncate_torn_line(path: Path) -> None:
-    """A machine that stopped in mid-write may have left part of a line at the end; for who is about to append."""
+    """Removes an incomplete last line, which a machine that failed while writing leaves; call it before appending."""
     if not path.exists():
         return
     content = path.read_bytes()

@@ -11,8 +11,8 @@ SCALAR = "azureml.v1.scalar"
 class MetricValue:
     """One row of a metric at the service.
 
-    ``name`` is the name in the run folder, ``service_name`` the service's, ``identity`` what tells this value from all
-    others of the run.
+    ``name`` is the name in the run folder, ``service_name`` the name at the service. ``identity`` distinguishes the
+    value from all others of the run.
     """
 
     name: str
@@ -24,7 +24,7 @@ class MetricValue:
     step: int | None = None
 
     def metric_id(self, run_id: str) -> str:
-        """The same however often the value is sent, so that the service can be asked whether it holds it."""
+        """The id of the value, the same each time it is sent, so that the service can be asked whether it has it."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{self.kind}/{self.service_name}/{self.identity}"))
 
 

@@ -1,4 +1,4 @@
-"""What people log, as plain numbers and texts, and ``hparams.yaml``."""
+"""Logged values as plain numbers and strings, and ``hparams.yaml``."""
 
 import math
 from argparse import Namespace
@@ -10,30 +10,30 @@ import yaml
 
 
 def to_number(value: Any) -> float | None:
-    """A Python number for any number and for a tensor or array of one element; None for anything else.
+    """A Python number from any number and from a tensor or array with one element; None for anything else.
 
-    Whole numbers stay whole: a float can't hold all of them.
+    Integers stay integers, because a float can't represent all of them.
     """
     if isinstance(value, str | bytes):
         return None
     try:
-        found = value.item() if hasattr(value, "item") else value
-        return found if isinstance(found, int | float) else float(found)
+        number = value.item() if hasattr(value, "item") else value
+        return number if isinstance(number, int | float) else float(number)
     except (TypeError, ValueError, RuntimeError):  # a complex number, more than one element
         return None
 
 
 def to_json_number(value: float) -> float | str:
-    """The number as JSON has it, which for some means a word: "NaN", "Infinity", "-Infinity"."""
+    """The number for JSON; NaN and infinite ones as the strings "NaN", "Infinity" and "-Infinity"."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
 def to_plain(value: Any) -> Any:
-    """Settings as YAML and JSON have them: mappings, lists, numbers, texts.
+    """Settings for YAML and JSON: mappings, lists, numbers and strings.
 
-    Of an object only the class is told: what else ``repr`` tells, such as an address, differs from run to run.
+    An object becomes the name of its class, because its ``repr`` may have an address that differs from run to run.
     """
     if isinstance(value, Namespace):
         value = vars(value)
@@ -50,16 +50,16 @@ def to_plain(value: Any) -> Any:
 
 
 def _class_of(value: Any) -> str:
-    named = value if hasattr(value, "__qualname__") else type(value)  # a class or a function stands for itself
+    named = value if hasattr(value, "__qualname__") else type(value)  # a class or a function has its own name
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def merge_hyperparameters(path: Path, params: Mapping[str, Any] | Namespace) -> None:
-    """Adds settings to those that the file holds; a name that is there already gets its new value."""
+    """Adds settings to the file; an existing name gets its new value."""
     plain = {name: value for name, value in to_plain(params).items() if not name.startswith("_")}  # Lightning's own
-    there = yaml.safe_load(path.read_text()) or {} if path.exists() else {}
-    merged = there | plain
-    if merged != there:
+    existing = yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    merged = existing | plain
+    if merged != existing:
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True))
         unfinished.replace(path)

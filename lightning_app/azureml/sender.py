@@ -1,7 +1,7 @@
 """``python -m lightning_app.azureml.sender FOLDER``: follows a run folder that is being written.
 
-AzureMLRunLogger starts it. It ends when it is told to on its standard input and everything is delivered, or by itself
-when training has gone without a word; its own standard output carries lines for the user.
+AzureMLRunLogger starts it. It ends when a line on its standard input says so and everything is delivered, or some time
+after the training process has disappeared. Its standard output has messages for the user.
 """
 
 import argparse
@@ -16,72 +16,72 @@ from pathlib import Path
 from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.run_folder import RunFolder
 
-_SECONDS_BETWEEN_LOOKS = 1.0
-_NICENESS = 10  # training's processes go first
-_ORPHAN_SECONDS = 600.0  # without success, after training has gone
+_POLL_SECONDS = 1.0
+_NICENESS = 10  # the training has priority
+_ORPHAN_SECONDS = 600.0  # without success, after the training process has disappeared
 
 
 class TrainingProcess:
-    """The process that writes the folder: at work, done, or gone without a word."""
+    """The process that writes the folder: running, done, or gone."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._said_done = threading.Event()
+        self._done = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def is_over(self) -> bool:
-        return self._said_done.is_set() or self.has_gone
+        return self._done.is_set() or self.has_gone
 
     @property
     def has_gone(self) -> bool:
         return os.getppid() != self._pid
 
     def wait(self, seconds: float) -> None:
-        """Returns early when training says that it is done."""
-        if self._said_done.is_set():
+        """Returns early when the training is done."""
+        if self._done.is_set():
             time.sleep(seconds)
         else:
-            self._said_done.wait(seconds)
+            self._done.wait(seconds)
 
     def _listen(self) -> None:
-        if sys.stdin.readline():  # nothing at all is the end of the process, which has_gone sees
-            self._said_done.set()
+        if sys.stdin.readline():  # an empty read means that the process has gone, see has_gone
+            self._done.set()
 
 
 def main() -> None:
-    arguments = _parsed()
+    arguments = _parse_arguments()
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("lightning_app").setLevel(logging.INFO)
     training = TrainingProcess(arguments.training_pid)
-    with RetryingUploader(RunFolder(arguments.folder), arguments.priority, _tell) as session:
-        _follow(session, training)
+    with RetryingUploader(RunFolder(arguments.folder), arguments.priority, _print_message) as uploader:
+        _follow(uploader, training)
     sys.stderr.flush()
-    os._exit(0)  # azureml-core's threads would be waited for, for minutes if the service is silent
+    os._exit(0)  # Python would wait for azureml-core's threads, for minutes if the service doesn't respond
 
 
-def _follow(session: RetryingUploader, training: TrainingProcess) -> None:
+def _follow(uploader: RetryingUploader, training: TrainingProcess) -> None:
     last_success = time.monotonic()
     while True:
-        is_over = training.is_over  # asked before the last look, so that nothing is written after it
-        if session.deliver(at_the_end=is_over):
+        is_over = training.is_over  # read before the last delivery, so that nothing is written after it
+        if uploader.deliver(final=is_over):
             last_success = time.monotonic()
             if is_over:
                 return
         if training.has_gone and time.monotonic() - last_success > _ORPHAN_SECONDS:
             return
-        training.wait(_SECONDS_BETWEEN_LOOKS)
+        training.wait(_POLL_SECONDS)
 
 
-def _tell(line: str) -> None:
+def _print_message(line: str) -> None:
     logging.getLogger(__name__).info("%s", line)
-    with contextlib.suppress(OSError):  # training may be gone
+    with contextlib.suppress(OSError):  # the training process may be gone
         print(line, flush=True)
 
 
-def _parsed() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lightning_app.azureml.sender", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--training_pid", type=int, required=True)

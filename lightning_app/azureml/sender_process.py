@@ -1,4 +1,4 @@
-"""Training's side of the sender: it is started, listened to and ended here."""
+"""The training's side of the sender: starts it, reads its messages and ends it."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ _HOME_OF_PACKAGE = Path(__file__).parents[2]
 
 
 class SenderProcess:
-    """The sender of one run folder. Nothing here waits, except ``finish``."""
+    """The sender of one run folder. Only ``finish`` waits."""
 
     def __init__(self, folder: RunFolder, priority: Sequence[str]) -> None:
         self._folder, self._priority = folder, tuple(priority)
@@ -24,17 +24,19 @@ class SenderProcess:
         self._started_at = 0.0
 
     def ensure_running(self) -> list[str]:
-        """Starts the sender, or another one where it has died, but not too often; returns lines for the user."""
+        """Starts the sender, or restarts it if it has died, but not too often; returns messages for the user."""
         if self._is_running() or time.monotonic() - self._started_at < _SECONDS_BETWEEN_STARTS:
-            return self._lines()
-        lines = self._lines()
+            return self._read_messages()
+        messages = self._read_messages()
         status = self._process.returncode if self._process else 0
-        if status > 0:  # a signal is somebody's wish
-            lines.append(f"What delivers to Azure ML has failed and starts again; {self._folder.sender_log} says why.")
+        if status > 0:  # negative: somebody sent it a signal
+            messages.append(
+                f"The sender to Azure ML failed and is restarted; the reason is in {self._folder.sender_log}."
+            )
         self._start()
-        return lines
+        return messages
 
-    def _lines(self) -> list[str]:
+    def _read_messages(self) -> list[str]:
         if self._process is None or self._process.stdout is None:
             return []
         with contextlib.suppress(BlockingIOError):
@@ -42,13 +44,13 @@ class SenderProcess:
         return []
 
     def finish(self, timeout: float) -> list[str]:
-        """Lets the sender deliver the rest, ends it after ``timeout`` seconds, and returns its last lines."""
+        """Lets the sender deliver the rest, ends it after ``timeout`` seconds, and returns its last messages."""
         deadline = time.monotonic() + timeout
         if not self._is_running():
             self._start()
         process = self._process
         assert process is not None
-        with contextlib.suppress(OSError):  # it may have died just now
+        with contextlib.suppress(OSError):  # it may just have died
             assert process.stdin is not None
             process.stdin.write(b"done\n")
             process.stdin.flush()
@@ -57,9 +59,9 @@ class SenderProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        lines = self._lines()
+        messages = self._read_messages()
         self._close()
-        return lines
+        return messages
 
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -76,7 +78,7 @@ class SenderProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,  # what interrupts or ends training's group leaves the sender at work
+                start_new_session=True,  # a signal to the training's process group must not end the sender
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

@@ -1,8 +1,9 @@
-"""An Azure ML emulator on 127.0.0.1 that an unmodified azureml-core talks to.
+"""An emulator of Azure ML on 127.0.0.1, for an unmodified azureml-core.
 
-It knows what a job needs: run history, metrics, artifacts with their blobs, models and tokens; and what submitting one
-needs: the workspace, computes, datastore, snapshots and execution. It keeps the documented limits of the real service,
-and refuses and remembers whatever it doesn't know.
+It has the interfaces that a job uses (run history, metrics, artifacts, blobs, models, tokens) and those that submitting
+a job uses (workspace, computes, datastore, datasets, environments, snapshots, jobs, sweeps). It keeps everything in
+memory, enforces the documented limits of the service, injects faults on request, and refuses and records every request
+that it has no route for.
 """
 
 from submit.emulator.faults import Fault

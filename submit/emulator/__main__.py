@@ -12,9 +12,9 @@ from pathlib import Path
 from submit.emulator.service import AzureMLEmulator
 
 DESCRIPTION = """\
-A loopback Azure ML service for one job, which keeps everything in memory and talks to nobody.
+An emulator of Azure ML on 127.0.0.1 for one job. It keeps everything in memory and connects to nothing.
 
-It prints `export NAME=value` lines; a shell that evaluates them is the job, as far as azureml-core can tell:
+It prints `export NAME=value` lines. For azureml-core, a shell with these variables is the job:
 
     python -m submit.emulator | tee job.sh
     . ./job.sh && python -m lightning_app.fit       # in another shell
@@ -22,12 +22,12 @@ It prints `export NAME=value` lines; a shell that evaluates them is the job, as 
 EPILOG = """\
 While it runs ($AZUREML_SERVICE_ENDPOINT is its address):
 
-    curl $AZUREML_SERVICE_ENDPOINT/rehearsal/state                  runs, models, requests that nobody knows
-    curl $AZUREML_SERVICE_ENDPOINT/rehearsal/runs/$AZUREML_RUN_ID/metrics
-    curl $AZUREML_SERVICE_ENDPOINT/rehearsal/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
-    curl $AZUREML_SERVICE_ENDPOINT/rehearsal/faults -X DELETE       everything works again
+    curl $AZUREML_SERVICE_ENDPOINT/emulator/state                  runs, models, unknown requests
+    curl $AZUREML_SERVICE_ENDPOINT/emulator/runs/$AZUREML_RUN_ID/metrics
+    curl $AZUREML_SERVICE_ENDPOINT/emulator/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
+    curl $AZUREML_SERVICE_ENDPOINT/emulator/faults -X DELETE       ends all faults
 
-Kinds of fault: slow, status, drop, silence, reject_metric, quota; a wrong one is answered with what was expected.
+Kinds of fault: slow, status, drop, silence, reject_metric, quota; an error says what is expected.
 """
 
 
@@ -35,16 +35,21 @@ def main() -> None:
     """Serves until Ctrl-C; requests are logged on standard error."""
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a shell's `&` leaves no other way to interrupt it
-    service = AzureMLEmulator(options.port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in the background, a shell ignores SIGINT
     try:
-        service.start()
+        emulator = AzureMLEmulator(options.port)
+        emulator.start()
+    except ModuleNotFoundError:
+        print(
+            "error: the emulator needs the extra 'rehearse': pip install 'lightning-azureml[rehearse]'", file=sys.stderr
+        )
+        sys.exit(2)
     except (OSError, OverflowError) as error:
         sys.exit(f"error: --port {options.port}: can't listen there ({error}); give another, or 0 for a free one")
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as home:
-        _announce(service, options.experiment, Path(home))
+    with tempfile.TemporaryDirectory(prefix="azureml-emulator-") as home:
+        _print_environment(emulator, options.experiment, Path(home))
         _wait()
-        service.stop()
+        emulator.stop()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,15 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: a free port)")
-    parser.add_argument("--experiment", default="rehearsal", help="the experiment of the run (default: rehearsal)")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
+    parser.add_argument("--experiment", default="emulator", help="experiment of the run (default: emulator)")
     return parser
 
 
-def _announce(service: AzureMLEmulator, experiment: str, home: Path) -> None:
-    run = service.new_run(experiment)
-    print(f"# A rehearsal of Azure ML listens on {service.url} with run {run.id}; Ctrl-C ends it.")
-    for name, value in service.job_environment(run.id, home).items():
+def _print_environment(emulator: AzureMLEmulator, experiment: str, home: Path) -> None:
+    run = emulator.new_run(experiment)
+    print(f"# The Azure ML emulator listens on {emulator.url} with run {run.id}; Ctrl-C stops it.")
+    for name, value in emulator.job_environment(run.id, home).items():
         print(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()
 

@@ -14,54 +14,54 @@ FilesHandler = Callable[[State, FileHolder, Request, Parameters], Response]
 
 
 def for_run(handler: RunHandler, to_refresh: bool = False) -> Handler:
-    """The handler behind a check of the token; it gets the run in the path, which a job's token must be for.
+    """Checks the token and passes the run in the path to the handler; a job's token must be for that run.
 
     Raises:
-        ApiError: There is no good token (401), or no such run, or it isn't of the experiment in the path (404).
+        ApiError: The token isn't valid (401), or there is no such run in the experiment of the path (404).
     """
 
-    def checked(state: State, call: Request, parameters: Parameters) -> Response:
-        return handler(state, _run(state, call, parameters, to_refresh), call, parameters)
+    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+        return handler(state, _run(state, request, parameters, to_refresh), request, parameters)
 
     return checked
 
 
 def for_files(handler: FilesHandler) -> Handler:
-    """The same for the files of a run, or of anything else that a user has uploaded."""
+    """As ``for_run``, for the files of a run or of another folder that a user has uploaded."""
 
-    def checked(state: State, call: Request, parameters: Parameters) -> Response:
-        if parameters["origin"] == ORIGIN or _holder(state, call) is not None:
-            return handler(state, _run(state, call, parameters), call, parameters)
-        place = parameters["origin"], parameters["container"]
-        return handler(state, state.folders.get(place) or state.add_folder(*place), call, parameters)
+    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+        if parameters["origin"] == ORIGIN or _run_id(state, request) is not None:
+            return handler(state, _run(state, request, parameters), request, parameters)
+        folder = parameters["origin"], parameters["container"]
+        return handler(state, state.folders.get(folder) or state.add_folder(*folder), request, parameters)
 
     return checked
 
 
 def for_job_or_user(handler: Handler) -> Handler:
-    """The handler behind a check that the token is a job's or a user's."""
+    """Checks that the token is a job's or a user's."""
 
-    def checked(state: State, call: Request, parameters: Parameters) -> Response:
-        _holder(state, call)
-        return handler(state, call, parameters)
+    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+        _run_id(state, request)
+        return handler(state, request, parameters)
 
     return checked
 
 
 def for_user(handler: Handler) -> Handler:
-    """The handler behind a check that the token is a user's; to a job, which has no business here, it is unknown."""
+    """Checks that the token is a user's; for a job there is no such route."""
 
-    def checked(state: State, call: Request, parameters: Parameters) -> Response:
-        if _holder(state, call) is not None:
+    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+        if _run_id(state, request) is not None:
             raise UnknownRouteError
-        return handler(state, call, parameters)
+        return handler(state, request, parameters)
 
     return checked
 
 
-def _holder(state: State, call: Request, to_refresh: bool = False) -> str | None:
-    """The run whose job asks; None if a user does."""
-    scheme, _, token = call.headers.get("authorization", "").partition(" ")
+def _run_id(state: State, request: Request, to_refresh: bool = False) -> str | None:
+    """The run that the token is for; None for a user's token."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer":
         raise ApiError(401, "Unauthorized", "expected the header 'Authorization: Bearer TOKEN'")
     try:
@@ -70,9 +70,9 @@ def _holder(state: State, call: Request, to_refresh: bool = False) -> str | None
         raise ApiError(401, "Unauthorized", str(error)) from error
 
 
-def _run(state: State, call: Request, parameters: Parameters, to_refresh: bool = False) -> Run:
-    holder = _holder(state, call, to_refresh)
-    run = _named_run(state, parameters) if holder is None else _own_run(state, holder, parameters)
+def _run(state: State, request: Request, parameters: Parameters, to_refresh: bool = False) -> Run:
+    run_id = _run_id(state, request, to_refresh)
+    run = _named_run(state, parameters) if run_id is None else _own_run(state, run_id, parameters)
     if parameters.get("experiment", run.experiment) not in (run.experiment, experiment_id(run.experiment)):
         raise ApiError(404, "NotFound", f"there is no experiment {parameters['experiment']!r} with run {run.id}")
     return run
@@ -85,8 +85,8 @@ def _named_run(state: State, parameters: Parameters) -> Run:
     return state.runs[name]
 
 
-def _own_run(state: State, holder: str, parameters: Parameters) -> Run:
-    run = state.runs[holder]
+def _own_run(state: State, run_id: str, parameters: Parameters) -> Run:
+    run = state.runs[run_id]
     if parameters.get("run", run.id) != run.id or parameters.get("container", run.container) != run.container:
         raise ApiError(401, "Unauthorized", f"the token is for run {run.id}, and no other")
     return run

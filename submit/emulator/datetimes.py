@@ -8,7 +8,7 @@ def now() -> datetime:
 
 
 def from_timestamp(seconds: float) -> datetime:
-    """Of a count of seconds since 1970."""
+    """From seconds since 1970."""
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
@@ -18,9 +18,13 @@ def to_iso(when: datetime) -> str:
 
 
 def from_iso(text: str) -> datetime:
-    """Any number of decimals, as the client drops zeros at the end; ValueError unless it is UTC."""
+    """Takes any number of decimals, because the client drops trailing zeros.
+
+    Raises:
+        ValueError: The time isn't in UTC.
+    """
     seconds, _, decimals = text.removesuffix("Z").partition(".")
     if not text.endswith("Z"):
-        raise ValueError(f"{text!r} doesn't end in Z; expected a moment in UTC such as 2026-11-20T22:10:42.32Z")
+        raise ValueError(f"{text!r} doesn't end in Z; expected a time in UTC such as 2026-11-20T22:10:42.32Z")
     microseconds = int(decimals.ljust(6, "0")[:6])
     return datetime.fromisoformat(seconds).replace(microsecond=microseconds, tzinfo=timezone.utc)

@@ -9,10 +9,10 @@ from submit.emulator.messages import Response, error_content, json_response
 
 @dataclass(frozen=True)
 class Fault:
-    """Something to go wrong with each request whose path holds a text; made by the functions below.
+    """A fault of each request whose path contains ``path``; the class methods below make one.
 
-    ``times`` is how many requests it strikes, None for all. ``handled`` says whether the request is carried out before
-    its answer is lost; None leaves it to a coin.
+    ``times`` is the number of requests that fail, None for all. ``handled`` says whether the request is handled before
+    its response is lost; None decides at random.
     """
 
     kind: str
@@ -36,12 +36,12 @@ class Fault:
 
     @classmethod
     def slow(cls, seconds: float, path: str = "") -> "Fault":
-        """The request waits before it is carried out."""
+        """The request waits before it is handled."""
         return cls("slow", path, seconds=seconds)
 
     @classmethod
     def status(cls, code: int, path: str = "", times: int | None = None, retry_after: int | None = None) -> "Fault":
-        """The request isn't carried out and answered with this status."""
+        """The request isn't handled; the response has this status."""
         return cls("status", path, times, code=code, retry_after=retry_after)
 
     @classmethod
@@ -53,87 +53,87 @@ class Fault:
         handled: bool | None = False,
         times: int | None = None,
     ) -> "Fault":
-        """The connection is closed without an answer."""
+        """The connection is closed without an response."""
         return cls("drop", path, times, probability=probability, seed=seed, handled=handled)
 
     @classmethod
     def silence(cls, path: str = "", handled: bool | None = False, times: int | None = None) -> "Fault":
-        """No answer comes and the connection stays open, until faults are cleared or the service stops."""
+        """No response comes and the connection stays open, until faults are cleared or the emulator stops."""
         return cls("silence", path, times, handled=handled)
 
     @classmethod
     def reject_metric(cls, name: str) -> "Fault":
-        """A batch with this metric is answered with an error about it; the other metrics are stored."""
+        """The response to a batch with this metric has an error for it; the other metrics are stored."""
         return cls("reject_metric", name=name)
 
     @classmethod
     def quota(cls) -> "Fault":
-        """No compute can be created, for want of a quota."""
+        """No compute can be created, because there is no quota."""
         return cls("quota")
 
 
 @dataclass(frozen=True)
 class Injection:
-    """What all orders together do to one request; whatever it waits for ends when it is released."""
+    """What the active faults do to one request; ``released`` ends its waiting."""
 
     released: threading.Event
     delay: float = 0.0
-    answer: Response | None = None
+    response: Response | None = None
     handled: bool = True
     lost: bool = False
     silent: bool = False
 
-    def hold_up(self) -> None:
+    def wait_before(self) -> None:
         if self.delay:
             self.released.wait(self.delay)
 
-    def keep_silent(self) -> None:
+    def wait_instead_of_responding(self) -> None:
         if self.silent:
             self.released.wait()
 
 
 class FaultInjector:
-    """The faults in force."""
+    """The active faults."""
 
     def __init__(self) -> None:
-        self._orders: list[_ActiveFault] = []
+        self._faults: list[_ActiveFault] = []
         self._lock = threading.Lock()
         self._released = threading.Event()
 
-    def order(self, fault: Fault) -> None:
+    def inject(self, fault: Fault) -> None:
         with self._lock:
-            self._orders.append(_ActiveFault(fault))
+            self._faults.append(_ActiveFault(fault))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more, and nothing waits."""
+        """Ends all faults, and the waiting of requests."""
         with self._lock:
-            self._orders.clear()
+            self._faults.clear()
             self._release()
 
     def release(self) -> None:
-        """Ends the waiting of requests that were struck; for the next ones all stays in force."""
+        """Ends the waiting of requests; the faults stay active."""
         with self._lock:
             self._release()
 
-    def strike(self, path: str) -> Injection:
-        """What is to happen to a request; the first order that keeps its answer from it is the last that counts."""
+    def next_injection(self, path: str) -> Injection:
+        """What happens to the next request of this path. Delays add up until the first other fault."""
         delay = 0.0
         with self._lock:
-            for order in self._orders:
-                if not order.strikes(path):
+            for active in self._faults:
+                if not active.matches(path):
                     continue
-                if order.fault.kind != "slow":
-                    return order.strike(self._released, delay)
-                delay += order.fault.seconds
+                if active.fault.kind != "slow":
+                    return active.injection(self._released, delay)
+                delay += active.fault.seconds
             return Injection(self._released, delay)
 
     def rejects(self, metric: str) -> bool:
         with self._lock:
-            return any(order.fault.kind == "reject_metric" and order.fault.name == metric for order in self._orders)
+            return any(active.fault.kind == "reject_metric" and active.fault.name == metric for active in self._faults)
 
     def denies_quota(self) -> bool:
         with self._lock:
-            return any(order.fault.kind == "quota" for order in self._orders)
+            return any(active.fault.kind == "quota" for active in self._faults)
 
     def _release(self) -> None:
         self._released.set()
@@ -141,32 +141,32 @@ class FaultInjector:
 
 
 class _ActiveFault:
-    """A fault with what is left of it."""
+    """A fault, with the number of requests that it is still for."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self._left = fault.times
-        self._coin = random.Random(fault.seed)  # noqa: S311 a fault that can be repeated, not a secret
+        self._random = random.Random(fault.seed)  # noqa: S311 a fault that can be repeated, not a secret
 
-    def strikes(self, path: str) -> bool:
+    def matches(self, path: str) -> bool:
         if self.fault.kind in ("reject_metric", "quota") or self.fault.path not in path or self._left == 0:
             return False
-        if self.fault.probability < 1 and self._coin.random() >= self.fault.probability:
+        if self.fault.probability < 1 and self._random.random() >= self.fault.probability:
             return False
         if self._left is not None:
             self._left -= 1
         return True
 
-    def strike(self, released: threading.Event, delay: float) -> Injection:
+    def injection(self, released: threading.Event, delay: float) -> Injection:
         if self.fault.kind == "status":
-            return Injection(released, delay, answer=_answer(self.fault), handled=False)
-        handled = self._coin.random() < 0.5 if self.fault.handled is None else self.fault.handled
+            return Injection(released, delay, response=_response(self.fault), handled=False)
+        handled = self._random.random() < 0.5 if self.fault.handled is None else self.fault.handled
         return Injection(released, delay, handled=handled, lost=True, silent=self.fault.kind == "silence")
 
 
-def _answer(fault: Fault) -> Response:
-    answer = json_response(
-        error_content("Rehearsed", f"status {fault.code} was ordered for {fault.path!r}"), fault.code
+def _response(fault: Fault) -> Response:
+    response = json_response(
+        error_content("InjectedFault", f"fault injection: status {fault.code} for {fault.path!r}"), fault.code
     )
     extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return Response(answer.status, answer.body, {**answer.headers, **extra})
+    return Response(response.status, response.body, {**response.headers, **extra})

@@ -28,7 +28,7 @@ def check_batch(rows: int) -> None:
 def metric_errors(
     name: str, columns: Mapping[str, str], rows: Collection[Mapping[str, Any]], known: Collection[str]
 ) -> Iterator[str]:
-    """What is wrong with a metric, for a run that knows these names already."""
+    """Errors of a metric, given the names that the run has already."""
     if not 0 < len(name) <= CHARACTERS:
         yield f"the metric's name has {len(name)} characters; 1 to {CHARACTERS} are possible"
     if name not in known and len(known) >= METRIC_NAMES:
@@ -42,7 +42,7 @@ def metric_errors(
 
 
 def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
-    """Raises ApiError for what can't be all of a run's tags, or properties."""
+    """Raises ApiError for tags or properties that a run can't have."""
     if len(labels) > LABELS:
         raise ApiError(400, "BadArgument", f"{len(labels)} {what}; a run has {LABELS} at most")
     for name, value in labels.items():

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; header names are in lower case, and host is empty where it is the service's own."""
+    """An HTTP request. Header names are in lower case; ``host`` is empty for the emulator's own address."""
 
     method: str
     path: str
@@ -21,11 +21,11 @@ class Request:
 
     @property
     def target(self) -> str:
-        """What is asked for, without the query, in which a blob's address carries its signature."""
+        """The path without the query, which in a blob's address holds the signature."""
         return f"https://{self.host}{self.path}" if self.host else self.path
 
     def json(self) -> Any:
-        """Raises ApiError for what isn't JSON, such as the bare NaN that the client sends for a NaN."""
+        """The body; ApiError if it isn't JSON, such as the bare NaN that the client sends."""
         try:
             return json.loads(self.body, parse_constant=_refuse_constant)
         except ValueError as error:
@@ -35,7 +35,7 @@ class Request:
 def parse_request(method: str, url: str, headers: Mapping[str, str], body: bytes, host: str) -> Request:
     parts = urlsplit(url)
     lowered = {name.lower(): value for name, value in headers.items()}
-    path = parts.path if not parts.netloc else url  # a request that was meant for another host's proxy
+    path = parts.path if not parts.netloc else url  # a request that was meant for a proxy
     return Request(method, path, dict(parse_qsl(parts.query, keep_blank_values=True)), lowered, body, host)
 
 
@@ -52,23 +52,23 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self, method: str) -> bytes:
-        """All of it in one piece, so that one packet carries a small answer; of a HEAD without the body."""
+        """The response as bytes, in one piece so that a small one fits into one packet; without the body for HEAD."""
         headers = {"Content-Length": str(len(self.body))} | dict(self.headers)
-        lines = [f"HTTP/1.1 {self.status} {responses.get(self.status, 'Rehearsed')}"]
+        lines = [f"HTTP/1.1 {self.status} {responses.get(self.status, 'Emulated')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
 
 class ApiError(Exception):
-    """A request that the service won't carry out; nothing of it was."""
+    """A request that is refused; nothing has changed."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer = json_response(error_content(code, message), status)
+        self.response = json_response(error_content(code, message), status)
 
 
 class UnknownRouteError(Exception):
-    """Whoever asks knows a route that isn't there for it."""
+    """There is no such route for the client that sent the request."""
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -76,5 +76,5 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 
 def error_content(code: str, message: str) -> dict[str, Any]:
-    """An error as the services word it; without ``details`` the client breaks down over the error itself."""
+    """An error as the services send it; without ``details`` the client fails while it reads the error."""
     return {"error": {"code": code, "message": message, "details": []}}

@@ -13,7 +13,7 @@ from submit.emulator.messages import Request
 class Route:
     """A method and a path in which {name} stands for one segment, and {name*} for any number of them.
 
-    ``comp`` is the part of a blob that the query says the request is about.
+    ``comp`` is the query's ``comp``, which says what part of a blob the request is about.
     """
 
     method: str
@@ -26,9 +26,9 @@ class Route:
         several = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", self.path)
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", several))
 
-    def parameters(self, call: Request) -> dict[str, str] | None:
-        """What the call has in the places of the names; None if it is no call of this route."""
-        if (call.method, call.query.get("comp", "")) != (self.method, self.comp):
+    def parameters(self, request: Request) -> dict[str, str] | None:
+        """The values of the names in the path; None if the request doesn't match this route."""
+        if (request.method, request.query.get("comp", "")) != (self.method, self.comp):
             return None
-        found = self.pattern.fullmatch(call.path)
+        found = self.pattern.fullmatch(request.path)
         return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}

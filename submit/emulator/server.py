@@ -10,19 +10,21 @@ from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
-import trustme
-
 from submit.emulator.api import control
-from submit.emulator.router import HOSTS, refuse_unknown, respond
 from submit.emulator.messages import Request, Response, parse_request
+from submit.emulator.router import HOSTS, refuse_unknown, respond
 from submit.emulator.state import RecordedRequest, State
 from submit.emulator.workspace import TELEMETRY_HOST
 
+log = logging.getLogger(__name__)
+
 
 class Authority:
-    """Lives as long as the service; only jobs with this environment trust it."""
+    """A certificate authority that lives as long as the emulator; only clients with its environment trust it."""
 
     def __init__(self) -> None:
+        import trustme  # of the extra 'rehearse', which the emulator needs when it is made
+
         self._authority = trustme.CA()
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -38,13 +40,10 @@ class Authority:
         return self._contexts[host]
 
 
-log = logging.getLogger(__name__)
-
-
 class Server(ThreadingTCPServer):
-    """Listens from its construction on; one thread a connection."""
+    """Listens from its construction on; one thread per connection."""
 
-    allow_reuse_address = True  # a service that was stopped comes back on its port
+    allow_reuse_address = True  # an emulator that was stopped can start again on its port
     daemon_threads = True
     request_queue_size = 128
 
@@ -55,11 +54,11 @@ class Server(ThreadingTCPServer):
         super().__init__(("127.0.0.1", port), Connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)  # before its thread runs, so that hang_up knows of it
+        self.connections.add(request)  # before its thread runs, so that hang_up ends it
         super().process_request(request, client_address)
 
     def hang_up(self) -> None:
-        """Ends all connections, also those that wait for an answer."""
+        """Ends all connections, also those that wait for an response."""
         for connection in list(self.connections):
             try:
                 # SSLSocket's own shutdown takes the TLS state away from the thread that reads
@@ -86,32 +85,32 @@ class Connection(BaseHTTPRequestHandler):
         self.connection.close()
 
     def serve(self) -> None:
-        """Reads one request, lets happen to it what was ordered, and answers it or not."""
+        """Reads one request, applies the injected faults, and sends the response unless a fault prevents it."""
         began = time.monotonic()
-        call = parse_request(self.command, self.path, dict(self.headers.items()), self._read_body(), self.host)
-        if call.path.startswith(control.PATH):
-            self._send(respond(self.server.state, call).encoded(call.method))
+        request = parse_request(self.command, self.path, dict(self.headers.items()), self._read_body(), self.host)
+        if request.path.startswith(control.PATH):
+            self._send(respond(self.server.state, request).encoded(request.method))
             return
-        strike = self.server.state.faults.strike(call.target)
-        strike.hold_up()
-        answer = respond(self.server.state, call) if strike.handled else strike.answer
-        if strike.lost or answer is None:
-            self._record(call, None, began)
-            strike.keep_silent()
+        injection = self.server.state.faults.next_injection(request.target)
+        injection.wait_before()
+        response = respond(self.server.state, request) if injection.handled else injection.response
+        if injection.lost or response is None:
+            self._record(request, None, began)
+            injection.wait_instead_of_responding()
             self.close_connection = True
         else:
-            self._record(call, answer.status, began)
-            self._send(answer.encoded(call.method))
+            self._record(request, response.status, began)
+            self._send(response.encoded(request.method))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 http.server's names
 
     def do_CONNECT(self) -> None:
-        """The proxy: there are tunnels to hosts of Azure, which all are this service, and to none else."""
+        """The proxy: tunnels to hosts of Azure, all of which are the emulator, and to no other host."""
         host = self.path.partition(":")[0]
         if host in HOSTS:
             self._send(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self._speak_tls(host)
-            self.close_connection = False  # which it would be, as clients ask for tunnels in HTTP/1.0
+            self.close_connection = False  # clients ask for tunnels in HTTP/1.0, which would close it
         else:
             self._send(self._refused(host).encoded("CONNECT"))
             self.close_connection = True
@@ -128,14 +127,14 @@ class Connection(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(size)
         if len(body) < size:
-            raise ConnectionAbortedError(f"{len(body)} of {size} bytes came")
+            raise ConnectionAbortedError(f"{len(body)} of {size} bytes arrived")
         return body
 
-    def _record(self, call: Request, status: int | None, began: float) -> None:
-        seconds, size = time.monotonic() - began, len(call.body)
+    def _record(self, request: Request, status: int | None, began: float) -> None:
+        seconds, size = time.monotonic() - began, len(request.body)
         with self.server.state.lock:
-            self.server.state.requests.append(RecordedRequest(call.method, call.target, status, seconds, size))
-        log.info("%s %s %s, %d bytes, %.3f s", status or "lost", call.method, call.target, size, seconds)
+            self.server.state.requests.append(RecordedRequest(request.method, request.target, status, seconds, size))
+        log.info("%s %s %s, %d bytes, %.3f s", status or "lost", request.method, request.target, size, seconds)
 
     def _send(self, content: bytes) -> None:
         self.connection.sendall(content)
@@ -144,7 +143,7 @@ class Connection(BaseHTTPRequestHandler):
         self.server.connections.discard(self.connection)
         context = self.server.authority.context(host)
         self.connection = context.wrap_socket(self.connection, server_side=True, do_handshake_on_connect=False)
-        self.server.connections.add(self.connection)  # before the handshake, which may be waited for without end
+        self.server.connections.add(self.connection)  # before the handshake, which may never come
         self.connection.do_handshake()
         self.rfile = self.connection.makefile("rb")
         self.host = host

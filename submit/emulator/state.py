@@ -30,8 +30,8 @@ class MetricRow:
 class Run:
     """A run and what was reported of it.
 
-    Rows are in order of arrival, and a row that was posted twice is there twice. ``paths`` are the artifacts that were
-    announced, ``artifacts`` those whose content has arrived. A submitted run has the ``definition`` of its job.
+    Rows are in the order of arrival; a row that was posted twice is stored twice. ``paths`` are announced artifacts,
+    ``artifacts`` those whose content was uploaded. A submitted run has the ``definition`` of its job.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Run:
     ended: datetime | None = None
     error: str | None = None
     type: str | None = None
-    target: str = "rehearsal"
+    target: str = "emulator"
     definition: dict[str, Any] | None = None
     display_name: str = ""
     description: str | None = None
@@ -62,11 +62,11 @@ class Run:
 
     @property
     def container(self) -> str:
-        """Where its artifacts are."""
+        """The container of its artifacts."""
         return f"dcid.{self.id}"
 
     def copy(self) -> "Run":
-        """The run as it is now, which no later request changes."""
+        """A copy that later requests don't change."""
         return replace(
             self,
             tags=dict(self.tags),
@@ -80,14 +80,13 @@ class Run:
         )
 
 
-NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"  # what the client calls the parent of a first snapshot
+NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"  # the client's id for the parent of a first snapshot
 
 
 class FileHolder(Protocol):
-    """Whatever has files in the blob account.
+    """An object with files in the blob account.
 
-    ``paths`` are those that were announced, ``artifacts`` those whose content has arrived, and ``blocks`` pieces of
-    such as are on their way.
+    ``paths`` are the announced files, ``artifacts`` those whose content was uploaded, ``blocks`` uncommitted blocks.
     """
 
     paths: list[str]
@@ -103,10 +102,9 @@ class FileHolder(Protocol):
 
 @dataclass
 class Folder:
-    """Files that belong to no run; where it is free, they needn't be announced and can be written again.
+    """Files that belong to no run. In a free folder, files needn't be announced and can be overwritten.
 
-    ``md5s`` are the digests, in base64, that the blob account computed or was told; ``parts`` are the blocks that a
-    blob is made of, by their names.
+    ``md5s`` are MD5 digests in base64, computed or sent by the client; ``parts`` are a blob's committed blocks by name.
     """
 
     origin: str
@@ -121,7 +119,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A folder as it was uploaded; ``tree`` is the client's own picture of it, from which it finds what has changed."""
+    """An uploaded folder; ``tree`` is the client's description of it, with which it finds changed files."""
 
     id: str
     tree: dict[str, Any]
@@ -130,7 +128,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class SubmittedJob:
-    """A job as it was sent; ``definition`` is the request's whole body, ``files`` is the snapshot, content by path."""
+    """A submitted job; ``definition`` is the body of the request, ``files`` is the snapshot, content by path."""
 
     run_id: str
     experiment: str
@@ -140,7 +138,7 @@ class SubmittedJob:
 
 @dataclass
 class Compute:
-    """A cluster; ``ready`` is when its creation ends, in seconds of the monotonic clock."""
+    """A cluster; ``ready`` is the time of the monotonic clock when its creation ends."""
 
     name: str
     vm_size: str
@@ -150,13 +148,16 @@ class Compute:
     priority: str = "Dedicated"
     idle_time: str = "PT1800S"
     ready: float = 0.0
+    provisioning_state: str | None = None  # None: Creating until it is ready, then Succeeded
+    current_nodes: int | None = None  # None: the minimum
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
     """A version of a model.
 
-    ``artifacts`` are the ids, or beginnings of ids, of what it is made of; ``wire`` is what the client is told of it.
+    ``artifacts`` are the ids, or prefixes of ids, of its artifacts; ``content`` is the model as the client reads it.
     """
 
     name: str
@@ -166,12 +167,12 @@ class RegisteredModel:
     properties: dict[str, str]
     description: str | None
     run_id: str | None
-    wire: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request that came in; the size is that of its body, and there is no status where no answer was sent."""
+    """A request that came in; ``size`` is that of its body, and ``status`` is None if no response was sent."""
 
     method: str
     path: str
@@ -181,7 +182,7 @@ class RecordedRequest:
 
 
 class State:
-    """What outlives a stop of the service; its parts are read and changed under its lock."""
+    """Survives a stop of the emulator; it is read and changed under its lock."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -205,12 +206,12 @@ class State:
         self.unknown: list[str] = []
 
     def add_run(self, experiment: str) -> Run:
-        name = f"{experiment}_{int(time.time())}_{uuid.uuid4().hex[:8]}"  # as the client names the runs it submits
+        name = f"{experiment}_{int(time.time())}_{uuid.uuid4().hex[:8]}"  # in the form of the client's own names
         now = datetimes.now()
         return self.keep_run(Run(name, experiment, len(self.runs) + 1, now, started=now))
 
     def keep_run(self, run: Run) -> Run:
-        """An experiment is there as soon as it has a run."""
+        """An experiment exists as soon as it has a run."""
         self.experiments.setdefault(run.experiment, run.created)
         self.runs[run.id] = run
         return run
@@ -220,7 +221,7 @@ class State:
         return self.folders[origin, container]
 
     def files(self, origin: str, container: str) -> FileHolder | None:
-        """Of a run, or of whatever else announced some."""
+        """The files of a run or of a folder."""
         if origin == ORIGIN:
             return self.runs.get(container.removeprefix("dcid."))
         return self.folders.get((origin, container))

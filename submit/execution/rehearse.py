@@ -18,6 +18,7 @@ from submit.job import CuratedEnvironment, Job
 
 VM_SIZE = "Standard_NC24ads_A100_v4"  # of the cluster that is rehearsed; nothing depends on it
 IMAGE = "rehearsal/environment:1"  # which isn't pulled: a rehearsed job has this machine's Python
+DELIVERY_LOCK = ".delivery.lock"  # of the logger's sender, in the run folder
 _SECONDS_FOR_SENDERS = 20.0
 
 
@@ -102,7 +103,7 @@ def _execute(
 
 def _wait_for_senders(folder: Path) -> None:
     """Where training was killed, the logger's sender goes on for a moment, and holds its lock meanwhile."""
-    for path in folder.rglob(".delivery.lock"):
+    for path in folder.rglob(DELIVERY_LOCK):
         with contextlib.suppress(Timeout), FileLock(path, timeout=_SECONDS_FOR_SENDERS):
             pass
 

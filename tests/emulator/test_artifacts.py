@@ -1,4 +1,4 @@
-"""Artifacts of a run at the rehearsal service."""
+"""Artifacts of a run at the emulator."""
 
 from tests.support.emulator_jobs import Job, job
 
@@ -41,7 +41,7 @@ def test_the_path_of_an_artifact_has_a_limit(job: Job) -> None:
     assert list(answer["errors"]) == ["p" * 5001]
 
 
-def test_an_artifact_whose_name_has_to_be_encoded_goes_astray(job: Job) -> None:
+def test_an_artifact_whose_name_needs_encoding_is_refused(job: Job) -> None:
     script = """
 pathlib.Path("f.txt").touch()
 try:
@@ -52,7 +52,7 @@ except Exception as error:
 
     out = job.does(script)
 
-    assert "azureml-core uploads to a wrong one" in out
+    assert "azureml-core uses a wrong address" in out
     assert job.service.run(job.run_id).artifacts == {}
 
 

@@ -1,4 +1,4 @@
-"""What the rehearsal service does wrong where it is told to."""
+"""Fault injection of the emulator."""
 
 import http.client
 import time
@@ -13,8 +13,8 @@ from tests.support.emulator_jobs import Job, ask, batch, job
 __all__ = ["job"]  # the fixture
 
 
-def test_a_slow_service_answers_late(job: Job) -> None:
-    job.service.order(Fault.slow(0.5, path="/metric/"))
+def test_a_slow_service_responds_late(job: Job) -> None:
+    job.service.inject(Fault.slow(0.5, path="/metric/"))
 
     job.does("run.log('loss', 1.0)\nrun.complete()")
 
@@ -23,9 +23,9 @@ def test_a_slow_service_answers_late(job: Job) -> None:
     assert job.counts() == {"loss": 1}
 
 
-def test_a_status_is_answered_as_often_as_it_was_ordered(job: Job) -> None:
-    job.service.order(Fault.status(500, path="/metric/", times=1))
-    job.service.order(Fault.status(429, path="/metric/", times=1, retry_after=1))
+def test_a_status_is_returned_as_often_as_the_fault_says(job: Job) -> None:
+    job.service.inject(Fault.status(500, path="/metric/", times=1))
+    job.service.inject(Fault.status(429, path="/metric/", times=1, retry_after=1))
 
     job.does("run.log('loss', 1.0)\nrun.complete()", AZUREML_DEFAULT_BACKOFF="1", AZUREML_DEFAULT_500_BACKOFF="1")
 
@@ -34,7 +34,7 @@ def test_a_status_is_answered_as_often_as_it_was_ordered(job: Job) -> None:
 
 
 def test_a_permanent_failure_ends_when_it_is_cleared(job: Job) -> None:
-    job.service.order(Fault.status(503))
+    job.service.inject(Fault.status(503))
 
     refused = [job.ask("GET", path)[0] for path in (job.history, "/discovery/workspaces/x")]
     job.service.clear_faults()
@@ -45,7 +45,7 @@ def test_a_permanent_failure_ends_when_it_is_cleared(job: Job) -> None:
 
 @pytest.mark.parametrize(("handled", "rows"), [(False, 1), (True, 2)])
 def test_a_dropped_request_is_repeated_by_the_client(job: Job, handled: bool, rows: int) -> None:
-    job.service.order(Fault.drop(path="/metric/", handled=handled, times=1))
+    job.service.inject(Fault.drop(path="/metric/", handled=handled, times=1))
 
     job.does("run.log('loss', 1.0)\nrun.complete()")
 
@@ -55,9 +55,9 @@ def test_a_dropped_request_is_repeated_by_the_client(job: Job, handled: bool, ro
     assert len(stored) == rows
 
 
-def test_coins_fall_the_same_way_with_the_same_seed(job: Job) -> None:
+def test_random_faults_repeat_with_the_same_seed(job: Job) -> None:
     def lost() -> list[bool]:
-        job.service.order(Fault.drop(path="/metric/", probability=0.5, seed=3, handled=None))
+        job.service.inject(Fault.drop(path="/metric/", probability=0.5, seed=3, handled=None))
         outcomes = [is_lost(job, f"{job.metric}/list") for _ in range(20)]
         job.service.clear_faults()
         return outcomes
@@ -68,8 +68,8 @@ def test_coins_fall_the_same_way_with_the_same_seed(job: Job) -> None:
     assert set(first) == {True, False}
 
 
-def test_a_dropped_request_is_carried_out_or_not_as_the_coin_falls(job: Job) -> None:
-    job.service.order(Fault.drop(path="/batch", handled=None))
+def test_a_dropped_request_is_handled_or_not_at_random(job: Job) -> None:
+    job.service.inject(Fault.drop(path="/batch", handled=None))
 
     for number in range(20):
         assert is_lost(job, f"{job.metric}/batch", batch(f"m{number}"))
@@ -93,7 +93,7 @@ def test_a_silent_service_keeps_a_request_waiting_until_faults_are_cleared(
         assert process.stdout is not None
         assert process.stdin is not None
         process.stdout.readline()
-        job.service.order(Fault.silence(handled=handled))
+        job.service.inject(Fault.silence(handled=handled))
         process.stdin.write("go\n")
         process.stdin.flush()
         wait_for(lambda: None in job.statuses("/runs/"))
@@ -117,8 +117,8 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_service_that_keeps_silent_stops_at_once(job: Job) -> None:
-    job.service.order(Fault.silence())
+def test_an_emulator_that_does_not_respond_stops_at_once(job: Job) -> None:
+    job.service.inject(Fault.silence())
     connections = [http.client.HTTPConnection("127.0.0.1", job.service.port, timeout=20) for _ in range(3)]
     for connection in connections[:2]:
         connection.request("GET", job.history)
@@ -135,7 +135,7 @@ def test_a_service_that_keeps_silent_stops_at_once(job: Job) -> None:
 
 
 def test_a_rejected_metric_is_reported_and_the_others_are_stored(job: Job) -> None:
-    job.service.order(Fault.reject_metric("val_loss"))
+    job.service.inject(Fault.reject_metric("val_loss"))
 
     _, _, error = job.tries("run.log('val_loss', 1.0)\nrun.log('train_loss', 1.0)\nrun.complete()")
 
@@ -143,7 +143,7 @@ def test_a_rejected_metric_is_reported_and_the_others_are_stored(job: Job) -> No
     assert job.counts() == {"train_loss": 1}
 
 
-def test_a_service_that_comes_back_has_its_port_and_knows_what_it_knew(service: AzureMLEmulator, job: Job) -> None:
+def test_a_restarted_emulator_has_its_port_and_its_state(service: AzureMLEmulator, job: Job) -> None:
     script = """
 run.tag("before", "1")
 run.upload_file("first", json.__file__)
@@ -168,21 +168,21 @@ run.upload_file("second", json.__file__)
     assert list(service.run(job.run_id).artifacts) == ["first", "second"]
 
 
-def test_faults_and_state_can_be_had_over_http(job: Job) -> None:
+def test_faults_and_state_are_available_over_http(job: Job) -> None:
     service = job.service
     job.ask("POST", f"{job.metric}/batch", batch("loss"))
 
-    ordered = ask(service, "POST", "/rehearsal/faults", {"kind": "status", "code": 503, "path": "/metric/"})
+    ordered = ask(service, "POST", "/emulator/faults", {"kind": "status", "code": 503, "path": "/metric/"})
     refused = job.ask("POST", f"{job.metric}/list", {})
-    cleared = ask(service, "DELETE", "/rehearsal/faults", None)
-    state = ask(service, "GET", "/rehearsal/state", None)[1]
-    rows = ask(service, "GET", f"/rehearsal/runs/{job.run_id}/metrics", None)[1]
+    cleared = ask(service, "DELETE", "/emulator/faults", None)
+    state = ask(service, "GET", "/emulator/state", None)[1]
+    rows = ask(service, "GET", f"/emulator/runs/{job.run_id}/metrics", None)[1]
 
     assert (ordered, refused[0], cleared) == ((200, {}), 503, (200, {}))
     assert state["runs"][job.run_id]["metrics"] == {"loss": 1}
     assert state["unknown"] == []
     assert [row["data"] for row in rows["loss"]] == [{"loss": 1.0}]
-    assert ask(service, "GET", "/rehearsal/runs/other/metrics", None)[0] == 404
+    assert ask(service, "GET", "/emulator/runs/other/metrics", None)[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_faults_and_state_can_be_had_over_http(job: Job) -> None:
         (b"{", "the body isn't valid JSON"),
     ],
 )
-def test_a_wrong_fault_is_answered_with_what_was_expected(service: AzureMLEmulator, order: Any, message: str) -> None:
-    status, answer = ask(service, "POST", "/rehearsal/faults", order)
+def test_the_error_for_a_wrong_fault_says_what_is_expected(service: AzureMLEmulator, order: Any, message: str) -> None:
+    status, answer = ask(service, "POST", "/emulator/faults", order)
 
     assert status == 400
     assert message in answer["error"]["message"]

@@ -1,8 +1,7 @@
-"""Metrics and tags at the rehearsal service, with the limits that the real one has."""
+"""Metrics and tags at the emulator, with the limits of the service."""
 
 import http.client
 import json
-import time
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ print(json.dumps({"ids": [row.metric_id for row in rows], "steps": [row.step for
     assert (result["late"], result["none"], result["all"]) == (1250, None, 2500)
 
 
-def test_a_row_that_was_posted_twice_is_there_twice(job: Job) -> None:
+def test_a_row_that_was_posted_twice_is_stored_twice(job: Job) -> None:
     sent = batch("loss")
 
     for _ in range(2):
@@ -47,17 +46,15 @@ def test_a_row_that_was_posted_twice_is_there_twice(job: Job) -> None:
     assert rows[0] == rows[1]
 
 
-def test_four_hundred_full_batches_take_seconds(job: Job) -> None:
+def test_four_hundred_full_batches_are_stored(job: Job) -> None:
     body = json.dumps(batch("loss", rows=250)).encode()
     headers = {"Authorization": f"Bearer {job.environment['AZUREML_RUN_TOKEN']}"}
     connection = http.client.HTTPConnection("127.0.0.1", job.service.port)
-    began = time.monotonic()
 
     for _ in range(400):
         connection.request("POST", f"{job.metric}/batch", body, headers)
         assert connection.getresponse().read() == b"{}"
 
-    assert time.monotonic() - began < 15  # 40 ms of delayed acknowledgement a request would be 16
     assert job.counts() == {"loss": 100_000}
     connection.close()
 

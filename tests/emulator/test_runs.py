@@ -1,4 +1,4 @@
-"""Runs at the rehearsal service as whoever has submitted them sees them: status, files, logs and models."""
+"""Runs at the emulator as the user sees them: status, files, logs and models."""
 
 import json
 import os
@@ -26,7 +26,7 @@ except Exception as error:
 """
 
 
-def test_a_run_goes_on_as_the_service_is_told(user: User) -> None:
+def test_a_run_has_the_status_that_the_platform_sets(user: User) -> None:
     run_id = user.submit("job_1")
     seen = []
 
@@ -52,7 +52,7 @@ def test_a_run_goes_on_as_the_service_is_told(user: User) -> None:
     assert out == "ActivityFailedException True\n"
 
 
-def test_a_run_has_no_other_status_than_azure_knows(user: User) -> None:
+def test_an_unknown_status_is_refused(user: User) -> None:
     run_id = user.submit("job_1")
 
     with pytest.raises(ValueError, match="status is 'Done'; expected one of NotStarted, Starting, "):
@@ -61,7 +61,7 @@ def test_a_run_has_no_other_status_than_azure_knows(user: User) -> None:
     assert user.service.run(run_id).status == "Queued"
 
 
-def test_a_cancelled_run_has_ended_and_a_completed_one_stays_so(user: User) -> None:
+def test_a_canceled_run_has_ended_and_a_completed_run_stays_completed(user: User) -> None:
     user.does("submit()\nsubmit()")
     first, second = (job.run_id for job in user.service.jobs)
     user.service.set_run_status(second, "Completed")
@@ -176,7 +176,7 @@ def test_models_are_registered_listed_and_downloaded(user: User) -> None:
     assert [model.name for model in user.service.models] == ["net", "net", "script"]
 
 
-def test_a_submitted_run_reports_and_whoever_submitted_it_sees_that(user: User) -> None:
+def test_the_user_sees_what_a_submitted_run_reports(user: User) -> None:
     run_id = user.submit("job_1")
     user.service.set_run_status(run_id, "Running")
     environment = {"PATH": os.environ["PATH"]} | user.service.job_environment(run_id, user.folder / "node")

@@ -1,4 +1,4 @@
-"""The rehearsal service, asked by the real azureml-core in its own process, and by hand for what that can't ask."""
+"""The emulator, used by the real azureml-core in a process, and by requests made by hand."""
 
 import json
 from collections.abc import Iterator
@@ -115,31 +115,31 @@ def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEm
     assert [event["name"] for event in run.events] == ["Microsoft.MachineLearning.Run.Error"]
 
 
-def test_a_route_that_nobody_knows_is_refused_and_remembered(any_service: AzureMLEmulator, tmp_path: Path) -> None:
+def test_an_unknown_route_is_refused_and_recorded(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("run.child_run('child')")
     answer = job.ask("GET", "/nowhere?x=1")
-    options = job.ask("OPTIONS", "/rehearsal/state")
+    options = job.ask("OPTIONS", "/emulator/state")
 
     assert status != 0
     assert "401" in error  # a child is another run, which the token isn't for
     assert answer == (404, {"error": {"code": "UnknownRoute", "message": DONT_KNOW, "details": []}})
     assert options[0] == 404
-    assert any_service.unknown == ["GET /nowhere", "OPTIONS /rehearsal/state"]
+    assert any_service.unknown == ["GET /nowhere", "OPTIONS /emulator/state"]
     assert job.statuses("/nowhere") == [404]
 
 
-DONT_KNOW = "this rehearsal of Azure ML doesn't know GET /nowhere"
+DONT_KNOW = "the emulator doesn't know GET /nowhere"
 
 
-def test_the_client_hears_of_a_route_that_nobody_knows(any_service: AzureMLEmulator, tmp_path: Path) -> None:
+def test_the_client_reports_an_unknown_route(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
     status, _, error = job.tries("list(run.experiment.get_runs())")
 
     assert status != 0
-    assert "this rehearsal of Azure ML doesn't know" in error
+    assert "the emulator doesn't know" in error
     assert len(any_service.unknown) == 1
     assert "runs:query" in any_service.unknown[0]
 

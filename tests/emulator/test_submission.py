@@ -1,4 +1,4 @@
-"""Jobs sent to the rehearsal service by the real azureml-core: what arrives, and what is refused."""
+"""Jobs that the real azureml-core submits to the emulator."""
 
 import hashlib
 
@@ -35,12 +35,12 @@ def test_a_job_arrives_as_it_was_sent(user: User) -> None:
     (job,) = user.service.jobs
     configuration = job.definition["Configuration"]
     run = user.service.run(job.run_id)
-    assert result["workspace"] == ["rehearsal", "westeurope", SUBSCRIPTION]
+    assert result["workspace"] == ["emulator", "westeurope", SUBSCRIPTION]
     assert result["compute"] == ["AmlCompute", "Standard_NC24ads_A100_v4", 4]
     assert result["computes"] == ["gpu-cluster"]
     assert (result["id"], result["status"], result["again"]) == (job.run_id, "Queued", "ScriptRun")
     assert result["portal"].startswith(user.service.url)
-    assert result["details"] == {"target": "gpu-cluster", "submittedBy": "rehearsal"}
+    assert result["details"] == {"target": "gpu-cluster", "submittedBy": "emulator"}
     assert result["experiments"] == [job.experiment] == ["exp"]
     assert job.files == FILES | many
     assert sorted(job.definition) == ["Configuration", "SnapshotId", "TargetDetails", "TelemetryValues"]
@@ -76,14 +76,14 @@ submit()
 
 
 def test_a_snapshot_without_all_of_its_files_is_refused(user: User) -> None:
-    user.service.order(Fault.status(403, path="/azureml/snapshots/", times=1))
+    user.service.inject(Fault.status(403, path="/azureml/snapshots/", times=1))
     script = """
 try:
     submit()
 except Exception as error:
     print(error)
 """
-    node = {"FullName": "a", "BlobUri": "https://rehearsal.blob.core.windows.net/azureml/snapshots/x/0?sig"}
+    node = {"FullName": "a", "BlobUri": "https://emulator.blob.core.windows.net/azureml/snapshots/x/0?sig"}
     tree = {"children": {"a": {"type": "File", "children": {}}}}
     lost = {"ParentSnapshotId": "", "DirTreeNode": tree, "FileRevisionList": {"FileNodes": [node]}}
     forgotten = lost | {"FileRevisionList": {"FileNodes": []}}
@@ -91,7 +91,7 @@ except Exception as error:
     out = user.does(script)
     answers = [user.ask("POST", f"/content/v2.0{SCOPE}/snapshots/new", sent) for sent in (lost, forgotten)]
 
-    assert "status 403 was ordered" in out
+    assert "fault injection: status 403" in out
     assert [status for status, _ in answers] == [400, 400]
     assert "the content of 'a' didn't arrive" in answers[0][1]["error"]["message"]
     assert "files that nobody uploaded: ['a']" in answers[1][1]["error"]["message"]
@@ -118,7 +118,7 @@ except Exception as error:
 
 
 def test_a_service_that_fails_in_mid_submit_gets_the_job_once(user: User) -> None:
-    user.service.order(Fault.status(500, path="/execution/", times=1))
+    user.service.inject(Fault.status(500, path="/execution/", times=1))
 
     user.does("submit()")
 

@@ -1,4 +1,4 @@
-"""The workspace at the rehearsal service: computes, environments, data, and what its user may ask."""
+"""The workspace at the emulator: computes, environments, data, and what a user may do."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def test_a_compute_is_created_in_a_moment_changed_and_deleted(user: User) -> Non
 
 
 def test_a_compute_without_quota_is_refused(user: User) -> None:
-    user.service.order(Fault.quota())
+    user.service.inject(Fault.quota())
     script = """
 wanted = AmlCompute.provisioning_configuration("Standard_NC96ads_A100_v4", max_nodes=2)
 try:
@@ -55,7 +55,7 @@ except Exception as error:
     assert [compute.name for compute in user.service.computes] == ["gpu-cluster"]
 
 
-def test_environments_are_had_by_name_and_registered(user: User) -> None:
+def test_environments_are_registered_and_found_by_name(user: User) -> None:
     user.service.add_environment("AzureML-pytorch", "registry/pytorch:1")
     script = """
 own = Environment.from_docker_image("own", "registry/own:1")
@@ -163,7 +163,7 @@ def test_datasets_are_saved_registered_and_found(user: User) -> None:
     assert user.ask("GET", f"{prefix}/saveddatasets/{saved['id']}")[1] == saved
 
 
-def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
+def test_a_job_has_no_route_to_what_only_users_may_do(tmp_path: Path) -> None:
     paths = [f"/rp/workspaces{SCOPE}/computes", f"/datastore/v1.0{SCOPE}/default"]
     with AzureMLEmulator() as service:
         user = User(service, tmp_path)
@@ -175,7 +175,7 @@ def test_what_a_user_may_ask_a_job_does_not_know(tmp_path: Path) -> None:
         assert service.unknown == [f"GET {path}" for path in paths]
 
 
-def test_what_nobody_knows_is_refused_and_nothing_leaves_the_machine(tmp_path: Path) -> None:
+def test_unknown_requests_are_refused_and_nothing_leaves_the_machine(tmp_path: Path) -> None:
     script = """
 import requests
 
@@ -188,7 +188,7 @@ for url in (f"https://{HOST}/subscriptions/x", "https://example.com/", "https://
 try:
     ws.get_default_keyvault().get_secret("x")
 except Exception as error:
-    answers.append("this rehearsal of Azure ML doesn't know" in str(error))
+    answers.append("the emulator doesn't know" in str(error))
 print(json.dumps(answers))
 """
     with AzureMLEmulator() as service:
@@ -204,7 +204,7 @@ print(json.dumps(answers))
         assert not any("visualstudio" in target for target in service.unknown)
 
 
-def test_the_environment_of_a_user_makes_no_job_of_it(user: User) -> None:
+def test_a_users_environment_is_not_that_of_a_job(user: User) -> None:
     environment = user.service.workspace_environment(user.folder / "home")
 
     assert not any(name.startswith("AZUREML_RUN") for name in environment)

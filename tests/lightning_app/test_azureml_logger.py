@@ -45,7 +45,7 @@ def rows(logger: AzureMLRunLogger) -> list[dict[str, object]]:
     return list(read_journal(Path(logger.save_dir) / "metrics.jsonl"))
 
 
-def test_what_people_log_becomes_numbers(logger: AzureMLRunLogger) -> None:
+def test_logged_values_become_numbers(logger: AzureMLRunLogger) -> None:
     logger.log_metrics(
         {
             "tensor": torch.tensor(0.5),
@@ -75,7 +75,7 @@ def test_what_people_log_becomes_numbers(logger: AzureMLRunLogger) -> None:
     ]
 
 
-def test_what_is_no_number_is_told_once_and_left_out(
+def test_a_value_that_is_no_number_is_left_out_with_one_warning(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in range(3):
@@ -96,7 +96,7 @@ def test_rows_without_a_step_follow_one_another(logger: AzureMLRunLogger) -> Non
     assert [row["step"] for row in rows(logger)] == [0, 1, 0]
 
 
-def test_a_number_that_is_none_ends_the_run_when_the_user_asks_for_it(tmp_path: Path) -> None:
+def test_a_nonfinite_metric_ends_the_run_if_the_user_wants_that(tmp_path: Path) -> None:
     logger = AzureMLRunLogger(tmp_path, stop_on_nonfinite=True)
 
     with pytest.raises(NonFiniteError, match=r"^loss is nan at step 3"):
@@ -216,7 +216,7 @@ def test_charts_arrive_in_the_forms_that_the_studio_draws(job: Job) -> None:
     }
 
 
-def test_numbers_that_json_has_no_word_for_are_counted_in_a_tag(job: Job) -> None:
+def test_nonfinite_metrics_are_counted_in_a_tag(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -232,7 +232,7 @@ def test_numbers_that_json_has_no_word_for_are_counted_in_a_tag(job: Job) -> Non
     assert words[1] == {"loss": "NaN", "norm": "Infinity"}
 
 
-def test_of_more_names_than_the_service_takes_those_that_matter_are_sent(job: Job) -> None:
+def test_of_more_names_than_the_service_accepts_those_with_priority_are_sent(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -246,15 +246,15 @@ def test_of_more_names_than_the_service_takes_those_that_matter_are_sent(job: Jo
     sent = set(job.scalars())
     assert len(sent) == 42
     assert {"val_loss", "val_accuracy"} <= sent
-    told = [line for line in outcome.err.splitlines() if line]
-    assert len(told) == 2
-    assert "Azure ML takes 50 metric names a run" in told[0]
-    assert told[1] == "Azure ML knows the metric 'val_accuracy ' as 'val_accuracy'."
+    messages = [line for line in outcome.err.splitlines() if line]
+    assert len(messages) == 2
+    assert "Azure ML accepts 50 metric names per run" in messages[0]
+    assert messages[1] == "The metric 'val_accuracy ' is called 'val_accuracy' at Azure ML."
     assert len(journal_scalars(job.folder / "outputs")) == 73
     assert "layer69/norm" in job.service.run(job.run_id).tags["metrics_in_journal_only"]
 
 
-def test_more_hyperparameters_than_tags_are_in_the_file_all_the_same(job: Job) -> None:
+def test_more_hyperparameters_than_tags_are_all_in_the_file(job: Job) -> None:
     outcome = run_script(
         job,
         """
@@ -264,12 +264,12 @@ def test_more_hyperparameters_than_tags_are_in_the_file_all_the_same(job: Job) -
     )
 
     assert outcome.status == 0
-    assert outcome.err == "Azure ML takes 50 tags a run; 31 hyperparameters are in outputs/hparams.yaml alone.\n"
+    assert outcome.err == "Azure ML accepts 50 tags per run; 31 hyperparameters are only in outputs/hparams.yaml.\n"
     assert len(job.service.run(job.run_id).tags) == 50
     assert len(yaml.safe_load((job.folder / "outputs" / "hparams.yaml").read_text())) == 81
 
 
-def test_a_second_logger_of_the_same_job_goes_on(job: Job) -> None:
+def test_a_second_logger_of_the_same_job_continues_the_journal(job: Job) -> None:
     for first in (0, 3):
         run_script(job, f"for step in range({first}, {first} + 5): logger.log_metrics({{'a': float(step)}}, step)")
 
@@ -295,8 +295,8 @@ def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
     assert list((job.folder / "outputs" / "checkpoints").glob("*.ckpt"))
 
 
-def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None:
-    job.service.order(Fault.slow(0.1, "/metric/"))
+def test_tags_and_charts_are_delivered_while_rows_keep_coming(job: Job) -> None:
+    job.service.inject(Fault.slow(0.1, "/metric/"))
     training = job.start(
         "-c",
         PREAMBLE
@@ -326,7 +326,7 @@ def test_rows_that_keep_coming_leave_a_turn_to_tags_and_charts(job: Job) -> None
         training.communicate()
 
 
-def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
+def test_a_new_training_outside_a_job_has_its_own_journal(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in (10, 20, 30):
@@ -338,10 +338,10 @@ def test_a_training_that_starts_anew_here_has_a_journal_of_its_own(
     assert [row["metrics"] for row in rows(logger)] == [{"loss": 2.0}]
     aside = Path(logger.save_dir) / "previous" / "001"
     assert [row["step"] for row in read_journal(aside / "metrics.jsonl")] == [10, 20, 30]
-    assert "are set aside in" in caplog.text
+    assert "are moved to" in caplog.text
 
 
-def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
+def test_a_resumed_training_repeats_no_step_and_warns_once(
     logger: AzureMLRunLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in (10, 20, 30):
@@ -357,10 +357,10 @@ def test_a_training_that_goes_on_repeats_no_step_and_says_so_once(
         (30, {"loss": 1.0}),
         (40, {"loss": 2.0}),
     ]
-    assert caplog.text.count("holds some of these steps already") == 1
+    assert caplog.text.count("has some of these steps already") == 1
 
 
-def test_a_journal_that_is_removed_under_the_logger_is_written_anew(logger: AzureMLRunLogger) -> None:
+def test_a_journal_that_is_deleted_during_the_run_is_created_again(logger: AzureMLRunLogger) -> None:
     logger.log_metrics({"loss": 1.0}, 1)
     (Path(logger.save_dir) / "metrics.jsonl").unlink()
 

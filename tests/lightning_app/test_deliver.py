@@ -34,7 +34,7 @@ def test_outside_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("argument", ["nowhere", "."])
-def test_a_folder_without_a_run_is_told(job: Job, argument: str) -> None:
+def test_a_folder_without_a_run_is_refused(job: Job, argument: str) -> None:
     outcome = job.run(*DELIVER, argument)
 
     assert (outcome.status, outcome.out) == (2, "")
@@ -55,9 +55,9 @@ def test_what_is_left_at_the_end_of_training_is_delivered(job: Job) -> None:
     assert "photo" in job.rows()
 
 
-def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
+def test_it_ends_after_the_timeout_with_a_reason(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.status(500, "/metric/"))
+    job.service.inject(Fault.status(500, "/metric/"))
 
     outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
 
@@ -67,22 +67,22 @@ def test_it_gives_up_in_time_and_says_why(job: Job) -> None:
     assert outcome.err.endswith("; the same command tries again\n")
 
 
-def test_it_gives_up_in_time_where_nobody_answers(job: Job) -> None:
+def test_it_ends_after_the_timeout_if_the_service_does_not_respond(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.silence())
+    job.service.inject(Fault.silence())
     started = time.monotonic()
 
     outcome = job.run(*DELIVER, "outputs", "--timeout", "3")
 
     assert time.monotonic() - started < 10
     assert (outcome.status, outcome.out) == (1, "")
-    assert "10 of 10 rows and 1 chart undelivered (the service doesn't answer)" in outcome.err
+    assert "10 of 10 rows and 1 chart undelivered (the service doesn't respond)" in outcome.err
 
 
 @pytest.mark.slow
-def test_an_upload_whose_answer_was_lost_is_no_chart_twice(job: Job) -> None:
+def test_an_upload_whose_response_was_lost_is_stored_once(job: Job) -> None:
     job.run("-c", LOGGED)
-    job.service.order(Fault.drop("/photo", handled=True, times=1))
+    job.service.inject(Fault.drop("/photo", handled=True, times=1))
 
     outcome = job.run(*DELIVER, "outputs")
 
@@ -96,4 +96,4 @@ def test_help_says_what_it_does(run: Command) -> None:
     done = subprocess.run([sys.executable, *DELIVER, "--help"], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0
-    assert "nothing is delivered twice" in done.stdout
+    assert "nothing is delivered twice" in " ".join(done.stdout.split())

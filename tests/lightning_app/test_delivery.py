@@ -18,7 +18,7 @@ def named(priority: tuple[str, ...] = DEFAULT_PRIORITY) -> tuple[MetricNames, di
     return MetricNames(priority, {}, noted.__setitem__), noted
 
 
-def test_the_last_places_are_kept_for_names_with_priority() -> None:
+def test_the_last_names_are_reserved_for_those_with_priority() -> None:
     names, noted = named()
 
     others = [names.service_name(f"other{number}") for number in range(60)]
@@ -35,7 +35,7 @@ def test_the_users_patterns_decide() -> None:
     assert [number for number in range(60) if names.service_name(f"other{number}")] == [*range(40), *range(50, 60)]
 
 
-def test_decisions_of_an_earlier_sender_stand() -> None:
+def test_names_of_an_earlier_sender_are_kept() -> None:
     names = MetricNames((), {"late": None, "early ": "early"}, lambda *_: None)
 
     assert names.service_name("late") is None
@@ -43,7 +43,7 @@ def test_decisions_of_an_earlier_sender_stand() -> None:
     assert names.unassigned == ["late"]
 
 
-def test_two_names_are_never_spelled_alike() -> None:
+def test_two_metrics_never_share_a_service_name() -> None:
     names, _ = named()
     long = "v" * 400
 
@@ -54,7 +54,7 @@ def test_two_names_are_never_spelled_alike() -> None:
     assert all(name is not None and 0 < len(name) <= service_limits.TEXT and name == name.strip() for name in spelled)
 
 
-def test_the_tail_hands_out_whole_lines_alone(tmp_path: Path) -> None:
+def test_the_reader_returns_complete_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     tail = JournalReader(path)
     assert tail.read(10) == []
@@ -67,7 +67,7 @@ def test_the_tail_hands_out_whole_lines_alone(tmp_path: Path) -> None:
     assert (tail.read(10), tail.next_row) == ([{"step": 3}], 3)
 
 
-def test_requests_hold_no_more_values_than_the_service_takes_and_whole_rows() -> None:
+def test_requests_hold_whole_rows_and_no_more_values_than_the_service_accepts() -> None:
     names, _ = named()
     rows = [{"step": step, "metrics": {"a": 1.0, "b": "NaN", "c": 2, "d": 3.0}} for step in range(100)]
 
@@ -77,7 +77,7 @@ def test_requests_hold_no_more_values_than_the_service_takes_and_whole_rows() ->
     assert {type(value.data[value.service_name]) for batch in found for value in batch.values} == {float}
 
 
-def test_rows_of_which_nothing_can_be_sent_are_settled_too() -> None:
+def test_rows_without_a_value_to_send_are_acknowledged_too() -> None:
     names, _ = named()
 
     assert [(batch.values, batch.end) for batch in make_batches([{"step": 0, "metrics": {"a": "NaN"}}], 0, names)] == [
@@ -86,14 +86,14 @@ def test_rows_of_which_nothing_can_be_sent_are_settled_too() -> None:
     assert list(make_batches([], 0, names)) == []
 
 
-def test_a_value_is_known_by_run_name_and_step() -> None:
+def test_the_id_of_a_value_depends_on_run_name_and_step() -> None:
     value = scalar_value("a", "a", 5, 1.0)
 
     assert value.metric_id("run") == scalar_value("a", "a", 5, 1.5).metric_id("run")
     assert len({value.metric_id("run"), value.metric_id("run2"), scalar_value("a", "a", 6, 1.0).metric_id("run")}) == 3
 
 
-def test_the_ledger_knows_again_what_it_was_told(tmp_path: Path) -> None:
+def test_the_delivery_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "delivery.jsonl"
     delivery_log = DeliveryLog.read(path, "run")
     assert (delivery_log.begun, delivery_log.acknowledged) == (False, 0)
@@ -105,14 +105,14 @@ def test_the_ledger_knows_again_what_it_was_told(tmp_path: Path) -> None:
     delivery_log.named("a", None)
     delivery_log.chart("c.json", "sending")
     delivery_log.tagged({"x": "1"})
-    assert (delivery_log.tell("once"), delivery_log.tell("once")) == (True, False)
+    assert (delivery_log.first_notification("once"), delivery_log.first_notification("once")) == (True, False)
 
     assert DeliveryLog.read(path, "run") == delivery_log
     assert (delivery_log.acknowledged, delivery_log.unconfirmed, delivery_log.refused) == (5, True, {"b": [(0, 5)]})
     assert DeliveryLog.read(path, "another") == DeliveryLog(path, "another")
 
 
-def test_a_ledger_whose_last_line_is_torn_can_be_read_and_continued(tmp_path: Path) -> None:
+def test_a_delivery_log_with_a_torn_last_line_can_be_continued(tmp_path: Path) -> None:
     path = tmp_path / "delivery.jsonl"
     delivery_log = DeliveryLog.read(path, "run")
     delivery_log.begin(service_had_metrics=False)
@@ -129,7 +129,7 @@ def test_a_ledger_whose_last_line_is_torn_can_be_read_and_continued(tmp_path: Pa
     assert [json.loads(line) for line in path.read_text().splitlines()][-1] == {"sent": 4}
 
 
-def test_pending_counts_rows_that_are_new_or_refused(tmp_path: Path) -> None:
+def test_undelivered_counts_new_and_refused_rows(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.journal.write_text('{"step": 0, "metrics": {"a": 1}}\n' * 10)
     delivery_log = DeliveryLog.read(folder.delivery_log, "run")

@@ -69,8 +69,8 @@ def test_a_token_that_expires_is_renewed_in_every_time_zone(job: Job, zone: str)
     assert job.scalars() == journal_scalars(job.folder / "outputs")
 
 
-def test_a_metric_that_is_refused_stays_refused_until_the_service_takes_it(job: Job) -> None:
-    job.service.order(Fault.reject_metric(REFUSED_METRIC))
+def test_a_refused_metric_stays_refused_until_the_service_accepts_it(job: Job) -> None:
+    job.service.inject(Fault.reject_metric(REFUSED_METRIC))
     job.run("-c", TRAINING)
 
     still = job.run(*DELIVER)

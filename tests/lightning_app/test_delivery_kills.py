@@ -25,7 +25,7 @@ ROWS = 1000  # a training takes four seconds and more
 
 
 class Trainings:
-    """The processes of tests/many_trainings.py."""
+    """The processes of tests/trainings.py."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -98,9 +98,7 @@ def wait_until_delivered(job: Job, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_when_training_is_killed_the_sender_delivers_what_the_journal_holds(
-    trainings: Trainings, jobs: list[Job]
-) -> None:
+def test_when_training_is_killed_the_sender_delivers_the_journal(trainings: Trainings, jobs: list[Job]) -> None:
     moments = random.Random(0)  # noqa: S311 moments that can be repeated, not a secret
     rows = []
     for wave in waves(jobs):
@@ -119,7 +117,7 @@ def test_when_training_is_killed_the_sender_delivers_what_the_journal_holds(
     assert max(rows) < ROWS
 
 
-def test_when_the_sender_is_killed_training_goes_on_and_every_row_arrives_once(
+def test_when_the_sender_is_killed_training_continues_and_every_row_arrives_once(
     trainings: Trainings, jobs: list[Job]
 ) -> None:
     moments = random.Random(1)  # noqa: S311 moments that can be repeated, not a secret

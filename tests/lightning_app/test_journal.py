@@ -15,7 +15,7 @@ def test_a_row_is_one_standard_json_object(tmp_path: Path) -> None:
     assert path.read_text() == '{"step": 2000, "epoch": 0, "metrics": {"train_loss": 2.19}}\n'
 
 
-def test_numbers_that_json_has_no_word_for_are_kept_as_strings(tmp_path: Path) -> None:
+def test_nonfinite_numbers_are_kept_as_strings(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
 
     Journal(path).append(1, None, {"a": math.nan, "b": math.inf, "c": -math.inf})
@@ -45,7 +45,7 @@ def test_steps_grow_strictly_for_each_name_across_a_resume(tmp_path: Path) -> No
     assert rows == [(10, {"a": 1.0}), (20, {"a": 2.0, "b": 1.0}), (20, {"c": 7.0}), (30, {"a": 3.0})]
 
 
-def test_a_row_torn_by_a_power_cut_is_cut_off(tmp_path: Path) -> None:
+def test_a_row_torn_by_a_power_cut_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     Journal(path).append(1, 0, {"a": 1.0})
     with path.open("a") as file:

@@ -111,7 +111,7 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest(person: Person) -> No
 
 
 def test_whoever_may_not_ask_for_sizes_may_create(person: Person) -> None:
-    person.service.order(Fault.status(403, path="/vmSizes"))
+    person.service.inject(Fault.status(403, path="/vmSizes"))
 
     outcome = person.run(*FLAGS)
 
@@ -120,7 +120,7 @@ def test_whoever_may_not_ask_for_sizes_may_create(person: Person) -> None:
 
 
 def test_a_missing_quota_is_told_in_azures_words(person: Person) -> None:
-    person.service.order(Fault.quota())
+    person.service.inject(Fault.quota())
 
     outcome = person.run(*FLAGS)
 
@@ -136,12 +136,12 @@ def test_a_missing_quota_is_told_in_azures_words(person: Person) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/rp/workspaces/", "whether there is a cluster 'gpu-cluster' can't be known: status 403 was ordered"),
-        ("/workspaces/rehearsal/computes/gpu-cluster", "can't be known: status 403 was ordered"),
+        ("/rp/workspaces/", "whether there is a cluster 'gpu-cluster' can't be known: fault injection: status 403"),
+        ("/workspaces/emulator/computes/gpu-cluster", "can't be known: fault injection: status 403"),
     ],
 )
 def test_refusals_are_one_line(person: Person, path: str, message: str) -> None:
-    person.service.order(Fault.status(403, path=path))
+    person.service.inject(Fault.status(403, path=path))
 
     outcome = person.run(*FLAGS)
 
@@ -158,8 +158,8 @@ def test_a_wait_outlasts_a_moment_without_the_service(person: Person, monkeypatc
     process = person.start(*FLAGS)
     until(lambda: 200 in statuses())
 
-    person.service.order(Fault.status(408, path="/rp/workspaces/", times=2))  # which azureml-core doesn't ask again
-    person.service.order(Fault.drop("/rp/workspaces/", times=1))
+    person.service.inject(Fault.status(408, path="/rp/workspaces/", times=2))  # which azureml-core doesn't ask again
+    person.service.inject(Fault.drop("/rp/workspaces/", times=1))
     outcome = person.end(process)
 
     assert outcome.status == 0, outcome
@@ -172,7 +172,7 @@ def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(person: Person, m
     until(lambda: any(request.method == "GET" and "/computes/" in request.path for request in person.service.requests))
     until(lambda: len(person.service.computes) == 1)
 
-    person.service.order(Fault.status(404, path="/rp/workspaces/"))
+    person.service.inject(Fault.status(404, path="/rp/workspaces/"))
     outcome = person.end(process)
 
     assert outcome.status == 1

@@ -70,7 +70,7 @@ def test_a_second_download_brings_only_what_is_missing_or_wrong(place: Place) ->
 def test_an_interrupted_download_goes_on_where_it_was(place: Place) -> None:
     run = place.run({BEST: LARGE})
     path = f"ExperimentRun/dcid.{run}/{BEST}"
-    place.service.order(Fault.slow(0.5, path))
+    place.service.inject(Fault.slow(0.5, path))
 
     interrupted = interrupted_download(place, run)
     left = files(place.folder / run)
@@ -101,7 +101,7 @@ def interrupted_download(place: Place, run: str) -> Outcome:
 
 def test_pieces_of_a_file_that_has_changed_are_thrown_away(place: Place) -> None:
     run = place.run({BEST: LARGE})
-    place.service.order(Fault.slow(0.5, BEST))
+    place.service.inject(Fault.slow(0.5, BEST))
     interrupted_download(place, run)
     place.service.clear_faults()
     changed = LARGE[::-1] + b"more"
@@ -115,8 +115,8 @@ def test_pieces_of_a_file_that_has_changed_are_thrown_away(place: Place) -> None
 
 def test_a_download_goes_on_though_connections_drop(place: Place) -> None:
     run = place.run({BEST: LARGE, LAST: LARGE, LOG: b"line"})
-    place.service.order(Fault.drop(".ckpt", probability=0.2, seed=3))
-    place.service.order(Fault.status(503, LAST, times=2))
+    place.service.inject(Fault.drop(".ckpt", probability=0.2, seed=3))
+    place.service.inject(Fault.status(503, LAST, times=2))
 
     done = place.submit("download", run, "--what", "checkpoints")
 
@@ -127,7 +127,7 @@ def test_a_download_goes_on_though_connections_drop(place: Place) -> None:
 def test_a_file_that_never_comes_right_is_told_and_does_not_stay(place: Place) -> None:
     """It was replaced while it came, so that its pieces are from two files."""
     run = place.run({BEST: LARGE})
-    place.service.order(Fault.slow(0.5, BEST))
+    place.service.inject(Fault.slow(0.5, BEST))
 
     with place.started("download", run) as process:
         deadline = time.monotonic() + 30
@@ -144,7 +144,7 @@ def test_a_file_that_never_comes_right_is_told_and_does_not_stay(place: Place) -
 
 def test_a_refusal_is_told_without_the_signature_of_the_address(place: Place) -> None:
     run = place.run({BEST: b"best"})
-    place.service.order(Fault.status(403, ".net/azureml/"))
+    place.service.inject(Fault.status(403, ".net/azureml/"))
 
     done = place.submit("download", run)
 

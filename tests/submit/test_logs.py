@@ -79,14 +79,14 @@ def test_a_log_that_is_not_there_is_told(place: Place) -> None:
 
 def test_follow_shows_every_line_once_though_connections_drop(place: Place) -> None:
     run = place.run({LOG: text(3) + b"line"}, "Running")
-    place.service.order(Fault.drop(run, probability=0.2, seed=1))
+    place.service.inject(Fault.drop(run, probability=0.2, seed=1))
 
     with place.started("logs", run, "--follow") as process:
         until(lambda: requests(place.service, LOG) >= 3)
         place.service.add_artifact(run, LOG, text(2000) + b"line")
         until(lambda: requests(place.service, LOG) >= 6)
-        place.service.order(Fault.status(503, LOG, times=2))
-        place.service.order(Fault.status(403, f".net/azureml/ExperimentRun/dcid.{run}", times=1))  # it has expired
+        place.service.inject(Fault.status(503, LOG, times=2))
+        place.service.inject(Fault.status(403, f".net/azureml/ExperimentRun/dcid.{run}", times=1))  # it has expired
         place.service.add_artifact(run, LOG, text(5000) + b"the end")
         place.service.set_run_status(run, "Completed")
         done = outcome(process)
@@ -157,8 +157,8 @@ def test_waiting_survives_a_service_that_fails(place: Place) -> None:
         place.service.stop()
         time.sleep(2)
         place.service.start()
-        place.service.order(Fault.status(500, f"runs/{run}", times=2))
-        place.service.order(Fault.drop(LOG, times=3))
+        place.service.inject(Fault.status(500, f"runs/{run}", times=2))
+        place.service.inject(Fault.drop(LOG, times=3))
         place.service.set_run_status(run, "Completed")
         done = outcome(process)
 

@@ -132,7 +132,7 @@ def test_a_mistake_is_told_and_no_job_is_sent(desk: Desk, mistake: str) -> None:
     ],
 )
 def test_a_service_that_fails_is_told(desk: Desk, fault: Fault, message: str) -> None:
-    desk.service.order(fault)
+    desk.service.inject(fault)
 
     outcome = desk.submit("run")
 

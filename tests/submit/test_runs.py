@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 BEST = "outputs/checkpoints/best.ckpt"
 LAST = "outputs/checkpoints/last.ckpt"
 HISTORY_METRICS = (
-    "/metric/v2.0/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rehearsal"
-    "/providers/Microsoft.MachineLearningServices/workspaces/rehearsal/runs/{run}/batch"
+    "/metric/v2.0/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/emulator"
+    "/providers/Microsoft.MachineLearningServices/workspaces/emulator/runs/{run}/batch"
 )
 
 
@@ -178,7 +178,7 @@ def test_a_run_that_is_not_there_is_one_line(place: Place, command: str) -> None
 
     outcome = place.submit(name, "nobody_1_2", *flags)
 
-    message = "error: RUN 'nobody_1_2': the workspace 'rehearsal' has no such run; python -m submit list shows those"
+    message = "error: RUN 'nobody_1_2': the workspace 'emulator' has no such run; python -m submit list shows those"
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
     assert outcome.err.startswith(message)
 
@@ -186,13 +186,13 @@ def test_a_run_that_is_not_there_is_one_line(place: Place, command: str) -> None
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.status(400, "/history/"), "(Rehearsed) status 400 was ordered"),
+        (Fault.status(400, "/history/"), "(Rehearsed) fault injection: status 400"),
         (Fault.status(403, "/history/"), "Operation returned an invalid status code 'Forbidden'"),
     ],
 )
 def test_a_service_that_refuses_is_one_line_and_status_1(place: Place, fault: Fault, reason: str) -> None:
     run = place.run({})
-    place.service.order(fault)
+    place.service.inject(fault)
 
     outcome = place.submit("status", run)
 

@@ -311,7 +311,7 @@ def flags_of_a_run(place: Place, definition: dict[str, Any], **drawn: str) -> li
 def test_what_goes_wrong_is_one_line_and_no_sweep(place: Place, flags: str, fault: Fault | None, message: str) -> None:
     require_hyperdrive()
     if fault:
-        place.service.order(fault)
+        place.service.inject(fault)
 
     outcome = send(place, f"{RATE} {BEST} --max_runs 2 {flags}")
 

@@ -126,7 +126,7 @@ def test_links_and_empty_folders_are_told_and_links_to_files_followed(person: Pe
 
 def test_in_a_terminal_one_line_is_redrawn_and_gone_at_the_end(person: Person) -> None:
     write_files(person.folder / "data", many(40))
-    person.service.order(Fault.slow(0.2, path="/data/"))
+    person.service.inject(Fault.slow(0.2, path="/data/"))
     terminal, end = pty.openpty()
     shown: list[bytes] = []
 

@@ -26,7 +26,7 @@ __all__ = ["person"]  # the fixture
 def test_an_interrupted_upload_goes_on(person: Person) -> None:
     files = many(60)
     write_files(person.folder / "data", files)
-    person.service.order(Fault.slow(0.3, path="/data/"))
+    person.service.inject(Fault.slow(0.3, path="/data/"))
     command = ("upload", "--src", "data", "--target", "data/birds")
 
     first = person.interrupt(person.start(*command), lambda: len(person.service.datastore) > 8)
@@ -48,7 +48,7 @@ def test_an_interrupted_upload_goes_on(person: Person) -> None:
 def test_a_large_file_goes_on_within_itself(person: Person) -> None:
     content = os.urandom(4 * BLOCK + 1000)
     write_files(person.folder / "data", {"large.bin": content})
-    person.service.order(Fault.slow(0.3, path="/data/"))
+    person.service.inject(Fault.slow(0.3, path="/data/"))
     command = ("upload", "--src", "data", "--target", "data/birds")
 
     first = person.interrupt(person.start(*command), lambda: len(uploads(person.service)) == 2)
@@ -66,9 +66,9 @@ def test_a_large_file_goes_on_within_itself(person: Person) -> None:
 def test_lost_connections_are_passed_over(person: Person) -> None:
     files = many(30) | {"large.bin": os.urandom(BLOCK + 1)}
     write_files(person.folder / "data", files)
-    person.service.order(Fault.drop(f"/{DATASTORE_CONTAINER}", times=1))
-    person.service.order(Fault.drop("/data/", times=8, handled=None))
-    person.service.order(Fault.status(503, "/data/", times=3, retry_after=1))
+    person.service.inject(Fault.drop(f"/{DATASTORE_CONTAINER}", times=1))
+    person.service.inject(Fault.drop("/data/", times=8, handled=None))
+    person.service.inject(Fault.status(503, "/data/", times=3, retry_after=1))
 
     outcome = person.run("upload", "--src", "data", "--target", "data/birds")
 
@@ -80,7 +80,7 @@ def test_lost_connections_are_passed_over(person: Person) -> None:
 def test_a_large_file_is_whole_though_the_answer_to_its_last_request_is_lost(person: Person) -> None:
     content = os.urandom(BLOCK + 1)
     write_files(person.folder / "data", {"large.bin": content})
-    person.service.order(Fault.drop("/large.bin", probability=0.5, seed=17, handled=True))  # strikes the fourth
+    person.service.inject(Fault.drop("/large.bin", probability=0.5, seed=17, handled=True))  # strikes the fourth
 
     outcome = person.run("upload", "--src", "data", "--target", "data/birds")
 
@@ -93,7 +93,7 @@ def test_a_large_file_is_whole_though_the_answer_to_its_last_request_is_lost(per
 def test_a_service_that_comes_back_gets_the_rest(person: Person) -> None:
     files = many(60)
     write_files(person.folder / "data", files)
-    person.service.order(Fault.slow(0.1, path="/data/"))
+    person.service.inject(Fault.slow(0.1, path="/data/"))
     process = person.start("upload", "--src", "data", "--target", "data/birds")
     until(lambda: len(person.service.datastore) > 8)
 
@@ -108,7 +108,7 @@ def test_a_service_that_comes_back_gets_the_rest(person: Person) -> None:
 
 def test_a_service_that_is_gone_for_good_is_told(person: Person) -> None:
     write_files(person.folder / "data", many(60))
-    person.service.order(Fault.slow(0.1, path="/data/"))
+    person.service.inject(Fault.slow(0.1, path="/data/"))
     impatient = (
         "import sys; from submit.upload import container; container.WAITS = (0.5, 1); "
         "from submit.main import main; sys.exit(main())"
@@ -122,7 +122,7 @@ def test_a_service_that_is_gone_for_good_is_told(person: Person) -> None:
     assert (outcome.status, outcome.out) == (1, "")
     last = outcome.err.splitlines()[-1]
     assert re.fullmatch(
-        r"error: 'train/\d+.bin' wasn't sent: no answer from rehearsal.blob.core.windows.net; the same command goes on "
+        r"error: 'train/\d+.bin' wasn't sent: no answer from emulator.blob.core.windows.net; the same command goes on "
         "when there is one",
         last,
     )
@@ -130,13 +130,13 @@ def test_a_service_that_is_gone_for_good_is_told(person: Person) -> None:
 
 def test_what_the_account_refuses_is_told_at_once(person: Person) -> None:
     write_files(person.folder / "data", many(20))
-    person.service.order(Fault.status(403, path="/data/"))
+    person.service.inject(Fault.status(403, path="/data/"))
 
     outcome = person.run("upload", "--src", "data", "--target", "data/birds")
 
     assert (outcome.status, outcome.out) == (1, "")
     assert "wasn't sent: " in outcome.err.splitlines()[-1]
-    assert "status 403 was ordered" in outcome.err.splitlines()[-1]
+    assert "fault injection: status 403" in outcome.err.splitlines()[-1]
     assert person.service.datastore == {}
 
 

@@ -1,4 +1,4 @@
-"""A job of the rehearsal service: scripts of the real azureml-core in its environment, and requests made by hand."""
+"""A job of the emulator: scripts of the real azureml-core in its environment, and requests made by hand."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Somebody who submits to the rehearsal service: scripts of the real azureml-core, and requests made by hand."""
+"""Somebody who submits to the emulator: scripts of the real azureml-core, and requests made by hand."""
 
 import json
 import os

@@ -8,68 +8,69 @@ from xml.sax.saxutils import escape
 
 from submit.emulator.auth import Parameters
 from submit.emulator.messages import ApiError, Request, Response
+from submit.emulator.routing import Route
 from submit.emulator.state import FileHolder, Folder, State
-from submit.emulator.workspace import BLOB_HOST, DATASTORE_CONTAINER
+from submit.emulator.workspace import BLOB_CONTAINER, BLOB_HOST, DATASTORE_CONTAINER
 
-# It encodes the path of the address that it got once more, so the real service's signature doesn't fit, either.
+# azureml-core encodes the path of an address that is encoded already; the real service's signature fails, too.
 _NOT_ANNOUNCED = (
-    "no artifact was announced at this address; azureml-core uploads to a wrong one where a name has other characters "
+    "no artifact was announced at this address; azureml-core uses a wrong address for names with other characters "
     "than the letters a to z, digits and _.-~/"
 )
 
 
 class BlobError(ApiError):
-    """A refusal in the words of a blob account: XML, and the code in a header, too."""
+    """An error as a blob account sends it: XML, with the code in a header as well."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(status, code, message)
         body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-        self.answer = Response(status, body.encode(), {"Content-Type": "application/xml", "x-ms-error-code": code})
+        self.response = Response(status, body.encode(), {"Content-Type": "application/xml", "x-ms-error-code": code})
 
 
-def put(state: State, call: Request, parameters: Parameters) -> Response:
-    """A blob in one piece, of which the account computes the digest if nobody tells it."""
-    digest = call.headers.get("x-ms-blob-content-md5", md5(call.body))
-    return store(_writable(state, call, parameters), parameters["path"], call.body, digest)
+def put(state: State, request: Request, parameters: Parameters) -> Response:
+    """A blob in one request; the account computes its MD5 unless a header has it."""
+    digest = request.headers.get("x-ms-blob-content-md5", md5(request.body))
+    return store(_writable(state, request, parameters), parameters["path"], request.body, digest)
 
 
-def put_block(state: State, call: Request, parameters: Parameters) -> Response:
-    """A piece, which is part of the blob once a list of blocks names it."""
-    holder = _writable(state, call, parameters)
-    holder.blocks.setdefault(parameters["path"], {})[call.query["blockid"]] = call.body
-    return Response(201, headers={"Content-MD5": md5(call.body)})
+def put_block(state: State, request: Request, parameters: Parameters) -> Response:
+    """A block, which becomes part of the blob when a block list names it."""
+    holder = _writable(state, request, parameters)
+    holder.blocks.setdefault(parameters["path"], {})[request.query["blockid"]] = request.body
+    return Response(201, headers={"Content-MD5": md5(request.body)})
 
 
-def put_block_list(state: State, call: Request, parameters: Parameters) -> Response:
-    """The order in which blocks make a blob; those of a free folder can be listed again, as an answer may be lost."""
-    holder, path = _writable(state, call, parameters), parameters["path"]
+def put_block_list(state: State, request: Request, parameters: Parameters) -> Response:
+    """Makes a blob of blocks. In a free folder the list may be sent again, because a response may be lost."""
+    holder, path = _writable(state, request, parameters), parameters["path"]
     parts = holder.parts if isinstance(holder, Folder) else {}
     blocks = parts.get(path, {}) | holder.blocks.get(path, {})
-    names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", call.body)]
+    names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", request.body)]
     if not set(names) <= set(blocks):
         raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
     content = b"".join(blocks[name] for name in names)
-    answer = store(holder, path, content, call.headers.get("x-ms-blob-content-md5"))
+    response = store(holder, path, content, request.headers.get("x-ms-blob-content-md5"))
     parts[path] = {name: blocks[name] for name in names}
-    return answer
+    return response
 
 
-def put_metadata(state: State, call: Request, parameters: Parameters) -> Response:
+def put_metadata(state: State, request: Request, parameters: Parameters) -> Response:
     return Response(headers=_properties(_content(state, parameters)))
 
 
-def head(state: State, call: Request, parameters: Parameters) -> Response:
+def head(state: State, request: Request, parameters: Parameters) -> Response:
     content = _content(state, parameters)
     holder = holder_of(state, parameters)
     digest = holder.md5s.get(parameters["path"]) if isinstance(holder, Folder) else md5(content)
-    told = {"Content-MD5": digest} if digest else {}
-    return Response(headers=_properties(content) | told | {"Content-Length": str(len(content))})
+    md5_header = {"Content-MD5": digest} if digest else {}
+    return Response(headers=_properties(content) | md5_header | {"Content-Length": str(len(content))})
 
 
-def get(state: State, call: Request, parameters: Parameters) -> Response:
-    """All of a blob, or the bytes from a first to a last one."""
+def get(state: State, request: Request, parameters: Parameters) -> Response:
+    """The whole blob, or a range of its bytes."""
     content = _content(state, parameters)
-    span = re.fullmatch(r"bytes=(\d+)-(\d*)", call.headers.get("x-ms-range", call.headers.get("range", "")))
+    span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("x-ms-range", request.headers.get("range", "")))
     if span is None:
         return Response(200, content, _properties(content))
     first, last = int(span[1]), min(int(span[2] or len(content)), len(content) - 1)
@@ -90,13 +91,13 @@ def _content(state: State, parameters: Parameters) -> bytes:
     return holder.artifacts[parameters["path"]]
 
 
-def _writable(state: State, call: Request, parameters: Parameters) -> FileHolder:
+def _writable(state: State, request: Request, parameters: Parameters) -> FileHolder:
     holder = holder_of(state, parameters)
     if holder is None or not _is_expected(holder, parameters["path"]):
         raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
-    if call.headers.get("content-md5", md5(call.body)) != md5(call.body):
+    if request.headers.get("content-md5", md5(request.body)) != md5(request.body):
         raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
-    if call.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:
+    if request.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:
         raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
     return holder
 
@@ -106,7 +107,7 @@ def _is_expected(holder: FileHolder, path: str) -> bool:
 
 
 def store(holder: FileHolder, path: str, content: bytes, digest: str | None) -> Response:
-    """The blob as it is from now on; one of blocks has a digest only if whoever made it told one."""
+    """Stores a blob; one made of blocks has an MD5 only if the client sent one."""
     if isinstance(holder, Folder):
         holder.md5s[path] = digest or ""
         holder.parts.pop(path, None)
@@ -117,7 +118,7 @@ def store(holder: FileHolder, path: str, content: bytes, digest: str | None) -> 
 
 def _properties(content: bytes) -> dict[str, str]:
     return {
-        "ETag": f'"{len(content)}"',  # the client writes no blob twice, so this is enough to know it by
+        "ETag": f'"{len(content)}"',  # the client writes no blob twice, so the size identifies a version
         "Last-Modified": formatdate(usegmt=True),
         "Content-Type": "application/octet-stream",
         "x-ms-blob-type": "BlockBlob",
@@ -131,11 +132,11 @@ def md5(content: bytes) -> str:
 PAGE = 5000  # blobs
 
 
-def list_blobs(state: State, call: Request, parameters: Parameters) -> Response:
-    """A page of those in the datastore whose paths begin so; the next one begins where this one says."""
-    paths = sorted(path for path in state.datastore.artifacts if path.startswith(call.query.get("prefix", "")))
-    begin = int(call.query.get("marker") or 0)
-    end = begin + int(call.query.get("maxresults") or PAGE)
+def list_blobs(state: State, request: Request, parameters: Parameters) -> Response:
+    """A page of the datastore's blobs whose paths have the prefix; the marker is where the next page begins."""
+    paths = sorted(path for path in state.datastore.artifacts if path.startswith(request.query.get("prefix", "")))
+    begin = int(request.query.get("marker") or 0)
+    end = begin + int(request.query.get("maxresults") or PAGE)
     blobs = "".join(_blob(state.datastore, path) for path in paths[begin:end])
     marker = str(end) if end < len(paths) else ""
     return _xml(
@@ -144,8 +145,8 @@ def list_blobs(state: State, call: Request, parameters: Parameters) -> Response:
     )
 
 
-def list_blocks(state: State, call: Request, parameters: Parameters) -> Response:
-    """The pieces that have come for a blob which isn't made of them yet; those of a whole one nobody asks for."""
+def list_blocks(state: State, request: Request, parameters: Parameters) -> Response:
+    """The uncommitted blocks of a blob; no client asks for the committed ones."""
     holder, path = holder_of(state, parameters), parameters["path"]
     if holder is None or (path not in holder.blocks and path not in holder.artifacts):
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
@@ -156,12 +157,32 @@ def list_blocks(state: State, call: Request, parameters: Parameters) -> Response
 
 def _blob(folder: Folder, path: str) -> str:
     digest = folder.md5s.get(path)
-    told = f"<Content-MD5>{digest}</Content-MD5>" if digest else ""
+    md5_element = f"<Content-MD5>{digest}</Content-MD5>" if digest else ""
     size = f"<Content-Length>{len(folder.artifacts[path])}</Content-Length>"
-    properties = f"<Properties>{size}{told}<BlobType>BlockBlob</BlobType></Properties>"
+    properties = f"<Properties>{size}{md5_element}<BlobType>BlockBlob</BlobType></Properties>"
     return f"<Blob><Name>{escape(path)}</Name>{properties}</Blob>"
 
 
 def _xml(content: str) -> Response:
     body = f'<?xml version="1.0" encoding="utf-8"?>{content}'
     return Response(200, body.encode(), {"Content-Type": "application/xml"})
+
+
+def _blob_routes(path: str) -> tuple[Route, ...]:
+    """The routes of one blob; its address is all the authorization that is required."""
+    return (
+        Route("PUT", path, put),
+        Route("PUT", path, put_block, comp="block"),
+        Route("PUT", path, put_block_list, comp="blocklist"),
+        Route("PUT", path, put_metadata, comp="metadata"),
+        Route("HEAD", path, head),
+        Route("GET", path, get),
+        Route("GET", path, list_blocks, comp="blocklist"),
+    )
+
+
+ROUTES = (
+    *_blob_routes(f"/{BLOB_CONTAINER}/{{origin}}/{{container}}/{{path*}}"),
+    Route("GET", f"/{DATASTORE_CONTAINER}", list_blobs, comp="list"),
+    *_blob_routes(f"/{DATASTORE_CONTAINER}/{{path*}}"),
+)

@@ -5,30 +5,30 @@ import time
 from typing import Any
 
 from submit.emulator import datetimes
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import Compute, State
-from submit.emulator.workspace import LOCATION, RESOURCE_MANAGER_HOST, SCOPE, SUBSCRIPTION
+from submit.emulator.workspace import LOCATION, OPERATIONS, RESOURCE_MANAGER_HOST, SCOPE
 
 CREATION_SECONDS = 1.0
-OPERATIONS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{LOCATION}"
 _QUOTA = (
     "The specified subscription has a {size} vCPU quota of 0 and cannot accommodate for at least 1 requested managed "
     "compute node which maps to {cores} vCPUs. Talk to your Subscription Admin to increase the quota."
 )
 
 
-def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+def list_all(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [_content(compute) for compute in state.computes.values()]})
 
 
-def get(state: State, call: Request, parameters: Parameters) -> Response:
+def get(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(_content(_known(state, parameters)))
 
 
-def create(state: State, call: Request, parameters: Parameters) -> Response:
-    """A cluster that is there at once and ready a moment later; refused where a fault leaves no quota."""
-    wanted = call.json()["properties"]["properties"]
+def create(state: State, request: Request, parameters: Parameters) -> Response:
+    """Creates a cluster, which is ready after ``CREATION_SECONDS``; refused while a fault denies quota."""
+    wanted = request.json()["properties"]["properties"]
     size = wanted["vmSize"]
     if state.faults.denies_quota():
         cores = re.search(r"_[A-Z]+(\d+)", size)
@@ -46,18 +46,18 @@ def create(state: State, call: Request, parameters: Parameters) -> Response:
     return _begun(compute.name, _content(compute), 200 if known else 201)
 
 
-def update(state: State, call: Request, parameters: Parameters) -> Response:
+def update(state: State, request: Request, parameters: Parameters) -> Response:
     compute = _known(state, parameters)
-    _scale(compute, call.json()["properties"]["properties"]["scaleSettings"])
+    _scale(compute, request.json()["properties"]["properties"]["scaleSettings"])
     return json_response(_content(compute))
 
 
-def delete(state: State, call: Request, parameters: Parameters) -> Response:
+def delete(state: State, request: Request, parameters: Parameters) -> Response:
     return _begun(state.computes.pop(_known(state, parameters).name).name, {}, 202)
 
 
-def get_operation(state: State, call: Request, parameters: Parameters) -> Response:
-    """Whatever was begun with a compute has succeeded as soon as it isn't in creation."""
+def get_operation(state: State, request: Request, parameters: Parameters) -> Response:
+    """An operation on a compute has succeeded when the compute isn't being created any more."""
     compute = state.computes.get(parameters["compute"])
     return json_response({"status": "InProgress" if compute and _is_in_creation(compute) else "Succeeded"})
 
@@ -78,9 +78,9 @@ def _is_in_creation(compute: Compute) -> bool:
 
 
 def _begun(name: str, content: dict[str, Any], status: int) -> Response:
-    answer = json_response(content, status)
+    response = json_response(content, status)
     address = f"https://{RESOURCE_MANAGER_HOST}{OPERATIONS}/computeOperationsStatus/{name}?api-version=2020-02-02"
-    return Response(status, answer.body, {**answer.headers, "Azure-AsyncOperation": address})
+    return Response(status, response.body, {**response.headers, "Azure-AsyncOperation": address})
 
 
 def _content(compute: Compute) -> dict[str, Any]:
@@ -97,7 +97,8 @@ def _content(compute: Compute) -> dict[str, Any]:
             "description": None,
             "resourceId": None,
             "isAttachedCompute": False,
-            "provisioningState": "Creating" if _is_in_creation(compute) else "Succeeded",
+            "provisioningState": compute.provisioning_state
+            or ("Creating" if _is_in_creation(compute) else "Succeeded"),
             "provisioningErrors": None,
             "createdOn": created,
             "modifiedOn": created,
@@ -107,7 +108,7 @@ def _content(compute: Compute) -> dict[str, Any]:
 
 
 def _cluster(compute: Compute) -> dict[str, Any]:
-    """It has no more nodes than it must, as nobody here counts those that are at work."""
+    """The number of nodes is the minimum: the emulator doesn't count nodes that run jobs."""
     return {
         "vmSize": compute.vm_size,
         "vmPriority": compute.priority,
@@ -117,8 +118,22 @@ def _cluster(compute: Compute) -> dict[str, Any]:
             "nodeIdleTimeBeforeScaleDown": compute.idle_time,
         },
         "subnet": None,
-        "currentNodeCount": compute.min_nodes,
+        "currentNodeCount": compute.min_nodes if compute.current_nodes is None else compute.current_nodes,
         "targetNodeCount": compute.min_nodes,
         "allocationState": "Steady",
-        "errors": None,
+        "errors": [{"error": {"code": "ComputeError", "message": text}} for text in compute.errors] or None,
     }
+
+
+_RESOURCES = f"/rp/workspaces{SCOPE}"
+_COMPUTE = f"{SCOPE}/computes/{{compute}}"
+ROUTES = (
+    Route("GET", f"{_RESOURCES}/computes", for_user(list_all)),
+    Route("GET", f"{_RESOURCES}/computes/{{compute}}", for_user(get)),
+)
+RESOURCE_MANAGER_ROUTES = (
+    Route("GET", f"{OPERATIONS}/computeOperationsStatus/{{compute}}", for_user(get_operation)),
+    Route("PUT", _COMPUTE, for_user(create)),
+    Route("PATCH", _COMPUTE, for_user(update)),
+    Route("DELETE", _COMPUTE, for_user(delete)),
+)

@@ -8,13 +8,14 @@ from submit.emulator import datetimes
 from submit.emulator.auth import Parameters
 from submit.emulator.faults import Fault
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import MetricRow, Run, State
 
-PATH = "/rehearsal/"
+PATH = "/emulator/"
 KINDS = ("slow", "status", "drop", "silence", "reject_metric", "quota")
 
 
-def get_state(state: State, call: Request, parameters: Parameters) -> Response:
+def get_state(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(
         {
             "runs": {run.id: _summary(run) for run in state.runs.values()},
@@ -27,33 +28,33 @@ def get_state(state: State, call: Request, parameters: Parameters) -> Response:
     )
 
 
-def get_metrics(state: State, call: Request, parameters: Parameters) -> Response:
+def get_metrics(state: State, request: Request, parameters: Parameters) -> Response:
     run = state.runs.get(parameters["run"])
     if run is None:
         raise ApiError(404, "NotFound", f"there is no run {parameters['run']!r}; there are {sorted(state.runs)}")
     return json_response({name: [_row(row) for row in rows] for name, rows in run.metrics.items()})
 
 
-def post_fault(state: State, call: Request, parameters: Parameters) -> Response:
-    state.faults.order(_fault(call.json()))
+def post_fault(state: State, request: Request, parameters: Parameters) -> Response:
+    state.faults.inject(_fault(request.json()))
     return json_response({})
 
 
-def delete_faults(state: State, call: Request, parameters: Parameters) -> Response:
+def delete_faults(state: State, request: Request, parameters: Parameters) -> Response:
     state.faults.clear()
     return json_response({})
 
 
-def _fault(order: Any) -> Fault:
-    if not isinstance(order, dict) or order.get("kind") not in KINDS:
+def _fault(body: Any) -> Fault:
+    if not isinstance(body, dict) or body.get("kind") not in KINDS:
         raise ApiError(400, "BadArgument", f'expected {{"kind": KIND, ...}} with KIND one of {", ".join(KINDS)}')
-    build = getattr(Fault, order["kind"])
-    settings = {name: value for name, value in order.items() if name != "kind"}
+    build = getattr(Fault, body["kind"])
+    settings = {name: value for name, value in body.items() if name != "kind"}
     try:
         return _built(build, settings)
     except (TypeError, ValueError) as error:
         expected = ", ".join(map(str, inspect.signature(build).parameters.values()))
-        raise ApiError(400, "BadArgument", f"{order['kind']}: {error}; expected {expected}") from error
+        raise ApiError(400, "BadArgument", f"{body['kind']}: {error}; expected {expected}") from error
 
 
 def _built(build: Callable[..., Fault], settings: dict[str, Any]) -> Fault:
@@ -79,3 +80,11 @@ def _summary(run: Run) -> dict[str, Any]:
 
 def _row(row: MetricRow) -> dict[str, Any]:
     return {"metricId": row.metric_id, "step": row.step, "data": row.data, "createdUtc": datetimes.to_iso(row.created)}
+
+
+ROUTES = (
+    Route("GET", "/emulator/state", get_state),
+    Route("GET", "/emulator/runs/{run}/metrics", get_metrics),
+    Route("POST", "/emulator/faults", post_fault),
+    Route("DELETE", "/emulator/faults", delete_faults),
+)

@@ -4,53 +4,55 @@ import json
 import uuid
 from typing import Any
 
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import State
+from submit.emulator.workspace import SCOPE
 
 
-def save(state: State, call: Request, parameters: Parameters) -> Response:
-    """The same content has the same id."""
-    asked = call.json()
-    return json_response(_saved(state, asked["datasetType"], asked["dataflowJson"]))
+def save(state: State, request: Request, parameters: Parameters) -> Response:
+    """Saves a dataset; equal content has an equal id."""
+    body = request.json()
+    return json_response(_saved(state, body["datasetType"], body["dataflowJson"]))
 
 
-def get_saved(state: State, call: Request, parameters: Parameters) -> Response:
+def get_saved(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(_known(state, parameters["dataset"]))
 
 
-def get_version(state: State, call: Request, parameters: Parameters) -> Response:
-    """What the client reads once more of each dataset, by a name made of its id."""
+def get_version(state: State, request: Request, parameters: Parameters) -> Response:
+    """The client reads each dataset a second time, by a name made of its id."""
     saved = _known(state, parameters["dataset"].removeprefix("unregistered-"))
     return json_response({"legacyDataflow": json.loads(saved["dataflowJson"])["meta"]["RsDataflow"]})
 
 
-def register(state: State, call: Request, parameters: Parameters) -> Response:
-    """The first version of a name, or a further one if that is asked for."""
-    asked = call.json()
-    versions = state.datasets.setdefault(asked["name"], [])
-    if versions and call.query.get("ifExistsOk", "").lower() != "true":
-        raise ApiError(409, "UserError", f"A dataset with name {asked['name']!r} is already registered.")
-    latest = asked["latest"]
-    saved = _saved(state, asked["datasetType"], latest["dataflow"])
+def register(state: State, request: Request, parameters: Parameters) -> Response:
+    """The first version of a name, or with ``ifExistsOk`` the next one."""
+    body = request.json()
+    versions = state.datasets.setdefault(body["name"], [])
+    if versions and request.query.get("ifExistsOk", "").lower() != "true":
+        raise ApiError(409, "UserError", f"A dataset with name {body['name']!r} is already registered.")
+    latest = body["latest"]
+    saved = _saved(state, body["datasetType"], latest["dataflow"])
     identity = {"versionId": str(len(versions) + 1), "savedDatasetId": saved["id"]}
     dataset_id = versions[0]["datasetId"] if versions else str(uuid.uuid4())
-    versions.append(asked | {"datasetId": dataset_id, "latest": latest | identity})
+    versions.append(body | {"datasetId": dataset_id, "latest": latest | identity})
     return json_response(versions[-1])
 
 
-def get_registered(state: State, call: Request, parameters: Parameters) -> Response:
+def get_registered(state: State, request: Request, parameters: Parameters) -> Response:
     """A version of a dataset, or its last one."""
     versions = state.datasets.get(parameters["name"], [])
-    wanted = call.query.get("versionId", str(len(versions)))
+    wanted = request.query.get("versionId", str(len(versions)))
     for dataset in versions:
         if dataset["latest"]["versionId"] == wanted:
             return json_response(dataset)
     raise ApiError(404, "UserError", f"there is no dataset {parameters['name']!r} with version {wanted}")
 
 
-def list_registered(state: State, call: Request, parameters: Parameters) -> Response:
-    """The last version of each; those of one content if that is asked for."""
+def list_registered(state: State, request: Request, parameters: Parameters) -> Response:
+    """The last version of each dataset, or all versions with one saved content."""
     saved = parameters.get("dataset")
     if saved is None:
         return _page([versions[-1] for versions in state.datasets.values()])
@@ -72,3 +74,15 @@ def _known(state: State, name: str) -> dict[str, Any]:
     if name not in state.saved_datasets:
         raise ApiError(404, "UserError", f"there is no dataset {name!r}")
     return state.saved_datasets[name]
+
+
+_DATASET = f"/dataset/v1.0{SCOPE}"
+ROUTES = (
+    Route("POST", f"{_DATASET}/saveddatasets", for_user(save)),
+    Route("GET", f"{_DATASET}/saveddatasets/{{dataset}}", for_user(get_saved)),
+    Route("GET", f"{_DATASET}/datasets", for_user(list_registered)),
+    Route("POST", f"{_DATASET}/datasets", for_user(register)),
+    Route("GET", f"{_DATASET}/datasets/query/name={{name}}", for_user(get_registered)),
+    Route("GET", f"{_DATASET}/datasets/query/savedDatasetId={{dataset}}", for_user(list_registered)),
+    Route("GET", f"/data/v1.0{SCOPE}/dataversion/{{dataset}}/versions/{{version}}", for_user(get_version)),
+)

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import State
+from submit.emulator.workspace import SCOPE
 
 
-def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+def list_all(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [versions[-1] for versions in state.environments.values()], "nextLink": None})
 
 
-def get(state: State, call: Request, parameters: Parameters) -> Response:
+def get(state: State, request: Request, parameters: Parameters) -> Response:
     """A version, or the last one."""
     for definition in reversed(state.environments.get(parameters["environment"], [])):
         if parameters.get("version", definition["version"]) == definition["version"]:
@@ -19,9 +21,9 @@ def get(state: State, call: Request, parameters: Parameters) -> Response:
     raise ApiError(404, "UserError", f"there is no environment {parameters['environment']!r}")
 
 
-def register(state: State, call: Request, parameters: Parameters) -> Response:
+def register(state: State, request: Request, parameters: Parameters) -> Response:
     """A new version; the client writes some names with a capital, which it doesn't understand itself."""
-    content = {name[0].lower() + name[1:]: value for name, value in call.json().items()}
+    content = {name[0].lower() + name[1:]: value for name, value in request.json().items()}
     return json_response(add(state, parameters["environment"], content))
 
 
@@ -38,3 +40,12 @@ def image_content(image: str) -> dict[str, Any]:
         "python": {"userManagedDependencies": True, "interpreterPath": "python", "condaDependencies": None},
         "docker": {"enabled": False, "baseImage": image, "sharedVolumes": True, "arguments": []},
     }
+
+
+_ENVIRONMENT = f"/environment/v1.0{SCOPE}/environments"
+ROUTES = (
+    Route("GET", f"{_ENVIRONMENT}/", for_user(list_all)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}", for_user(get)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_user(get)),
+    Route("PUT", f"{_ENVIRONMENT}/{{environment}}", for_user(register)),
+)

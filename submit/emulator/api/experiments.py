@@ -6,39 +6,40 @@ from typing import Any
 
 from submit.emulator import datetimes
 from submit.emulator.api.run_history import run_content
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_job_or_user, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import Run, State
-from submit.emulator.workspace import experiment_id
+from submit.emulator.workspace import SCOPE, experiment_id
 
-PAGE = 100  # runs, where the client leaves it open
+PAGE = 100  # runs, unless the client says how many
 _EQUAL = re.compile(r'\(?(?P<what>[\w/.\-]+) eq "?(?P<value>.*?)"?\)?')
 _THERE = re.compile(r"\(?(?P<what>[\w/.\-]+) ne null or (?P=what) eq null\)?")
 _TYPE = re.compile(r"\(?RunType eq (?P<value>\S+) or Properties/azureml.runsource eq (?P=value)\)?")
 
 
-def get_experiment(state: State, call: Request, parameters: Parameters) -> Response:
+def get_experiment(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(_experiment(state, _known(state, parameters["experiment"])))
 
 
-def create_experiment(state: State, call: Request, parameters: Parameters) -> Response:
+def create_experiment(state: State, request: Request, parameters: Parameters) -> Response:
     state.experiments.setdefault(parameters["experiment"], datetimes.now())
     return json_response(_experiment(state, parameters["experiment"]))
 
 
-def list_experiments(state: State, call: Request, parameters: Parameters) -> Response:
+def list_experiments(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [_experiment(state, name) for name in state.experiments], "continuationToken": None})
 
 
-def list_runs(state: State, call: Request, parameters: Parameters) -> Response:
-    """A page of those that the client's filter lets through, the last one to start first."""
-    asked = call.json()
+def list_runs(state: State, request: Request, parameters: Parameters) -> Response:
+    """A page of the runs that match the client's filter, the last started first."""
+    body = request.json()
     name = _known(state, parameters["experiment"])
-    clauses = [_clause(text) for text in _clauses(asked.get("filter") or "")]
+    clauses = [_clause(text) for text in _clauses(body.get("filter") or "")]
     runs = [run for run in state.runs.values() if run.experiment == name and all(clause(run) for clause in clauses)]
     runs.sort(key=lambda run: (run.started or run.created, run.number), reverse=True)
-    begin = int(asked.get("continuationToken") or 0)
-    end = begin + (asked.get("top") or PAGE)
+    begin = int(body.get("continuationToken") or 0)
+    end = begin + (body.get("top") or PAGE)
     token = str(end) if end < len(runs) else None
     return json_response({"value": [run_content(state, run) for run in runs[begin:end]], "continuationToken": token})
 
@@ -56,7 +57,7 @@ def _experiment(state: State, name: str) -> dict[str, Any]:
 
 
 def _clauses(text: str) -> list[str]:
-    """Of a conjunction as the client writes it: (A and (B) and (C)), or one clause."""
+    """The clauses of a filter as the client writes it: (A and (B) and (C)), or one clause."""
     inner = text[1:-1] if text.startswith("((") else text
     return [clause for clause in inner.split(" and ") if clause]
 
@@ -71,7 +72,7 @@ def _clause(text: str) -> Callable[[Run], bool]:
     if equal := _EQUAL.fullmatch(text):
         what, value = equal.groups()
         return lambda run: _value(run, what) == (None if value == "null" else value)
-    raise ApiError(400, "BadArgument", f"this rehearsal doesn't know the filter {text!r}")
+    raise ApiError(400, "BadArgument", f"the emulator doesn't know the filter {text!r}")
 
 
 def _has(run: Run, what: str) -> bool:
@@ -83,4 +84,15 @@ def _value(run: Run, what: str) -> str | None:
     kind, _, name = what.partition("/")
     if name:
         return (run.tags if kind == "Tags" else run.properties).get(name)
-    return {"Status": run.status, "Target": run.target, "RunId": run.id}.get(kind)  # and nobody is anybody's child
+    return {"Status": run.status, "Target": run.target, "RunId": run.id}.get(kind)  # no run has a parent
+
+
+_EXPERIMENT = f"/history/v1.0{SCOPE}/experiments/{{experiment}}"
+_RUN_HISTORY = f"/history/v1.0{SCOPE}"
+ROUTES = (
+    Route("GET", _EXPERIMENT, for_job_or_user(get_experiment)),
+    Route("POST", f"{_RUN_HISTORY}/experiments/{{experiment}}", for_user(create_experiment)),
+    Route("POST", f"{_RUN_HISTORY}/experiments:query", for_user(list_experiments)),
+    Route("POST", f"{_RUN_HISTORY}/experiments/{{experiment}}/runs:query", for_user(list_runs)),
+    Route("GET", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_user(get_experiment)),
+)

@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from submit.emulator import datetimes
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_run, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import NO_SNAPSHOT, Run, Snapshot, State, SubmittedJob
-from submit.emulator.workspace import blob_address
+from submit.emulator.workspace import SCOPE, blob_address
 
 WAITING = ("NotStarted", "Starting", "Provisioning", "Preparing", "Queued")
 AT_WORK = ("Running", "Finalizing", "CancelRequested")
 ENDED = ("Completed", "Failed", "Canceled")
 
 
-def submit(state: State, call: Request, parameters: Parameters) -> Response:
-    """A new run, which is queued; it goes on when somebody says so."""
-    definition = call.json()
-    run_id, experiment = call.query["runId"], parameters["experiment"]
+def submit(state: State, request: Request, parameters: Parameters) -> Response:
+    """Creates a queued run; ``AzureMLEmulator.set_run_status`` changes its status."""
+    definition = request.json()
+    run_id, experiment = request.query["runId"], parameters["experiment"]
     files = _files_of(state, definition["SnapshotId"])
     target = definition["Configuration"]["target"]
     if target not in state.computes:
@@ -30,15 +31,15 @@ def submit(state: State, call: Request, parameters: Parameters) -> Response:
     return json_response({"runId": run_id})
 
 
-def cancel(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    """Ends a run at once; one that has ended stays as it is."""
+def cancel(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    """Cancels a run at once; a run that has ended keeps its status."""
     if run.status not in ENDED:
         set_status(run, "Canceled")
     return json_response({})
 
 
 def set_status(run: Run, status: str, error: str | None = None) -> None:
-    """What the platform notes of a run: it starts when it is at work first, and ends once.
+    """Sets the status with its times: a run starts once and ends once.
 
     Raises:
         ValueError: There is no such status.
@@ -52,7 +53,7 @@ def set_status(run: Run, status: str, error: str | None = None) -> None:
 
 
 def _files_of(state: State, snapshot: str | None) -> dict[str, bytes]:
-    if snapshot in (None, NO_SNAPSHOT):  # of nothing, as of a folder without files
+    if snapshot in (None, NO_SNAPSHOT):  # the snapshot of a folder without files
         return {}
     if snapshot not in state.snapshots:
         raise ApiError(400, "UserError", f"there is no snapshot {snapshot!r}")
@@ -75,33 +76,33 @@ def _queued(run_id: str, experiment: str, number: int, configuration: dict[str, 
 ORIGIN = "snapshots"
 
 
-def get_latest(state: State, call: Request, parameters: Parameters) -> Response:
-    """What the client compares a folder with, where it remembers no snapshot of its own."""
+def get_latest(state: State, request: Request, parameters: Parameters) -> Response:
+    """The snapshot with which a client that remembers none compares its folder."""
     latest = next(reversed(state.snapshots.values()), Snapshot(NO_SNAPSHOT, {}, {}))
     return json_response({"id": latest.id, "root": latest.tree})
 
 
-def announce(state: State, call: Request, parameters: Parameters) -> Response:
-    """An address for each file, in the order of the names; numbers, because the client encodes what is encoded."""
+def announce(state: State, request: Request, parameters: Parameters) -> Response:
+    """A blob address for each file. The paths are numbers, because the client would encode names a second time."""
     folder = state.add_folder(ORIGIN, str(uuid.uuid4()))
-    names = call.json()["FileNames"]
+    names = request.json()["FileNames"]
     folder.paths = [str(number) for number in range(len(names))]
     addresses = [blob_address(f"{ORIGIN}/{folder.container}/{path}") for path in folder.paths]
     nodes = [{"fullName": name, "blobUri": address} for name, address in zip(names, addresses, strict=True)]
     return json_response({"fileNodes": nodes})
 
 
-def create(state: State, call: Request, parameters: Parameters) -> Response:
-    """All files of the tree: those that were uploaded for it, and the others as they are in its parent."""
-    asked = call.json()
-    parent = state.snapshots.get(asked["ParentSnapshotId"])
+def create(state: State, request: Request, parameters: Parameters) -> Response:
+    """Creates a snapshot from the uploaded files and, for unchanged ones, its parent's."""
+    body = request.json()
+    parent = state.snapshots.get(body["ParentSnapshotId"])
     content = dict(parent.files) if parent else {}
-    content |= {node["FullName"]: _uploaded(state, node) for node in asked["FileRevisionList"]["FileNodes"]}
-    paths = list(_paths(asked["DirTreeNode"]))
+    content |= {node["FullName"]: _uploaded(state, node) for node in body["FileRevisionList"]["FileNodes"]}
+    paths = list(_paths(body["DirTreeNode"]))
     if missing := [path for path in paths if path not in content]:
-        raise ApiError(400, "UserError", f"the snapshot has files that nobody uploaded: {missing}")
+        raise ApiError(400, "UserError", f"the snapshot has files that were not uploaded: {missing}")
     files = {path: content[path] for path in paths}
-    state.snapshots[parameters["snapshot"]] = Snapshot(parameters["snapshot"], asked["DirTreeNode"], files)
+    state.snapshots[parameters["snapshot"]] = Snapshot(parameters["snapshot"], body["DirTreeNode"], files)
     return json_response({"id": parameters["snapshot"]})
 
 
@@ -109,7 +110,7 @@ def _uploaded(state: State, node: dict[str, Any]) -> bytes:
     container, number = node["BlobUri"].partition("?")[0].split("/")[-2:]
     folder = state.folders.get((ORIGIN, container))
     if folder is None or number not in folder.artifacts:
-        raise ApiError(400, "UserError", f"the content of {node['FullName']!r} didn't arrive")
+        raise ApiError(400, "UserError", f"the content of {node['FullName']!r} was not uploaded")
     return folder.artifacts[number]
 
 
@@ -119,3 +120,13 @@ def _paths(tree: dict[str, Any], folder: str = "") -> Iterator[str]:
             yield f"{folder}{name}"
         else:
             yield from _paths(node, f"{folder}{name}/")
+
+
+_EXECUTION = f"/execution/v1.0{SCOPE}/experiments/{{experiment}}"
+ROUTES = (
+    Route("GET", f"/content/v1.0{SCOPE}/snapshots/latest/metadata", for_user(get_latest)),
+    Route("POST", f"/content/v2.0{SCOPE}/snapshots/getblob", for_user(announce)),
+    Route("POST", f"/content/v2.0{SCOPE}/snapshots/{{snapshot}}", for_user(create)),
+    Route("POST", f"{_EXECUTION}/snapshotrun", for_user(submit)),
+    Route("POST", f"{_EXECUTION}/runId/{{run}}/cancel", for_user(for_run(cancel))),
+)

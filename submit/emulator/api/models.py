@@ -4,72 +4,74 @@ import uuid
 from collections.abc import Mapping
 
 from submit.emulator import datetimes
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_job_or_user, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import RegisteredModel, State
+from submit.emulator.workspace import SCOPE
 
 
 class ModelError(ApiError):
-    """A refusal in the words of model management, which has no object for the error."""
+    """An error as model management sends it, without the object around it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(status, code, message)
         content = {"code": code, "statusCode": status, "message": message, "details": [], "correlation": {}}
-        self.answer = json_response(content, status)
+        self.response = json_response(content, status)
 
 
-def create_asset(state: State, call: Request, parameters: Parameters) -> Response:
-    asset = call.json()
+def create_asset(state: State, request: Request, parameters: Parameters) -> Response:
+    asset = request.json()
     name = str(uuid.uuid4())
     state.assets[name] = asset | {"id": name}
     return json_response(state.assets[name])
 
 
-def get_asset(state: State, call: Request, parameters: Parameters) -> Response:
+def get_asset(state: State, request: Request, parameters: Parameters) -> Response:
     if parameters["asset"] not in state.assets:
         raise ModelError(404, "AssetNotFound", f"there is no asset {parameters['asset']!r}")
     return json_response(state.assets[parameters["asset"]])
 
 
-def register(state: State, call: Request, parameters: Parameters) -> Response:
-    """A new version of the model with this name."""
-    asked = call.json()
-    asset = state.assets.get(asked["url"].removeprefix("aml://asset/"))
+def register(state: State, request: Request, parameters: Parameters) -> Response:
+    """Registers a new version of a model."""
+    body = request.json()
+    asset = state.assets.get(body["url"].removeprefix("aml://asset/"))
     if asset is None:
-        raise ApiError(400, "BadArgument", f"there is no asset at {asked['url']!r}")
-    version = 1 + sum(model.name == asked["name"] for model in state.models)
+        raise ApiError(400, "BadArgument", f"there is no asset at {body['url']!r}")
+    version = 1 + sum(model.name == body["name"] for model in state.models)
     identity = {
-        "id": f"{asked['name']}:{version}",
+        "id": f"{body['name']}:{version}",
         "version": version,
         "createdTime": datetimes.to_iso(datetimes.now()),
     }
     model = RegisteredModel(
-        name=asked["name"],
+        name=body["name"],
         version=version,
         artifacts=tuple(artifact.get("prefix") or artifact.get("id") for artifact in asset["artifacts"]),
-        tags=asked.get("kvTags") or {},
-        properties=asked.get("properties") or {},
-        description=asked.get("description"),
-        run_id=asked.get("runId"),
-        wire=asked | identity,
+        tags=body.get("kvTags") or {},
+        properties=body.get("properties") or {},
+        description=body.get("description"),
+        run_id=body.get("runId"),
+        content=body | identity,
     )
     state.models.append(model)
-    return json_response(model.wire)
+    return json_response(model.content)
 
 
-def get(state: State, call: Request, parameters: Parameters) -> Response:
+def get(state: State, request: Request, parameters: Parameters) -> Response:
     for model in state.models:
-        if model.wire["id"] == parameters["model"]:
-            return json_response(model.wire)
+        if model.content["id"] == parameters["model"]:
+            return json_response(model.content)
     raise ModelError(404, "ModelNotFound", f"there is no model {parameters['model']!r}")
 
 
-def list_all(state: State, call: Request, parameters: Parameters) -> Response:
-    """All on one page, the last one registered first."""
-    models = [model for model in reversed(state.models) if _is_asked_for(model, call.query)]
-    if call.query.get("latestVersionOnly", "").lower() == "true":
+def list_all(state: State, request: Request, parameters: Parameters) -> Response:
+    """All on one page, the last registered one first."""
+    models = [model for model in reversed(state.models) if _is_asked_for(model, request.query)]
+    if request.query.get("latestVersionOnly", "").lower() == "true":
         models = [model for model in models if model.version == max(m.version for m in models if m.name == model.name)]
-    return json_response({"value": [model.wire for model in models], "nextLink": None})
+    return json_response({"value": [model.content for model in models], "nextLink": None})
 
 
 def _is_asked_for(model: RegisteredModel, query: Mapping[str, str]) -> bool:
@@ -88,3 +90,13 @@ def _has(labels: dict[str, str], wanted: str) -> bool:
         if name not in labels or (equals and labels[name] != value):
             return False
     return True
+
+
+_MODEL = f"/modelmanagement/v1.0{SCOPE}"
+ROUTES = (
+    Route("POST", f"{_MODEL}/assets", for_job_or_user(create_asset)),
+    Route("POST", f"{_MODEL}/models", for_job_or_user(register)),
+    Route("GET", f"{_MODEL}/assets/{{asset}}", for_user(get_asset)),
+    Route("GET", f"{_MODEL}/models", for_user(list_all)),
+    Route("GET", f"{_MODEL}/models/{{model}}", for_user(get)),
+)

@@ -4,8 +4,9 @@ import time
 from typing import Any
 
 from submit.emulator import datetimes, limits
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_run, for_user
 from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import Run, State
 from submit.emulator.workspace import SCOPE, TENANT, experiment_id
 
@@ -14,15 +15,15 @@ PATCHED = {"runId", "tags", "properties", "displayName", "description"}
 TOKEN_SECONDS = 3600
 
 
-def discovery(state: State, call: Request, parameters: Parameters) -> Response:
+def discovery(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(dict.fromkeys(SERVICES, state.url))
 
 
-def get_run(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
+def get_run(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
     return json_response(run_content(state, run))
 
 
-def get_details(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
+def get_details(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
     lineage: dict[str, Any] = {
         "inputDatasets": [],
         "outputDatasets": [],
@@ -32,11 +33,13 @@ def get_details(state: State, run: Run, call: Request, parameters: Parameters) -
     return json_response(run_content(state, run) | lineage)
 
 
-def patch_run(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    """Adds tags and properties to those that are there; sets the display name and the description."""
-    patch = call.json()
+def patch_run(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    """Adds tags and properties; sets the display name and the description."""
+    patch = request.json()
     if unknown := set(patch) - PATCHED:
-        raise ApiError(400, "BadArgument", f"this rehearsal can't patch {sorted(unknown)}; it can {sorted(PATCHED)}")
+        raise ApiError(
+            400, "BadArgument", f"the emulator can't patch {sorted(unknown)}; it can patch {sorted(PATCHED)}"
+        )
     tags = run.tags | (patch.get("tags") or {})
     properties = run.properties | (patch.get("properties") or {})
     limits.check_labels("tags", tags)
@@ -48,31 +51,31 @@ def patch_run(state: State, run: Run, call: Request, parameters: Parameters) -> 
     return json_response(run_content(state, run))
 
 
-def delete_tags(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    for name in call.json():
+def delete_tags(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    for name in request.json():
         run.tags.pop(name, None)
     return json_response({"errors": {}})
 
 
-def post_event(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    """Keeps it; a job's run doesn't end by it, for the platform ends it when the processes have."""
-    run.events.append(call.json())
+def post_event(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    """Records an event. It doesn't end the run; the platform does when the job's processes have ended."""
+    run.events.append(request.json())
     return json_response({})
 
 
-def get_token(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
+def get_token(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
     expires = time.time() + TOKEN_SECONDS
     token = state.tokens.issue(run.id, expires)
     return json_response({"token": token, "expiryTimeUtc": datetimes.to_iso(datetimes.from_timestamp(expires))})
 
 
-def wait_for_metrics(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    """Metrics are there as soon as their batch was answered."""
+def wait_for_metrics(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    """Metrics are stored before their batch is acknowledged, so there is nothing to wait for."""
     return Response()
 
 
 def run_content(state: State, run: Run) -> dict[str, Any]:
-    """As the client is told of it."""
+    """A run as the client reads it."""
     execution = f"{state.url}/execution/v1.0{SCOPE}/experiments/{run.experiment}/runId/{run.id}"
     return {
         "runId": run.id,
@@ -90,7 +93,26 @@ def run_content(state: State, run: Run) -> dict[str, Any]:
         "target": run.target,
         "cancelUri": f"{execution}/cancel" if run.definition else None,
         "error": run.error and error_content("UserError", run.error),
-        "createdBy": {"userName": "rehearsal", "userTenantId": TENANT},
+        "createdBy": {"userName": "emulator", "userTenantId": TENANT},
         "tags": run.tags,
         "properties": run.properties,
     }
+
+
+_BY_ID = f"/history/v1.0{SCOPE}/experimentids/{{experiment}}/runs/{{run}}"
+_BY_NAME = f"/history/v1.0{SCOPE}/experiments/{{experiment}}/runs/{{run}}"
+_RUN_HISTORY = f"/history/v1.0{SCOPE}"
+ROUTES = (
+    Route("GET", "/discovery/workspaces/{workspace}", discovery),
+    Route("GET", _BY_ID, for_run(get_run)),
+    Route("GET", _BY_NAME, for_run(get_run)),
+    Route("PATCH", _BY_ID, for_run(patch_run)),
+    Route("PATCH", _BY_NAME, for_run(patch_run)),
+    Route("GET", f"{_BY_ID}/token", for_run(get_token, to_refresh=True)),
+    Route("GET", f"{_BY_NAME}/token", for_run(get_token, to_refresh=True)),
+    Route("GET", f"{_BY_NAME}/details", for_run(get_details)),
+    Route("DELETE", f"{_BY_NAME}/tags", for_run(delete_tags)),
+    Route("POST", f"{_BY_NAME}/events", for_run(post_event)),
+    Route("GET", f"{_BY_NAME}/metricsingest/wait", for_run(wait_for_metrics)),
+    Route("GET", f"{_RUN_HISTORY}/runs/{{run}}", for_user(for_run(get_run))),
+)

@@ -1,4 +1,4 @@
-"""HyperDrive, which takes sweeps; it starts none of their runs."""
+"""HyperDrive: sweeps are recorded, and their runs are not started."""
 
 import json
 import uuid
@@ -25,9 +25,9 @@ _TAGS = (
 )
 
 
-def submit(state: State, call: Request, parameters: Parameters) -> Response:
-    """A new run, which stands for the whole sweep."""
-    definition = _definition(call)
+def submit(state: State, request: Request, parameters: Parameters) -> Response:
+    """Creates the parent run of a sweep."""
+    definition = _definition(request)
     if not parameters["scope"].startswith(_EXPERIMENTS):
         raise ApiError(404, "NotFound", f"there is no workspace of {parameters['scope']!r}")
     snapshot = definition["platform_config"]["Definition"].get("SnapshotId")
@@ -39,20 +39,20 @@ def submit(state: State, call: Request, parameters: Parameters) -> Response:
     return json_response({"code": 201, "result": _content(run, definition)}, 201)
 
 
-def cancel(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
-    """Ends a sweep at once; one that has ended stays as it is."""
+def cancel(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
+    """Cancels a sweep at once; a sweep that has ended keeps its status."""
     if run.status not in ENDED:
         set_status(run, "Canceled")
     return json_response({"code": 200, "result": run.status})
 
 
-def list_children(state: State, run: Run, call: Request, parameters: Parameters) -> Response:
+def list_children(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [], "continuationToken": None})
 
 
-def _definition(call: Request) -> dict[str, Any]:
-    """The only part of the form: a file with the request in it."""
-    form = message_from_bytes(f"Content-Type: {call.headers.get('content-type')}\r\n\r\n".encode() + call.body)
+def _definition(request: Request) -> dict[str, Any]:
+    """The sweep, which is a file in a form."""
+    form = message_from_bytes(f"Content-Type: {request.headers.get('content-type')}\r\n\r\n".encode() + request.body)
     for part in form.walk():
         if part.get_param("name", header="content-disposition") == "config":
             found: dict[str, Any] = json.loads(part.get_payload(decode=True))  # type: ignore[arg-type]  # a file is bytes

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
 from submit.emulator.state import State
 from submit.emulator.workspace import (
     BLOB_HOST,
     DATASTORE,
     DATASTORE_CONTAINER,
     LOCATION,
+    OPERATIONS,
     SCOPE,
     SUBSCRIPTION,
     TENANT,
@@ -31,18 +33,18 @@ VM_SIZES = (
 )
 
 
-def list_subscriptions(state: State, call: Request, parameters: Parameters) -> Response:
+def list_subscriptions(state: State, request: Request, parameters: Parameters) -> Response:
     subscription = {
         "id": f"/subscriptions/{SUBSCRIPTION}",
         "subscriptionId": SUBSCRIPTION,
         "tenantId": TENANT,
-        "displayName": "rehearsal",
+        "displayName": "emulator",
         "state": "Enabled",
     }
     return json_response({"value": [subscription]})
 
 
-def get_workspace(state: State, call: Request, parameters: Parameters) -> Response:
+def get_workspace(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response(
         {
             "id": SCOPE,
@@ -61,7 +63,7 @@ def get_workspace(state: State, call: Request, parameters: Parameters) -> Respon
     )
 
 
-def list_vm_sizes(state: State, call: Request, parameters: Parameters) -> Response:
+def list_vm_sizes(state: State, request: Request, parameters: Parameters) -> Response:
     sizes = [
         {"name": name, "vCPUs": cpus, "gpus": gpus, "memoryGB": memory, "maxResourceVolumeMB": disk * 1024}
         for name, cpus, gpus, memory, disk in VM_SIZES
@@ -70,17 +72,17 @@ def list_vm_sizes(state: State, call: Request, parameters: Parameters) -> Respon
 
 
 _ACCOUNT, _, _ENDPOINT = BLOB_HOST.split(".", 2)
-_SIGNATURE = "?sv=2019-07-07&sr=c&sig=rehearsal&se=2099-01-01T00%3A00%3A00Z&sp=rwl"
+_SIGNATURE = "?sv=2019-07-07&sr=c&sig=emulator&se=2099-01-01T00%3A00%3A00Z&sp=rwl"
 
 
-def get(state: State, call: Request, parameters: Parameters) -> Response:
-    """The default one is the only one."""
+def get(state: State, request: Request, parameters: Parameters) -> Response:
+    """The only datastore, which is the default one."""
     if parameters.get("datastore", DATASTORE) != DATASTORE:
         raise ApiError(404, "UserError", f"Could not find datastore {parameters['datastore']}")
     return json_response(_datastore())
 
 
-def list_all(state: State, call: Request, parameters: Parameters) -> Response:
+def list_all(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [_datastore()], "continuationToken": None})
 
 
@@ -101,3 +103,16 @@ def _datastore() -> dict[str, Any]:
             "isSas": True,
         },
     }
+
+
+_DATASTORE = f"/datastore/v1.0{SCOPE}"
+ROUTES = (
+    Route("GET", f"{_DATASTORE}/default", for_user(get)),
+    Route("GET", f"{_DATASTORE}/datastores", for_user(list_all)),
+    Route("GET", f"{_DATASTORE}/datastores/{{datastore}}", for_user(get)),
+)
+RESOURCE_MANAGER_ROUTES = (
+    Route("GET", "/subscriptions", for_user(list_subscriptions)),
+    Route("GET", SCOPE, for_user(get_workspace)),
+    Route("GET", f"{OPERATIONS}/vmSizes", for_user(list_vm_sizes)),
+)
