@@ -74,6 +74,18 @@ def test_a_finished_run_with_test_metrics_is_tested(folder: RunFolder) -> None:
     assert plan_resume(folder, "auto", CONFIG).tested
 
 
+def test_rank_0_of_several_processes_makes_the_whole_plan(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(folder, epochs=3, config=CONFIG)
+    folder.journal.write_text('{"step": 30, "metrics": {"test_loss": 1.0}}\n')
+    variables = {"RANK": "0", "WORLD_SIZE": "2", "AZUREML_NODE_COUNT": "2", "MASTER_ADDR": "10.0.0.1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    plan = plan_resume(folder, "auto", CONFIG)
+
+    assert plan == ResumePlan(folder.last, epochs_done=3, steps_done=30, finished=True, tested=True)
+
+
 def test_a_run_continues_with_another_data_path(folder: RunFolder) -> None:
     save(folder, epochs=2, config=CONFIG)
     moved = CONFIG | {"data": {"class_path": "datamodules.CIFAR10DataModule",
