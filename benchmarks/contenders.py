@@ -1,6 +1,6 @@
-"""What this project is compared with, each in a process of its own: ``python -m benchmarks.contenders NAME ...``.
+"""The programs that this project is compared with: ``python -m benchmarks.contenders NAME ...`` runs one of them.
 
-Each prints the images a second that it trained, from its first batch on.
+Each prints its training speed in images a second, from its first batch on.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class UncheckedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no types
-    """Torchvision's dataset for generated or re-encoded batches, whose MD5 sums are not the official ones."""
+    """Torchvision's dataset for generated or re-encoded files, whose MD5 sums differ from the official ones."""
 
     def _check_integrity(self) -> bool:
         return True
@@ -35,7 +35,7 @@ class UncheckedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no t
 
 
 class TutorialNet(nn.Module):
-    """The network as the tutorials write it."""
+    """The network as it is in the tutorials."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,24 +63,24 @@ def tutorial_loader(data_path: str, batch_size: int) -> DataLoader[Any]:
 
 
 def tutorial(data_path: str, batch_size: int, steps: int) -> float:
-    """The training loop of the tutorials, with their dataset and two worker processes."""
+    """The tutorials' training loop, with their dataset and two worker processes. Returns images a second."""
     network = TutorialNet()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     return _loop(tutorial_loader(data_path, batch_size), network, optimizer, steps, item_each_step=True)
 
 
 def limit(data_path: str, batch_size: int, steps: int) -> float:
-    """A bare loop over batches that lie ready in memory, with this project's network, layout and optimizer."""
+    """A plain loop over batches in memory, with this project's network, layout, optimizer. Returns images a second."""
     network = CifarNetwork(10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
     data = CIFAR10DataModule(data_path, batch_size=batch_size)
     data.setup("fit")
-    ready = [batch for _, batch in zip(range(min(steps, 64)), data.train_dataloader(), strict=False)]
-    return _loop(_repeated(ready), network, optimizer, steps, item_each_step=False)
+    batches = [batch for _, batch in zip(range(min(steps, 64)), data.train_dataloader(), strict=False)]
+    return _loop(_repeated(batches), network, optimizer, steps, item_each_step=False)
 
 
 def usual_lightning(data_path: str, batch_size: int, steps: int) -> float:
-    """A Lightning program as most are written: everything logged each step, bar, checkpoints, CSV file."""
+    """A typical Lightning program: metrics logged each step, bar, checkpoints, CSV file. Returns images a second."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
@@ -115,7 +115,7 @@ class UsualModule(pl.LightningModule):
 
 
 class Clock(pl.Callback):
-    """Images and seconds from the first batch on."""
+    """Counts images and seconds from the first batch on."""
 
     def __init__(self) -> None:
         self.images, self.started, self.ended = 0, 0.0, 0.0

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.logging_cost import ROOT, Difference
-from benchmarks.paired_training import BATCH_SIZE, STEPS_A_ROW, STEPS_A_TURN, Paired
+from benchmarks.paired_training import BATCH_SIZE, LOG_INTERVAL, STEPS_PER_TURN, Paired
 from benchmarks.service_faults import FAULTS, mend
 from benchmarks.tables import markdown, table
 from lightning_app.azureml.journal import read_journal
@@ -37,7 +37,7 @@ SECONDS_TO_END = 20.0
 
 COLUMNS = ("ratio", "exit code", "s at exit", "rows at once", "after deliver")
 NOTES = f"""\
-ratio: of the steps a second with the logger to those without, in turns of {STEPS_A_TURN} steps in one run;
+ratio: of the steps a second with the logger to those without, in turns of {STEPS_PER_TURN} steps in one run;
   the median over pairs of turns, in which the sender's start, once a run, doesn't show
 exit code: that of training
 s at exit: from the end of the training script until its process has ended
@@ -171,7 +171,7 @@ def heading(seconds: float, measured: Sequence[Outcome]) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("azureml-core", "pytorch-lightning", "torch"))
     return (
         f"AzureMLRunLogger with its defaults while Azure ML fails, {seconds:g} s of training each: CIFAR Net,\n"
-        f"batches of {BATCH_SIZE}{pace}, loss and accuracy logged every {STEPS_A_ROW} steps.\n"
+        f"batches of {BATCH_SIZE}{pace}, loss and accuracy logged every {LOG_INTERVAL} steps.\n"
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}."
     )
 

@@ -1,6 +1,6 @@
-"""A training with its logger and without in turns: ``python -m benchmarks.paired_training --seconds 25 --result FILE``.
+"""Trains with and without the logger in turns: ``python -m benchmarks.paired_training --seconds 25 --result FILE``.
 
-It logs and ends as a training program does; what it measured is in a file by then.
+It logs and ends as a training program does. The measurement is in FILE before it ends.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from models.cifar_net import CifarNet
 
 BATCH_SIZE = 8
 BATCHES = 64
-STEPS_A_ROW = 10
-STEPS_A_TURN = 250  # about half a second
+LOG_INTERVAL = 10  # steps
+STEPS_PER_TURN = 250  # about half a second
 WARM_UP = 1  # pairs of turns
 
 Batch = tuple[Tensor, Tensor]
@@ -32,10 +32,13 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Paired:
-    """What one process measured; ``ended`` is when its script was done, in seconds since 1970.
+    """The measurement of one process.
 
-    ``ratio`` is the time of a turn without the logger, divided by that of the turn beside it with the logger: the
-    median over ``pairs``. ``step_seconds`` is the median time of a step without.
+    Args:
+        ratio: Time of a turn without the logger, divided by that of the adjacent turn with it; the median over pairs.
+        pairs: Number of pairs of turns.
+        step_seconds: Median time of a step without the logger.
+        ended: When the script ended, in seconds since 1970.
     """
 
     ratio: float
@@ -46,17 +49,18 @@ class Paired:
 
 @dataclass(frozen=True)
 class Turn:
-    """Steps in a row with the logger, or without."""
+    """Consecutive steps with the logger, or without it."""
 
     logs: bool
     seconds: float
 
 
 class Turns(pl.Callback):
-    """Takes the logger away and gives it back, in pairs of turns in random order, and ends training after a pair.
+    """Removes the logger and adds it again, in pairs of turns in random order, and ends training after a pair.
 
-    Without it ``trainer.loggers`` is empty, as with ``logger=False``, and the sender doesn't run: its work would
-    otherwise be in both turns, and in no ratio. So with it the sender has up to twice its usual work a second.
+    In a turn without the logger, ``trainer.loggers`` is empty, as with ``logger=False``, and the sender is stopped:
+    otherwise it would work in both turns, and the ratio wouldn't show its cost. In a turn with the logger, the sender
+    therefore has up to twice its usual work per second.
     """
 
     def __init__(self, logger: AzureMLRunLogger, seconds: float) -> None:
@@ -65,50 +69,50 @@ class Turns(pl.Callback):
         self._times: list[float] = []
 
     def turns(self) -> list[Turn]:
-        """Those after the warm-up, each pair beside one another."""
+        """The turns after the warm-up; the two of a pair are adjacent."""
         lengths = [later - earlier for earlier, later in itertools.pairwise(self._times)]
         return [Turn(*turn) for turn in zip(self._logs, lengths, strict=True)][2 * WARM_UP :]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        if batch_idx % STEPS_A_TURN:
+        if batch_idx % STEPS_PER_TURN:
             return
         self._times.append(time.perf_counter())
         if len(self._logs) % 2:
-            self._take_turn(trainer, logs=not self._logs[-1])
-        elif self._is_over():
+            self._start_turn(trainer, logs=not self._logs[-1])
+        elif self._has_ended():
             trainer.should_stop = True
         else:
-            self._take_turn(trainer, logs=bool(torch.rand(()) < 0.5))
+            self._start_turn(trainer, logs=bool(torch.rand(()) < 0.5))
 
-    def give_back(self, trainer: pl.Trainer) -> None:
-        """The logger and its sender."""
-        self._set(trainer, logs=True)
+    def restore(self, trainer: pl.Trainer) -> None:
+        """Adds the logger again and lets the sender continue."""
+        self._set_logger(trainer, logs=True)
 
-    def _take_turn(self, trainer: pl.Trainer, logs: bool) -> None:
+    def _start_turn(self, trainer: pl.Trainer, logs: bool) -> None:
         self._logs.append(logs)
-        self._set(trainer, logs)
+        self._set_logger(trainer, logs)
 
-    def _set(self, trainer: pl.Trainer, logs: bool) -> None:
+    def _set_logger(self, trainer: pl.Trainer, logs: bool) -> None:
         trainer.loggers = [self._logger] if logs else []
         sender = self._logger._sender and self._logger._sender._process
         if sender:
             sender.send_signal(signal.SIGCONT if logs else signal.SIGSTOP)
 
-    def _is_over(self) -> bool:
+    def _has_ended(self) -> bool:
         return len(self._logs) > 2 * WARM_UP and self._times[-1] - self._times[0] >= self._seconds
 
 
 def train(seconds: float) -> list[Turn]:
-    """CIFAR Net on batches that lie ready in memory, with the logger's defaults."""
+    """Trains CifarNet on batches in memory, with the logger's defaults."""
     torch.manual_seed(0)
     logger = AzureMLRunLogger()
     turns = Turns(logger, seconds)
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        log_every_n_steps=STEPS_A_ROW,
+        log_every_n_steps=LOG_INTERVAL,
         callbacks=[turns],
         logger=logger,
         enable_checkpointing=False,
@@ -118,7 +122,7 @@ def train(seconds: float) -> list[Turn]:
     try:
         trainer.fit(CifarNet(), _endless_batches())
     finally:
-        turns.give_back(trainer)
+        turns.restore(trainer)
     return turns.turns()
 
 
@@ -128,27 +132,27 @@ def paired(turns: Sequence[Turn], ended: float) -> Paired:
         for first, second in zip(turns[::2], turns[1::2], strict=True)
     ]
     without = statistics.median(turn.seconds for turn in turns if not turn.logs)
-    return Paired(statistics.median(ratios), len(ratios), without / STEPS_A_TURN, ended)
+    return Paired(statistics.median(ratios), len(ratios), without / STEPS_PER_TURN, ended)
 
 
 def _endless_batches() -> Iterator[Batch]:
     images = torch.rand(BATCHES, BATCH_SIZE, 3, 32, 32)
     labels = torch.randint(10, (BATCHES, BATCH_SIZE))
-    ready = [
-        (batch.contiguous(memory_format=torch.channels_last), of_batch)
-        for batch, of_batch in zip(images, labels, strict=True)
+    batches = [
+        (batch.contiguous(memory_format=torch.channels_last), batch_labels)
+        for batch, batch_labels in zip(images, labels, strict=True)
     ]
-    return itertools.cycle(ready)
+    return itertools.cycle(batches)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--result", type=Path, required=True)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    turns = train(given.seconds)
-    given.result.write_text(json.dumps(asdict(paired(turns, time.time()))))
+    turns = train(arguments.seconds)
+    arguments.result.write_text(json.dumps(asdict(paired(turns, time.time()))))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Images a second of this project and of what it is compared with: ``python -m benchmarks.throughput``.
+"""Training speed of this project and of other programs, in images a second: ``python -m benchmarks.throughput``.
 
-All take turns within each round, on the same machine, so that a ratio is of two runs close in time. This project runs
-as its users run it, by its command line, with everything it does by default.
+Each round runs all programs on the same machine, so that the runs of a ratio are close in time. This project runs with
+its command line and its defaults.
 """
 
 import argparse
@@ -16,22 +16,22 @@ from pathlib import Path
 from datamodules import generated
 
 ROOT = Path(__file__).parent.parent
-OURS = "this project"
+THIS_PROJECT = "this project"
 NAMES = {
     "tutorial": "(a) the tutorials' own loop",
     "usual_lightning": "(b) the usual Lightning program",
-    OURS: "(c) this project",
+    THIS_PROJECT: "(c) this project",
     "limit": "(d) the limit: a bare loop, batches ready in memory",
 }
-STEPS = {4: 3000, 128: 390}
+STEPS = {4: 3000, 128: 390}  # by batch size
 
 
 def measure(name: str, data_path: str, batch_size: int) -> float:
-    """Images a second of one run in a process of its own."""
+    """The speed of one run in a process of its own, in images a second."""
     steps = STEPS[batch_size]
     flags = ["--data_path", data_path, "--batch_size", str(batch_size)]
     with tempfile.TemporaryDirectory() as folder:
-        if name == OURS:
+        if name == THIS_PROJECT:
             command = ["-m", "lightning_app.fit", *flags, "--num_epochs", "1", "--output_dir", f"{folder}/outputs"]
             command += ["--trainer.limit_train_batches", str(steps), "--trainer.limit_test_batches", "0"]
         else:
@@ -39,10 +39,10 @@ def measure(name: str, data_path: str, batch_size: int) -> float:
         done = subprocess.run(
             [sys.executable, *command], cwd=folder, env=_environment(), capture_output=True, text=True, check=True
         )
-    if name == OURS:
-        found = re.search(r"Trained ([\d,]+) images a second", done.stdout)
-        assert found, done.stdout
-        return float(found[1].replace(",", ""))
+    if name == THIS_PROJECT:
+        speed = re.search(r"Trained ([\d,]+) images a second", done.stdout)
+        assert speed, done.stdout
+        return float(speed[1].replace(",", ""))
     return float(done.stdout.split()[-1])
 
 
@@ -53,16 +53,18 @@ def table(results: dict[int, dict[str, list[float]]]) -> str:
     for name, title in NAMES.items():
         cells = []
         for rounds in results.values():
-            ratio = statistics.median(ours / its for ours, its in zip(rounds[OURS], rounds[name], strict=True))
+            ratio = statistics.median(
+                this / other for this, other in zip(rounds[THIS_PROJECT], rounds[name], strict=True)
+            )
             text = f"{statistics.median(rounds[name]):,.0f}"
-            cells.append(text if name == OURS else f"{text} ({ratio:.2f})")
+            cells.append(text if name == THIS_PROJECT else f"{text} ({ratio:.2f})")
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_path", help="folder with CIFAR-10; without it, images are generated here")
+    parser.add_argument("--data_path", help="folder with CIFAR-10; without it, images are generated")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default: 3)")
     arguments = parser.parse_args()
     if arguments.rounds < 1:

@@ -1,4 +1,4 @@
-"""LightningDataModules that read images from a path that somebody else mounted."""
+"""LightningDataModules that read images from a local or mounted folder."""
 
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.image_folder import ImageFolderDataModule

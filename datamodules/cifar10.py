@@ -1,4 +1,4 @@
-"""CIFAR-10, or any images in its layout, held in memory."""
+"""CIFAR-10, or other images in the same file layout, kept in memory."""
 
 import logging
 import shutil
@@ -14,35 +14,35 @@ from torchvision.transforms import v2
 
 from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
-from datamodules.image_files import ImageFiles, any_images, loader, normalise
+from datamodules.image_files import ImageFiles, image_loader, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import EpochSampler, run_seed, stream
 from datamodules.validation import DataError, require, require_shares
 
 log = logging.getLogger(__name__)
 
-MEAN, STD = 0.5, 0.5  # of every channel, in the tutorials
+MEAN, STD = 0.5, 0.5  # of every channel, as in the tutorials
 _TO_CIFAR_SIZE = v2.Compose([v2.Resize((32, 32)), v2.PILToTensor()])
-_SPLIT_STREAM = 2  # keeps the choice of validation images apart from the order of the epochs
+_SPLIT_STREAM = 2  # separates the choice of validation images from the order of the epochs
 
 
 class CIFAR10DataModule(pl.LightningDataModule):
-    """Reads the official layout from a mounted folder; a batch is float32 (B, 3, 32, 32) and int64 (B,).
+    """Reads CIFAR-10's official files; a batch is images, float32 (B, 3, 32, 32), and labels, int64 (B,).
 
-    The test batch never chooses anything: validation images are held out of the training batches.
+    Validation images are taken from the training files, so that the test file chooses nothing.
 
     Args:
-        data_path: Folder with ``cifar-10-batches-py`` in it. Without one, images are generated on this machine.
+        data_path: Folder that contains ``cifar-10-batches-py``. Without it, images are generated on this machine.
             For ``predict``: a folder of images of any size.
-        batch_size: Images a step and process.
+        batch_size: Images per step and process.
         val_split: Training images held out for validation and for choosing the best checkpoint.
-        augment: Shift and mirror the training images.
+        augment: Shift and flip the training images at random.
         num_workers: Processes that read image files for ``predict``. CIFAR-10 itself is in memory and needs none.
-        download: Fetch the official archive into ``data_path`` if it isn't there.
-        skip_broken: Leave out image files that can't be read (``predict``) instead of stopping.
+        download: Download the official archive to ``data_path`` if it isn't there.
+        skip_broken: Leave out unreadable image files (``predict``) instead of raising an error.
 
     Raises:
-        DataError: A value is out of range, or what lies at ``data_path`` isn't usable.
+        DataError: A value is out of range, or the files at ``data_path`` can't be used.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         require("--data.val_split", val_split, at_least=0)
         require("--num_workers", num_workers, at_least=0)
         if download and data_path is None:
-            raise DataError("--download: needs --data_path, the folder to download into")
+            raise DataError("--download: no folder to download to; give --data_path as well")
         self.save_hyperparameters()
         self.data_path = None if data_path is None else Path(data_path)
         self.batch_size = batch_size
@@ -85,21 +85,21 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
     @property
     def predicted_paths(self) -> list[Path]:
-        """The files that ``predict`` labels, in the order of their numbers."""
+        """The files that ``predict`` labels, in the order of their indices."""
         assert self._predict is not None
         return self._predict.paths
 
     def prepare_data(self) -> None:
-        """Generates or downloads, once a node."""
+        """Generates or downloads the images, once per node."""
         if self.data_path is None:
             generated.cifar10_folder()
         elif self.download:
             _download(self.data_path)
 
     def setup(self, stage: str) -> None:
-        """Reads what the stage needs into memory."""
+        """Reads the images that the stage needs into memory."""
         if stage == "predict":
-            self._predict = any_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken)
+            self._predict = unlabelled_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken)
             require_shares(self.trainer, {"prediction": len(self._predict)})
             return
         folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
@@ -107,13 +107,13 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if stage in ("fit", "validate") and self._train is None:
             self._train, self._val = self._split(cifar10_files.read_split(folder, train=True, classes=classes))
         if stage in ("fit", "test") and self._test is None:
-            # also for fit: a damaged test batch is told before the training, not after it
+            # also for fit: a damaged test file is reported before the training, not after it
             self._test = cifar10_files.read_split(folder, train=False, classes=classes)
         require_shares(self.trainer, self._counts(stage))
         if stage == "fit" and self.data_path is None:
             log.info(
                 "Images: GENERATED on this machine, not real data: %s for training, %s for testing. "
-                "Give --data_path for real ones.",
+                "Give --data_path for real images.",
                 f"{len(self._train or ()):,}",
                 f"{len(self._test or ()):,}",
             )
@@ -131,23 +131,23 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         assert self._predict is not None
-        sampler = EpochSampler(len(self._predict), shuffle=False, **self._place())
-        return loader(self._predict, sampler, self.batch_size, self.num_workers)
+        sampler = EpochSampler(len(self._predict), shuffle=False, **self._process())
+        return image_loader(self._predict, sampler, self.batch_size, self.num_workers)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Normalises the image files of ``predict``; the other batches come normalised."""
+        """Normalises the images of ``predict``; all other batches are normalised already."""
         if self.trainer is None or not self.trainer.predicting:
             return batch
-        images, numbers = batch
-        return normalise(images, [MEAN] * 3, [STD] * 3), numbers
+        images, indices = batch
+        return normalise(images, [MEAN] * 3, [STD] * 3), indices
 
     def _counts(self, stage: str) -> dict[str, int]:
-        held = {"training": self._train, "validation": self._val, "testing": self._test}
-        uses = {"fit": list(held), "validate": ["validation"], "test": ["testing"]}[stage]
-        return {use: len(images) for use in uses if (images := held[use]) is not None}
+        loaded = {"training": self._train, "validation": self._val, "testing": self._test}
+        uses = {"fit": list(loaded), "validate": ["validation"], "test": ["testing"]}[stage]
+        return {use: len(images) for use in uses if (images := loaded[use]) is not None}
 
-    def _place(self) -> dict[str, int]:
-        """Rank and number of processes."""
+    def _process(self) -> dict[str, int]:
+        """The rank of this process and the number of processes, as arguments of a sampler."""
         trainer = self.trainer
         return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
 
@@ -155,12 +155,12 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if self.val_split == 0:
             return images, None
         if self.val_split >= len(images):
-            raise DataError(f"--data.val_split {self.val_split}: leaves nothing of {len(images)} images to train on")
+            raise DataError(f"--data.val_split {self.val_split}: expected fewer than the {len(images)} training images")
         order = torch.randperm(len(images), generator=stream(run_seed(), _SPLIT_STREAM))
-        held_out, kept = order[: self.val_split], order[self.val_split :]
+        val, train = order[: self.val_split], order[self.val_split :]
         return (
-            LabelledImages(images.images[kept], images.labels[kept]),
-            LabelledImages(images.images[held_out], images.labels[held_out]),
+            LabelledImages(images.images[train], images.labels[train]),
+            LabelledImages(images.images[val], images.labels[val]),
         )
 
     def _loader(self, data: LabelledImages, shuffle: bool = False, transform: Any = None) -> InMemoryLoader:
@@ -169,7 +169,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
             data.images.to(device),
             data.labels.to(device),
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(data), shuffle=shuffle, **self._place()),
+            sampler=EpochSampler(len(data), shuffle=shuffle, **self._process()),
             mean=MEAN,
             std=STD,
             transform=transform,
@@ -179,16 +179,16 @@ class CIFAR10DataModule(pl.LightningDataModule):
 def _download(data_path: Path) -> None:
     try:
         data_path.mkdir(parents=True, exist_ok=True)
-        with generated.locked(data_path):  # two programs on this node
-            if not _is_there(data_path):
-                log.info("Fetching CIFAR-10 into %s.", data_path)
-                _fetch(data_path)
-    except Exception as error:  # urllib, ssl, tarfile and torchvision each raise their own
-        raise DataError(f"--download: could not fetch CIFAR-10 into {str(data_path)!r}: {error}") from error
+        with generated.node_lock(data_path):  # another program on this node may download to it as well
+            if not _is_complete(data_path):
+                log.info("Downloading CIFAR-10 to %s.", data_path)
+                _download_and_rename(data_path)
+    except Exception as error:  # urllib, ssl, tarfile and torchvision raise errors of their own
+        raise DataError(f"--download: could not download CIFAR-10 to {str(data_path)!r}: {error}") from error
 
 
-def _is_there(data_path: Path) -> bool:
-    """Not looked at any closer: torchvision would fetch re-encoded batches again for their MD5 sums."""
+def _is_complete(data_path: Path) -> bool:
+    """Whether the batch files are there; torchvision's MD5 check would refuse files that were re-encoded."""
     try:
         cifar10_files.find_folder(data_path)
     except DataError:
@@ -196,16 +196,16 @@ def _is_there(data_path: Path) -> bool:
     return True
 
 
-def _fetch(data_path: Path) -> None:
-    """Downloads and unpacks beside the target and renames, so that what is there is whole."""
-    # a name for each node, because a mount is the same folder for several; hidden, so that nobody reads half of it
+def _download_and_rename(data_path: Path) -> None:
+    """Downloads and unpacks to a folder beside the target and renames it, so that the target is always complete."""
+    # one folder per node, because nodes may share a mount; hidden, so that no process reads it before it is complete
     unfinished = data_path / f".{cifar10_files.FOLDER}.{socket.gethostname()}"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a download that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a download that was killed
     try:
         CIFAR10(str(unfinished), train=True, download=True)
         (unfinished / cifar10_files.FOLDER).rename(data_path / cifar10_files.FOLDER)
     except OSError:
-        if not _is_there(data_path):  # else another node was first
+        if not _is_complete(data_path):  # otherwise another node has finished first
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Reads the official CIFAR-10 layout from files that nobody vouches for."""
+"""Reads CIFAR-10's official files, which are pickles, without trusting their content."""
 
 import pickle
 from dataclasses import dataclass
@@ -31,33 +31,35 @@ class LabelledImages:
 
 
 def find_folder(data_path: Path) -> Path:
-    """The folder with the batch files: the path, a folder in it, or ``cifar-10-batches-py`` one folder below it."""
+    """The folder with the batch files: ``data_path``, a folder in it, or ``cifar-10-batches-py`` in one of these."""
     try:
-        below = sorted(entry for entry in data_path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        for folder in (data_path, data_path / FOLDER, *below, *(entry / FOLDER for entry in below)):
+        subfolders = sorted(entry for entry in data_path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        for folder in (data_path, data_path / FOLDER, *subfolders, *(entry / FOLDER for entry in subfolders)):
             if any((folder / name).is_file() for name in (*TRAIN_FILES, TEST_FILE)):
                 return folder
-        found = ", ".join(repr(entry.name) for entry in sorted(data_path.iterdir())[:5]) or "nothing"
+        content = ", ".join(repr(entry.name) for entry in sorted(data_path.iterdir())[:5]) or "nothing"
     except OSError as error:
         raise DataError(f"--data_path {str(data_path)!r}: can't be read ({error.strerror}); give a folder") from error
     raise DataError(
         f"--data_path {str(data_path)!r}: expected the folder {FOLDER!r} with 'data_batch_1' to 'data_batch_5' and "
-        f"'test_batch' in it; found {found}"
+        f"'test_batch' in it; found {content}"
     )
 
 
 def read_split(folder: Path, train: bool, classes: int) -> LabelledImages:
-    """All images of the training batches, or of the test batch."""
+    """All images of the training files, or of the test file."""
     names = TRAIN_FILES if train else (TEST_FILE,)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"--data_path {str(folder)!r}: {missing[0]!r} is missing; expected {', '.join(names)}")
+        raise DataError(
+            f"--data_path {str(folder)!r}: {missing[0]!r} is missing; expected the files {', '.join(names)}"
+        )
     parts = [_read_batch(folder / name, classes) for name in names]
     return LabelledImages(torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts]))
 
 
 def read_classes(folder: Path) -> list[str]:
-    """The names of the classes in label order, from ``batches.meta``; CIFAR-10's own where that file is missing."""
+    """The names of the classes in label order, from ``batches.meta``; CIFAR-10's own if that file is missing."""
     path = folder / META_FILE
     if not path.is_file():
         return list(CIFAR10_CLASSES)
@@ -76,14 +78,14 @@ def _read_batch(path: Path, classes: int) -> LabelledImages:
         or data.ndim != 2
         or data.shape[1] != _BYTES_PER_IMAGE
     ):
-        given = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise _unusable(path, f"'data' is {given}, expected uint8 of shape (N, {_BYTES_PER_IMAGE})")
+        actual = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise _unusable(path, f"'data' is {actual}, expected uint8 of shape (N, {_BYTES_PER_IMAGE})")
     if not isinstance(labels, list | np.ndarray) or len(labels) != len(data) or len(data) == 0:
         count = len(labels) if isinstance(labels, list | np.ndarray) else type(labels).__name__
-        raise _unusable(path, f"expected one label an image; found {len(data)} images and {count} labels")
+        raise _unusable(path, f"expected one label per image; found {len(data)} images and {count} labels")
     wrong = next((label for label in labels if not _is_label(label, classes)), None)
     if wrong is not None:
-        raise _unusable(path, f"label {wrong!r} found, expected whole numbers from 0 to {classes - 1}")
+        raise _unusable(path, f"found label {wrong!r}, expected whole numbers from 0 to {classes - 1}")
     images = torch.from_numpy(np.ascontiguousarray(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)))
     return LabelledImages(images, torch.tensor([int(label) for label in labels], dtype=torch.int64))
 
@@ -100,37 +102,37 @@ def _unusable(path: Path, reason: str) -> DataError:
     return DataError(f"--data_path: {str(path)!r} is not a batch of CIFAR-10: {reason}")
 
 
-class _ForeignName(pickle.UnpicklingError):
-    """The pickle names something that plain data has no need of."""
+class _ForbiddenName(pickle.UnpicklingError):
+    """The pickle names a function or class that plain data doesn't need."""
 
 
 def _read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            # latin1, because Python 2 wrote the official files and its strings are bytes
+            # latin1: Python 2 wrote the official files, and its strings are bytes
             return _PlainDataUnpickler(file, encoding="latin1").load()
-    except _ForeignName as error:
-        raise _unusable(path, f"it names {error}, which data has no need of; nothing of it was run") from error
+    except _ForbiddenName as error:
+        raise _unusable(path, f"it names {error}, which data doesn't need; no code in it was run") from error
     except OSError as error:
         raise _unusable(path, f"can't be read ({error.strerror or error})") from error
-    except Exception as error:  # a damaged pickle fails in any of a dozen ways; each means the same to the user
+    except Exception as error:  # a damaged pickle raises errors of many kinds, which mean the same to the user
         raise _unusable(path, f"truncated or damaged ({type(error).__name__}: {error})") from error
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands in for ``_codecs.encode``, with which Python 3 writes bytes into old pickles, and always as latin1."""
+    """Replaces ``_codecs.encode``, which Python 3 uses for bytes in pickles of old protocols, always with latin1."""
     if encoding != "latin1":
-        raise _ForeignName(f"the codec {encoding!r}")
+        raise _ForbiddenName(f"the codec {encoding!r}")
     return text.encode(encoding)
 
 
 def _no_bytes() -> bytes:
-    """Stands in for ``bytes``, with which Python 3 writes empty ones; with an argument it could ask for any memory."""
+    """Replaces ``bytes``, which Python 3 uses for empty bytes; an argument could allocate any amount of memory."""
     return b""
 
 
 class _PlainDataUnpickler(pickle.Unpickler):
-    """Builds arrays, strings, numbers, lists and dicts; any other name in the file ends the reading, nothing runs."""
+    """Builds arrays, strings, numbers, lists and dicts; any other name raises an error, and no code runs."""
 
     _allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("_codecs", "encode"): _encode,
@@ -139,7 +141,7 @@ class _PlainDataUnpickler(pickle.Unpickler):
         ("numpy", "dtype"): np.dtype,
         **{
             (f"numpy.{core}.{module}", name): function
-            for core in ("core", "_core")  # renamed in NumPy 2; files of both exist
+            for core in ("core", "_core")  # NumPy 2 renamed it, and files of both versions exist
             for (module, name), function in {
                 ("multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
                 ("multiarray", "scalar"): np.float64(0).__reduce__()[0],
@@ -152,4 +154,4 @@ class _PlainDataUnpickler(pickle.Unpickler):
         try:
             return self._allowed[module, name]
         except KeyError:
-            raise _ForeignName(f"'{module}.{name}'") from None
+            raise _ForbiddenName(f"'{module}.{name}'") from None

@@ -1,6 +1,6 @@
-"""The embedded default: pictures of shapes, drawn on this machine and written in the layouts that real data has.
+"""The default data: images of shapes, generated on this machine and written in the file layouts of real data.
 
-They are deterministic and learnable, and they are read by the very code that reads real images.
+They are deterministic and learnable. The code that reads real images reads them as well.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from datamodules import cifar10_files
 
 Floats = NDArray[np.float32]
 _Mask = Callable[[Floats, Floats, Floats], NDArray[np.bool_]]
-"""From x, y in units of the shape's radius and the radius in pixels to where the shape is."""
+"""From x and y in units of the shape's radius, and the radius in pixels, to a mask of the shape."""
 
 
 def _stripes(position: Floats, radius: Floats) -> NDArray[np.bool_]:
@@ -45,28 +45,28 @@ CIFAR10_CLASSES = tuple(_SHAPES)
 FOLDER_CLASSES = ("ring", "triangle")
 
 TRAIN_COUNT, TEST_COUNT = 10_000, 2_000
-FOLDER_TRAIN_COUNT, FOLDER_VAL_COUNT = 120, 100  # a class, as in the transfer learning tutorial
+FOLDER_TRAIN_COUNT, FOLDER_VAL_COUNT = 120, 100  # per class, as in the transfer learning tutorial
 FOLDER_SIZE = 160
-_VERSION = 2  # goes up whenever what is drawn changes, so that an older folder is never mistaken for this one
+_VERSION = 2  # part of the folder's name: raise it when the images change, so that an older folder isn't used
 
 
 def cifar10_folder() -> Path:
-    """A folder with ``cifar-10-batches-py`` in it, drawn now unless this machine has it already."""
-    return _once("cifar10", _write_cifar10)
+    """A folder that contains ``cifar-10-batches-py``, generated now if this machine doesn't have it."""
+    return _generate_once("cifar10", _write_cifar10)
 
 
 def image_folder() -> Path:
-    """A folder with ``train/`` and ``val/``, two classes of JPEG files each, drawn now unless it is there already."""
-    return _once("image-folder", _write_image_folder)
+    """A folder with ``train/`` and ``val/``, two classes of JPEG files each, generated now if it isn't there."""
+    return _generate_once("image-folder", _write_image_folder)
 
 
-def locked(folder: Path) -> FileLock:
-    """One program of this node at a time; not beside the folder, because it may be on a mount that has no locks."""
-    return FileLock(_cache() / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
+def node_lock(folder: Path) -> FileLock:
+    """A lock for the processes of this node. It isn't in the folder, which may be on a mount without file locks."""
+    return FileLock(_cache_folder() / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.uint8]:
-    """One coloured shape an image on a coloured, noisy ground; uint8 (N, size, size, 3)."""
+    """Images of one coloured shape each, on a coloured background with noise; uint8 (N, size, size, 3)."""
     random = np.random.default_rng([_VERSION, seed])
     count = len(labels)
     unit = size / 32
@@ -79,9 +79,9 @@ def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: 
     for label, name in enumerate(classes):
         chosen = labels == label
         mask[chosen] = _SHAPES[name](x[chosen], y[chosen], radius[chosen] / unit)
-    ground = random.uniform(0, 110, (count, 1, 1, 3)).astype(np.float32)
+    background = random.uniform(0, 110, (count, 1, 1, 3)).astype(np.float32)
     colour = random.uniform(150, 255, (count, 1, 1, 3)).astype(np.float32)
-    images = np.where(mask[..., None], colour, ground)
+    images = np.where(mask[..., None], colour, background)
     images += random.standard_normal(images.shape, dtype=np.float32) * 35
     return images.clip(0, 255).astype(np.uint8)
 
@@ -89,19 +89,21 @@ def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: 
 def _write_cifar10(folder: Path) -> None:
     target = folder / cifar10_files.FOLDER
     target.mkdir()
-    each = TRAIN_COUNT // len(cifar10_files.TRAIN_FILES)
+    images_per_file = TRAIN_COUNT // len(cifar10_files.TRAIN_FILES)
     for number, name in enumerate((*cifar10_files.TRAIN_FILES, cifar10_files.TEST_FILE)):
-        count = TEST_COUNT if name == cifar10_files.TEST_FILE else each
+        count = TEST_COUNT if name == cifar10_files.TEST_FILE else images_per_file
         labels = np.random.default_rng([_VERSION, 1000 + number]).permutation(np.arange(count) % len(CIFAR10_CLASSES))
         images = _draw(CIFAR10_CLASSES, labels, size=32, seed=number)
         rows = images.transpose(0, 3, 1, 2).reshape(count, -1)
-        _dump({"batch_label": name, "labels": labels.tolist(), "data": rows}, target / name)
-    _dump({"label_names": list(CIFAR10_CLASSES), "num_cases_per_batch": each}, target / cifar10_files.META_FILE)
+        _write_pickle({"batch_label": name, "labels": labels.tolist(), "data": rows}, target / name)
+    _write_pickle(
+        {"label_names": list(CIFAR10_CLASSES), "num_cases_per_batch": images_per_file}, target / cifar10_files.META_FILE
+    )
 
 
-def _dump(content: dict[str, object], path: Path) -> None:
+def _write_pickle(content: dict[str, object], path: Path) -> None:
     with path.open("wb") as file:
-        pickle.dump(content, file, protocol=2)  # as the official files
+        pickle.dump(content, file, protocol=2)  # like the official files
 
 
 def _write_image_folder(folder: Path) -> None:
@@ -114,9 +116,9 @@ def _write_image_folder(folder: Path) -> None:
             Image.fromarray(image).save(target / f"{FOLDER_CLASSES[label]}_{index % count:04d}.jpg", quality=90)
 
 
-def _once(name: str, write: Callable[[Path], None]) -> Path:
-    """Runs ``write`` once a machine; whoever comes meanwhile waits, and nobody ever sees half of it."""
-    target = _cache() / f"generated-{name}-{_VERSION}"
+def _generate_once(name: str, write: Callable[[Path], None]) -> Path:
+    """Runs ``write`` once per machine; other processes wait meanwhile, and none sees an incomplete folder."""
+    target = _cache_folder() / f"generated-{name}-{_VERSION}"
     if not target.is_dir():
         with FileLock(target.with_suffix(".lock")), _renamed_when_complete(target) as folder:
             if folder is not None:
@@ -129,7 +131,9 @@ def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
     if target.is_dir():  # another process finished it while this one waited for the lock
         yield None
         return
-    for unfinished in target.parent.glob(f".{target.name}-*"):  # of programs that were killed: the lock is ours
+    for unfinished in target.parent.glob(
+        f".{target.name}-*"
+    ):  # left by programs that were killed; this process has the lock
         shutil.rmtree(unfinished, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -139,8 +143,8 @@ def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _cache() -> Path:
-    """On the node's own disk, never on a mount; one folder a user, so that nobody reads what another one planted."""
+def _cache_folder() -> Path:
+    """On the node's own disk, not on a mount; one folder per user, so that no user reads files of another one."""
     user = os.getuid()
     folder = Path(tempfile.gettempdir()) / f"lightning-azureml-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)

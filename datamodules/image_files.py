@@ -1,4 +1,4 @@
-"""Image files of any size, decoded in worker processes and handed over as bytes."""
+"""Image files of any size, which worker processes decode to uint8."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -16,20 +16,25 @@ from datamodules.sampling import EpochSampler, run_seed, stream_seed
 from datamodules.validation import DataError
 
 ImageTransform = Callable[[Image.Image], Tensor]
-"""From a decoded RGB image to uint8 (3, H, W); may draw from torch's random numbers."""
+"""From a decoded RGB image to uint8 (3, H, W); may use torch's random numbers."""
 
-_NOT_MEANT_AS_IMAGES = {"thumbs.db", "desktop.ini"}  # left behind by file managers, like the hidden files
-_READERS = 16  # threads; on a mount the time goes into waiting
+_IGNORED_NAMES = {"thumbs.db", "desktop.ini"}  # written by file managers; hidden files are ignored as well
+_READERS = 16  # threads; on a mount, reading is mostly waiting
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
 class ImageFiles(Dataset[tuple[Tensor, int]]):
-    """Item ``(epoch, index)`` is the image, uint8 (3, H, W), and its label; without labels, its index.
+    """Item ``(epoch, index)`` is an image, uint8 (3, H, W), and its label, or its index if there are no labels.
 
-    What the transform draws is a function of (seed, epoch, index), in whichever process and order it happens.
+    The random numbers of the transform are a function of (seed, epoch, index), in any process and order.
+
+    Args:
+        paths: The files.
+        transform: From a decoded image to a tensor.
+        labels: A label for each file.
 
     Raises:
-        DataError: A file turns out to be damaged when it is decoded; the message names it.
+        DataError: An item's file is damaged, which only decoding shows; the message names the file.
     """
 
     def __init__(self, paths: Sequence[Path], transform: ImageTransform, labels: Sequence[int] | None = None) -> None:
@@ -49,10 +54,10 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
 
 
 def decode(path: Path) -> Image.Image:
-    """The image as RGB, the right way up."""
+    """The image as RGB, rotated as its EXIF data says."""
     try:
         with Image.open(path) as image:
-            # a phone stores a photograph as the sensor saw it and the turn beside it
+            # a camera stores the sensor's image, and the rotation separately
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
         raise broken_image(path, _reason(error)) from error
@@ -60,59 +65,59 @@ def decode(path: Path) -> Image.Image:
 
 def broken_image(path: Path, reason: str) -> DataError:
     return DataError(
-        f"--data_path: {str(path)!r} is not a readable image ({reason}); remove it, or leave such files out with "
-        "--data.skip_broken true"
+        f"--data_path: {str(path)!r} is not a readable image ({reason}); remove it, or give --data.skip_broken true to "
+        "leave out such files"
     )
 
 
 def image_paths(folder: Path, *, recursive: bool, skip_broken: bool) -> list[Path]:
-    """The images of a folder in the order of their names, each one's header and end looked at.
+    """The images of a folder in the order of their names; the start and the end of each file are checked.
 
     Raises:
         DataError: A file isn't a readable image, and ``skip_broken`` is false.
     """
     entries = folder.rglob("*") if recursive else folder.iterdir()
-    paths = sorted(path for path in entries if _is_meant(path.relative_to(folder)) and path.is_file())
+    paths = sorted(path for path in entries if _is_candidate(path.relative_to(folder)) and path.is_file())
     with ThreadPoolExecutor(_READERS) as readers:
-        reasons = list(readers.map(why_unreadable, paths))
+        reasons = list(readers.map(unreadable_reason, paths))
     for path, reason in zip(paths, reasons, strict=True):
         if reason is not None and not skip_broken:
             raise broken_image(path, reason)
     return [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
 
 
-def why_unreadable(path: Path) -> str | None:
-    """What is wrong with a file that is no whole image, found without decoding the usual ones."""
+def unreadable_reason(path: Path) -> str | None:
+    """Why a file is no complete image, or None if it is one; complete JPEG and PNG files aren't decoded."""
     if path.suffix.lower() not in IMG_EXTENSIONS:
-        return f"its ending is none of {' '.join(IMG_EXTENSIONS)}"
+        return f"its extension is none of {' '.join(IMG_EXTENSIONS)}"
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             ending = _ENDINGS.get(image.format or "")
             if ending is None or not _ends_with(path, ending):
-                image.load()  # a cut-off file, or a whole one with something behind it: decoding tells
-    except Exception as error:  # as in decode
+                image.load()  # the file is truncated, or has data after the image: decoding shows which
+    except Exception as error:  # the same errors as in decode
         return _reason(error)
     return None
 
 
-def any_images(folder: Path | None, transform: ImageTransform, skip_broken: bool) -> ImageFiles:
-    """All images in a folder and the folders below it, without labels.
+def unlabelled_images(folder: Path | None, transform: ImageTransform, skip_broken: bool) -> ImageFiles:
+    """All images in a folder and its subfolders, without labels.
 
     Raises:
         DataError: There is no such folder, or no image in it.
     """
     if folder is None or not folder.is_dir():
-        given = "missing" if folder is None else f"{str(folder)!r} is not a folder"
-        raise DataError(f"--data_path: {given}; predict needs a folder of images")
+        problem = "not given" if folder is None else f"{str(folder)!r} is not a folder"
+        raise DataError(f"--data_path: {problem}; give predict a folder with images")
     paths = image_paths(folder, recursive=True, skip_broken=skip_broken)
     if not paths:
-        raise DataError(f"--data_path {str(folder)!r}: no image found in it or below it")
+        raise DataError(f"--data_path {str(folder)!r}: no image in it or in its subfolders")
     return ImageFiles(paths, transform)
 
 
-def loader(files: ImageFiles, sampler: EpochSampler, batch_size: int, num_workers: int) -> DataLoader[Any]:
-    """Batches of uint8 (B, 3, H, W), a quarter of the bytes of floats on their way to the device."""
+def image_loader(files: ImageFiles, sampler: EpochSampler, batch_size: int, num_workers: int) -> DataLoader[Any]:
+    """Batches of uint8 (B, 3, H, W): a quarter of the bytes of float32 to transfer to the device."""
     return DataLoader(
         files,
         batch_size=batch_size,
@@ -124,14 +129,14 @@ def loader(files: ImageFiles, sampler: EpochSampler, batch_size: int, num_worker
 
 
 def normalise(images: Tensor, mean: Iterable[float], std: Iterable[float]) -> Tensor:
-    """From uint8 (B, 3, H, W) to float32 of the same shape, channels last in memory, on the images' device."""
+    """From uint8 (B, 3, H, W) to float32 of the same shape, channels last in memory, on the same device."""
     scale = 1 / (255 * torch.tensor(list(std), device=images.device)).view(3, 1, 1)
     shift = (torch.tensor(list(mean)) / torch.tensor(list(std))).to(images.device).view(3, 1, 1)
     return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).sub_(shift)
 
 
-def _is_meant(path: Path) -> bool:
-    return not any(part.startswith(".") for part in path.parts) and path.name.lower() not in _NOT_MEANT_AS_IMAGES
+def _is_candidate(path: Path) -> bool:
+    return not any(part.startswith(".") for part in path.parts) and path.name.lower() not in _IGNORED_NAMES
 
 
 def _ends_with(path: Path, ending: bytes) -> bool:
@@ -142,5 +147,5 @@ def _ends_with(path: Path, ending: bytes) -> bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no image format is recognised in it"
+        return "its image format is not recognised"
     return str(error) or type(error).__name__

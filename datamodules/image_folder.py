@@ -1,4 +1,4 @@
-"""Images in folders, one folder a class."""
+"""Images in folders, one folder per class."""
 
 import logging
 from collections.abc import Sequence
@@ -11,32 +11,33 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from datamodules import generated
-from datamodules.image_files import ImageFiles, any_images, image_paths, loader, normalise
+from datamodules.image_files import ImageFiles, image_loader, image_paths, normalise, unlabelled_images
 from datamodules.sampling import EpochSampler
 from datamodules.validation import DataError, require, require_shares
 
 log = logging.getLogger(__name__)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's weights expect
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's weights expect
 _USES = {"train": "training", "val": "validation", "test": "testing"}
 
 
 class ImageFolderDataModule(pl.LightningDataModule):
-    """Reads ``train/``, ``val/`` and, if it is there, ``test/``, with one folder a class in each.
+    """Reads ``train/``, ``val/`` and, if it exists, ``test/``, each with one folder per class.
 
-    A batch is float32 (B, 3, image_size, image_size), normalised as ImageNet, and int64 (B,). Training images are
-    randomly cropped and mirrored; the others are resized and cropped in the middle, as in the tutorial.
+    A batch is images, float32 (B, 3, image_size, image_size), normalised as for ImageNet, and labels, int64 (B,).
+    Training images are cropped and flipped at random; the others are resized and cropped in the centre, as in the
+    tutorial.
 
     Args:
-        data_path: Folder with ``train`` and ``val`` in it. Without one, images are generated on this machine.
+        data_path: Folder that contains ``train`` and ``val``. Without it, images are generated on this machine.
             For ``predict``: any folder of images.
-        batch_size: Images a step and process.
-        image_size: Pixels a side of what the network sees.
+        batch_size: Images per step and process.
+        image_size: Height and width of the network's input, in pixels.
         num_workers: Processes that decode images.
-        skip_broken: Leave out files that aren't readable images instead of stopping.
+        skip_broken: Leave out unreadable image files instead of raising an error.
 
     Raises:
-        DataError: A value is out of range, or what lies at ``data_path`` isn't usable.
+        DataError: A value is out of range, or the files at ``data_path`` can't be used.
     """
 
     def __init__(
@@ -61,25 +62,25 @@ class ImageFolderDataModule(pl.LightningDataModule):
 
     @property
     def classes(self) -> list[str]:
-        """The names of the folders in ``train``, sorted: the labels in order."""
+        """The names of the folders in ``train``, sorted, which is label order."""
         if self.data_path is None:
             return list(generated.FOLDER_CLASSES)
         return _class_folders(self.data_path, "train")
 
     @property
     def predicted_paths(self) -> list[Path]:
-        """The files that ``predict`` labels, in the order of their numbers."""
+        """The files that ``predict`` labels, in the order of their indices."""
         return self._files["predict"].paths
 
     def prepare_data(self) -> None:
-        """Generates the embedded default, once a node."""
+        """Generates the default images, once per node."""
         if self.data_path is None:
             generated.image_folder()
 
     def setup(self, stage: str) -> None:
-        """Lists and checks the files of the splits that the stage needs; nothing is decoded yet."""
+        """Lists and checks the files of the splits that the stage needs, without decoding them."""
         if stage == "predict":
-            self._files["predict"] = any_images(self.data_path, self._centre_crop(), self.skip_broken)
+            self._files["predict"] = unlabelled_images(self.data_path, self._centre_crop(), self.skip_broken)
             require_shares(self.trainer, {"prediction": len(self._files["predict"])})
             return
         root = self.data_path or generated.image_folder()
@@ -90,7 +91,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         require_shares(self.trainer, {_USES[split]: len(self._files[split]) for split in _splits(root, stage)})
         if stage == "fit" and self.data_path is None:
             counts = ", ".join(f"{len(files):,} for {split}" for split, files in self._files.items())
-            log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real ones.", counts)
+            log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real images.", counts)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader("train", shuffle=True)
@@ -105,7 +106,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return self._loader("predict")
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """From bytes to normalised floats, on the device."""
+        """Normalises uint8 images to float32, on the device."""
         images, labels = batch
         return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
 
@@ -113,31 +114,31 @@ class ImageFolderDataModule(pl.LightningDataModule):
         names, expected = _class_folders(root, split), self.classes
         if names != expected:
             raise DataError(
-                f"--data_path {str(root)!r}: 'train' and {split!r} must hold the same classes; "
+                f"--data_path {str(root)!r}: expected the same classes in 'train' and {split!r}; "
                 f"only in train: {_listed(set(expected) - set(names))}; "
                 f"only in {split}: {_listed(set(names) - set(expected))}"
             )
         paths, labels = [], []
         for label, name in enumerate(names):
-            found = image_paths(root / split / name, recursive=True, skip_broken=self.skip_broken)
-            if not found:
-                raise DataError(f"--data_path: {str(root / split / name)!r} is empty; each class needs an image")
-            paths += found
-            labels += [label] * len(found)
+            files = image_paths(root / split / name, recursive=True, skip_broken=self.skip_broken)
+            if not files:
+                raise DataError(f"--data_path: {str(root / split / name)!r} holds no image; each class needs one")
+            paths += files
+            labels += [label] * len(files)
         return ImageFiles(paths, transform, labels)
 
     def _random_crop(self) -> v2.Transform:
         return v2.Compose([v2.RandomResizedCrop(self.image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
     def _centre_crop(self) -> v2.Transform:
-        resized = round(self.image_size * 256 / 224)  # the tutorial's proportion
+        resized = round(self.image_size * 256 / 224)  # as in the tutorial
         return v2.Compose([v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
 
     def _loader(self, split: str, shuffle: bool = False) -> DataLoader[Any]:
         files, trainer = self._files[split], self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = EpochSampler(len(files), shuffle=shuffle, rank=rank, world_size=world_size)
-        return loader(files, sampler, self.batch_size, self.num_workers)
+        return image_loader(files, sampler, self.batch_size, self.num_workers)
 
 
 def _splits(root: Path, stage: str) -> Sequence[str]:
@@ -147,16 +148,16 @@ def _splits(root: Path, stage: str) -> Sequence[str]:
 
 def _class_folders(root: Path, split: str) -> list[str]:
     try:
-        found = sorted(entry.name for entry in root.iterdir())
-        if split not in found or not (root / split).is_dir():
+        content = sorted(entry.name for entry in root.iterdir())
+        if split not in content or not (root / split).is_dir():
             raise DataError(
-                f"--data_path {str(root)!r}: expected the folders 'train' and 'val' in it; found {_listed(found)}"
+                f"--data_path {str(root)!r}: expected the folders 'train' and 'val' in it; found {_listed(content)}"
             )
         names = sorted(p.name for p in (root / split).iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         raise DataError(f"--data_path {str(root)!r}: can't be read ({error.strerror}); give a folder") from error
     if not names:
-        raise DataError(f"--data_path: {str(root / split)!r} holds no classes; expected one folder a class in it")
+        raise DataError(f"--data_path: {str(root / split)!r} holds no classes; expected one folder per class in it")
     return names
 
 

@@ -1,4 +1,4 @@
-"""Small images held in memory as bytes, made into whole batches on the training device."""
+"""Small images that are kept in memory as bytes and become whole batches on the training device."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,19 +11,28 @@ Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W), normalised; labels, int64 (B,)."""
 
 Transform = Callable[[Tensor, Tensor, int], Tensor]
-"""From images uint8 (B, H, W, 3), their numbers int64 (B,) and the epoch to images uint8 of the same shape."""
+"""From images uint8 (B, H, W, 3), their indices int64 (B,) and the epoch to images uint8 of the same shape."""
 
-_AUGMENT_STREAM = 1  # keeps the draws of the augmentation apart from those of the order
+_AUGMENT_STREAM = 1  # separates the random numbers of the augmentation from those of the order
 
 
 class InMemoryLoader:
-    """Iterates over one epoch; a batch is sliced, augmented and normalised in a few calls, with no worker process.
+    """Iterates over one epoch; a batch is selected, augmented and normalised in a few calls, without worker processes.
 
-    Images are uint8 (N, H, W, 3): with the channels last, a slice is already in the memory format in which
-    convolution and pooling are fastest (on the CPU here: 7.2 instead of 8.4 ms a step of 128 CIFAR images).
+    With the channels last, a batch already has the memory format in which convolution and pooling are fastest (on a
+    CPU: 7.2 instead of 8.4 ms for a step of 128 CIFAR images).
+
+    Args:
+        images: All images, uint8 (N, H, W, 3), on the device on which the batches are needed.
+        labels: Their labels, int64 (N,), on the same device.
+        batch_size: Images per batch; the last batch has the remaining ones.
+        sampler: The order of the images.
+        mean: Mean of every channel, on a scale from 0 to 1.
+        std: Standard deviation of every channel, on the same scale.
+        transform: Augments a batch.
     """
 
-    batch_sampler = None  # Lightning looks at both when it asks whether a loader shuffles
+    batch_sampler = None  # Lightning reads this attribute to find out whether a loader shuffles
 
     def __init__(
         self,
@@ -38,7 +47,7 @@ class InMemoryLoader:
     ) -> None:
         self.images, self.labels = images, labels
         self.batch_size = batch_size
-        self.sampler = sampler  # Lightning calls its set_epoch
+        self.sampler = sampler  # Lightning calls its method set_epoch
         self.transform = transform
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(-mean / std, device=images.device)
@@ -56,14 +65,19 @@ class InMemoryLoader:
             yield self._normalise(images), self.labels[chosen]
 
     def _normalise(self, images: Tensor) -> Tensor:
-        # one pass over the images, which makes floats of bytes on the way
+        # one pass over the images, which converts bytes to floats as well
         return torch.add(self._shift, images.permute(0, 3, 1, 2), alpha=self._scale)
 
 
 class ShiftAndFlip:
-    """CIFAR's usual augmentation: a shift of up to 4 pixels, black beyond the edge, and a mirror image half the time.
+    """CIFAR's usual augmentation: a shift of up to ``margin`` pixels, with black borders, and a random flip.
 
-    What happens to an image is a function of (seed, epoch, image).
+    The shift and the flip of an image are a function of (seed, epoch, image).
+
+    Args:
+        count: Number of images in the data set.
+        seed: The seed of the run.
+        margin: Largest shift, in pixels.
     """
 
     def __init__(self, count: int, seed: int, margin: int = 4) -> None:
@@ -71,18 +85,18 @@ class ShiftAndFlip:
         self._epoch: int | None = None
         self._draws = torch.empty(0)
 
-    def __call__(self, images: Tensor, numbers: Tensor, epoch: int) -> Tensor:
+    def __call__(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
         size, device = images.shape[1], images.device
-        shift_y, shift_x, flip = self._draws_of(epoch, device)[numbers].unbind(1)
+        shift_y, shift_x, flip = self._shifts_and_flips(epoch, device)[indices].unbind(1)
         line = torch.arange(size, device=device)
         rows = line + shift_y[:, None]
         columns = torch.where(flip[:, None] == 1, size - 1 - line, line) + shift_x[:, None]
-        shown = self._inside(rows, size)[:, :, None] & self._inside(columns, size)[:, None, :]
+        visible = self._inside(rows, size)[:, :, None] & self._inside(columns, size)[:, None, :]
         batch = torch.arange(len(images), device=device)[:, None, None]
         moved = images[batch, rows.clamp(0, size - 1)[:, :, None], columns.clamp(0, size - 1)[:, None, :]]
-        return moved * shown[..., None]
+        return moved * visible[..., None]
 
-    def _draws_of(self, epoch: int, device: torch.device) -> Tensor:
+    def _shifts_and_flips(self, epoch: int, device: torch.device) -> Tensor:
         if self._epoch != epoch:
             random = stream(self.seed, epoch, _AUGMENT_STREAM)
             shifts = torch.randint(-self.margin, self.margin + 1, (self.count, 2), generator=random)

@@ -1,4 +1,4 @@
-"""Which image comes when: everything random about an epoch is a function of (seed, epoch, image)."""
+"""The order of the images, and random streams: all randomness of an epoch is a function of (seed, epoch, image)."""
 
 import os
 from collections.abc import Iterator
@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-_SEED_SPREAD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: neighbouring seeds, epochs and images share no stream
+# 2**64 over the golden ratio: neighbouring seeds, epochs and images get different streams
+_SEED_SPREAD = 0x9E3779B97F4A7C15
 
 
 def run_seed() -> int:
-    """The seed that Lightning's ``seed_everything`` was given; it has one owner, ``--seed``."""
+    """The seed of the run, which ``--seed`` passes to Lightning's ``seed_everything``."""
     return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
 def stream_seed(*keys: int) -> int:
-    """One 63-bit seed out of several whole numbers, in which order matters."""
+    """One 63-bit seed from several whole numbers; their order matters."""
     mixed = 0
     for key in keys:
         mixed = ((mixed ^ key) * _SEED_SPREAD + 1) % 2**64
@@ -26,26 +27,32 @@ def stream_seed(*keys: int) -> int:
 
 
 def stream(*keys: int) -> torch.Generator:
-    """A random stream on the CPU that depends on the keys alone, whatever was drawn before."""
+    """A random stream on the CPU that depends only on the keys."""
     return torch.Generator().manual_seed(stream_seed(*keys))
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """The share of one process in an epoch's order, which is a function of (seed, epoch).
+    """The share of one process in an epoch's order of images, which is a function of (seed, epoch).
 
-    It is a ``DistributedSampler`` so that Lightning leaves it in place under DDP. Training shares are padded to equal
-    length (each process must take part in each step), and ``last_step`` tells what of the last step counts; evaluation
-    shares are not padded, so that every image counts once. Iterating gives ``(epoch, index)``
-    pairs: a worker process needs both to augment an image reproducibly.
+    It is a ``DistributedSampler`` so that Lightning doesn't replace it under DDP. Training shares are padded to equal
+    length, because each process must take part in each step; ``last_step`` returns what counts in the last step.
+    Evaluation shares are not padded, so that every image counts once. Iterating yields ``(epoch, index)`` pairs: a
+    worker process needs both to augment an image reproducibly.
+
+    Args:
+        size: Number of images in an epoch.
+        shuffle: Whether this is for training: the order is random, and shares are padded.
+        rank: The global rank of the process.
+        world_size: The number of processes.
     """
 
     def __init__(self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
-        images: Any = range(size)  # only their number is looked at
+        images: Any = range(size)  # only its length is used
         super().__init__(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
         self.size = size
 
     def indices(self) -> Tensor:
-        """Image numbers of this process in this epoch, int64 of shape (len(self),)."""
+        """Image indices of this process in this epoch, int64 of shape (len(self),)."""
         if not self.shuffle:
             return torch.arange(self.size)[self.rank :: self.num_replicas]
         order = torch.randperm(self.size, generator=stream(self.seed, self.epoch))
@@ -55,9 +62,9 @@ class EpochSampler(DistributedSampler[Any]):
         return order[self.rank :: self.num_replicas]
 
     def last_step(self, batch_size: int) -> tuple[int, int]:
-        """How many images of an epoch's last training step aren't repeats: of this process, and of all together.
+        """Number of images in an epoch's last training step, without repeats: of this process, and of all processes.
 
-        Repeats come last in a share. Where there are none, each process has an equal part of the step.
+        Repeats are at the end of a share. If there are none, all processes have the same number of images.
         """
         earlier = (len(self) - 1) // batch_size * batch_size
         repeats = int(self.size % self.num_replicas != 0 and self.rank >= self.size % self.num_replicas)

@@ -118,7 +118,7 @@ class AzureMLRunLogger(Logger):
         if values:
             step = journal.next_step(values) if step is None else int(step)
             if self._sender is None and journal.starts_over(step, values):
-                journal = self._set_journal_aside()
+                journal = self._archive_journal()
             if journal.append(step, None if epoch is None else int(epoch), values):
                 self._warn_of_repeated_steps()
             if self._stop_on_nonfinite:
@@ -197,9 +197,9 @@ class AzureMLRunLogger(Logger):
                 )
         return self._journal
 
-    def _set_journal_aside(self) -> Journal:
+    def _archive_journal(self) -> Journal:
         """Outside a job, a new training in the folder of another one is a run of its own."""
-        log.warning("%s: the earlier metrics are moved to %s", self.save_dir, self._folder.set_journal_aside())
+        log.warning("%s: the earlier metrics are moved to %s", self.save_dir, self._folder.archive_journal())
         self._journal = Journal(self._folder.journal)
         return self._journal
 

@@ -1,4 +1,4 @@
-"""The callbacks of a run: throughput, the watchdog's progress, and a profiler that costs nothing."""
+"""Callbacks that measure throughput and report progress to the watchdog, and a profiler without overhead."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +13,7 @@ from lightning_app.watchdog.watchdog import Watchdog
 
 
 class Throughput(pl.Callback):
-    """Counts images and the seconds between the first and the last training batch of each epoch, without validation."""
+    """Counts the training images of all processes and the seconds of the training epochs, without validation."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -48,18 +48,18 @@ class Throughput(pl.Callback):
 
 
 class NoProfiler(PassThroughProfiler):
-    """Lightning's own makes a new context around each of some fifty calls a step, in 50 microseconds; this one none."""
+    """Reuses one empty context. Lightning's own creates one for each of about fifty calls, 50 microseconds a step."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._nothing: AbstractContextManager[Any] = nullcontext()
+        self._context: AbstractContextManager[Any] = nullcontext()
 
     def profile(self, action_name: str) -> Any:
-        return self._nothing
+        return self._context
 
 
 class WatchdogProgress(pl.Callback):
-    """A mark at the beginning of each batch and stage, well below a microsecond each."""
+    """Reports the start of each batch and stage to the watchdog; a report takes less than a microsecond."""
 
     def __init__(self, watchdog: Watchdog, folder: Path, stall_timeout: float) -> None:
         self._watchdog, self._folder, self._stall_timeout = watchdog, folder, stall_timeout

@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all: the last, and the best where there is a validation set."""
+"""Checkpoints: the last one, the best one where there is a validation set, and reading them."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,16 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from models import metric_name
 
-MONITOR = "val_accuracy"
+MONITOR = metric_name("val", "accuracy")  # the highest value chooses the best checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that an earlier checkpoint survives a full disk or a power cut.
+    """Writes to a file beside the target and renames it, so that an earlier checkpoint survives a full disk.
 
-    Lightning's own goes by way of the temporary folder, which is often another file system, where a rename is a copy.
+    Lightning's own class writes to the temporary folder first. That is often another file system, where a rename is a
+    copy, which can be interrupted.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -31,10 +33,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)
-        except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError out of a full disk
+        except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError on a full disk
             unfinished.unlink(missing_ok=True)
-            kept = f"the checkpoint from before is kept in {str(target)!r}" if target.exists() else "none is there yet"
-            raise UsageError(f"--output_dir: could not save {str(target)!r} ({_reason(error)}); {kept}") from error
+            kept = f"the earlier checkpoint is kept in {str(target)!r}; " if target.exists() else ""
+            raise UsageError(
+                f"--output_dir: could not save {str(target)!r} ({_reason(error)}); {kept}"
+                "free some space, or give another folder"
+            ) from error
 
 
 class RunCheckpoints(Checkpoint):
@@ -52,7 +57,7 @@ class RunCheckpoints(Checkpoint):
         trainer.save_checkpoint(self._folder.last)
 
     def state_dict(self) -> dict[str, Any]:
-        # the seed, because it chose the validation images, which validate must find again
+        # the seed chose the validation images, and the command validate must choose the same ones
         return {"best_score": self.best_score, "seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -60,20 +65,20 @@ class RunCheckpoints(Checkpoint):
 
 
 def _reason(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:  # the file's own error lies below what torch.save made of it
+    while error.__cause__ or error.__context__:  # the file's own error is the cause of torch.save's
         error = error.__cause__ or error.__context__ or error
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, its tensors left on disk.
+    """The content of a checkpoint; its tensors stay on disk until they are used.
 
     Raises:
         UsageError: The file can't be read as a checkpoint of Lightning.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"checkpoint {str(path)!r}: can't be read ({reason:.120})") from error
     if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:

@@ -1,4 +1,4 @@
-"""LightningCLI with this project's defaults, callbacks, loggers and error messages."""
+"""The command line: Lightning's, with this project's defaults, callbacks, loggers and error messages."""
 
 import logging
 from argparse import HelpFormatter
@@ -19,6 +19,7 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.callbacks import NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.default_data import DEFAULT_MODEL
+from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.error_messages import parse_error_message
@@ -35,21 +36,26 @@ log = logging.getLogger(__name__)
 
 OUTPUT_DIR = "outputs"
 SEED = 0
-_STALL_HELP = "Seconds for which one process may keep the others waiting, other than by reading or saving data"
+_STALL_HELP = "Seconds for which one process may block the others, time for reading and saving data not included"
 _TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
     "log_every_n_steps": 2000,  # as in the tutorials
     "default_root_dir": OUTPUT_DIR,
     "enable_model_summary": False,
-    "num_sanity_val_steps": 0,  # the data is checked when it is read
+    "num_sanity_val_steps": 0,  # not needed: the data is checked when it is read
 }
 
 
 class RunCLI(LightningCLI):
-    """The commands fit, validate, test and predict.
+    """The commands ``fit``, ``validate``, ``test`` and ``predict``; creating an instance runs one of them.
 
-    ``watchdog`` ends all processes when one fails. ``checkpoint`` is what validate, test and predict measure; fit finds
-    its own by ``--resume``.
+    Args:
+        arguments: The command and its flags, with their full names.
+        watchdog: Ends all processes when one of them fails.
+        checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
+
+    Raises:
+        UsageError: A flag or its value can't be used.
     """
 
     def __init__(self, arguments: Sequence[str], watchdog: Watchdog, checkpoint: Path | None = None) -> None:
@@ -57,21 +63,22 @@ class RunCLI(LightningCLI):
         self.checkpoint = checkpoint
         self.plan = ResumePlan()
         self.throughput = Throughput()
-        Parser.defaults_shown = {"seed_everything": SEED} | _TRAINER_DEFAULTS
+        Parser.documented_defaults = {"seed_everything": SEED} | _TRAINER_DEFAULTS
         super().__init__(
             args=list(arguments),
             parser_class=Parser,
             parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=SEED,
-            save_config_callback=None,  # RunFolderSetup writes config.yaml, when everything was found in order
+            save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
             auto_configure_optimizers=False,
         )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
+        """The commands and, for each, the parameters of the Trainer's method that are no flags."""
         commands = LightningCLI.subcommands()
-        commands["fit"] |= {"ckpt_path", "weights_only"}  # --resume is the one name for it
+        commands["fit"] |= {"ckpt_path", "weights_only"}  # --resume takes their place
         for name in ("validate", "test", "predict"):
             commands[name] |= {"weights_only", "verbose", "return_predictions"}
         return commands
@@ -89,60 +96,69 @@ class RunCLI(LightningCLI):
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
-            parser.add_argument("--csv", type=str | None, default=None, help="Where the labels go")
+            parser.add_argument("--csv", type=str | None, default=None, help="File for the predictions")
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        """Done before parsing, see lightning_app.default_data: the data that goes with a checkpoint is in it, too."""
+        """Does nothing: main reads the settings from the checkpoint before parsing, those of the data included."""
 
     @property
     def settings(self) -> Namespace:
         """The parsed settings of the command."""
-        found: Namespace = self.config[self.subcommand]
-        return found
+        settings: Namespace = self.config[self.subcommand]
+        return settings
 
     @property
     def folder(self) -> RunFolder:
         return RunFolder(Path(self.settings.trainer.default_root_dir or OUTPUT_DIR))
 
     def before_instantiate_classes(self) -> None:
-        if self.subcommand != "fit" or self.settings.trainer.fast_dev_run:
+        if not self._trains():
             return
         self.folder.check_writable()
         check_azureml(self.settings.azureml.as_dict())
-        self.plan = plan_resume(self.folder, self.settings.resume, self._settings_as_dict())
-        if self.plan.finished and self.plan.tested:
+        self.plan = plan_resume(self.folder, self.settings.resume, yaml.safe_load(self._settings_as_yaml()))
+        # with more than one process, the others wait for this one: training.train returns in all of them
+        if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))
             raise SystemExit(0)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        trainer = self._get(self.config_init, "trainer")
-        fitting = self.subcommand == "fit" and not trainer.fast_dev_run
+        settings = self._get(self.config_init, "trainer")
         processes = AzureMLEnvironment()
-        kwargs["plugins"] = [AtomicCheckpointIO(), processes, *_as_list(trainer.plugins)]
-        kwargs["callbacks"] = _as_list(trainer.callbacks)
-        if trainer.logger in (None, False, True):
-            kwargs["logger"] = False  # RunFolderSetup adds ours
-        kwargs["profiler"] = trainer.profiler or NoProfiler()
-        if fitting:
-            start = RunFolderSetup(self.folder, self.plan, self._write_config, self._loggers)
-            kwargs["callbacks"] = [start, self.throughput, *kwargs["callbacks"]]
-            if trainer.enable_checkpointing is not False:
-                kwargs["callbacks"].append(RunCheckpoints(self.folder))
-        kwargs["enable_progress_bar"] = fitting and in_terminal() and trainer.enable_progress_bar is not False
-        if kwargs["enable_progress_bar"]:
-            kwargs["callbacks"].append(EpochBar())
+        show_bar = self._trains() and in_terminal() and settings.enable_progress_bar is not False
+        kwargs |= {
+            "plugins": [AtomicCheckpointIO(), processes, *_as_list(settings.plugins)],
+            "callbacks": self._callbacks(settings, show_bar),
+            "profiler": settings.profiler or NoProfiler(),
+            "enable_progress_bar": show_bar,
+        }
+        if settings.logger in (None, False, True):
+            kwargs["logger"] = False  # RunFolderSetup adds this project's loggers
         try:
             with ddp_defaults(self.model):
-                made = super().instantiate_trainer(**kwargs)
+                trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
         # here as well as in Lightning, whose strategy for one device doesn't ask
-        processes.require_agreement(made.num_nodes, made.num_devices)
-        if trainer.sync_batchnorm:
-            check_sync_batchnorm(self.model, made)
-        self._watch(made)
-        return made
+        processes.require_agreement(trainer.num_nodes, trainer.num_devices)
+        if settings.sync_batchnorm:
+            check_sync_batchnorm(self.model, trainer)
+        self._watch(trainer)
+        return trainer
+
+    def _trains(self) -> bool:
+        """Whether the command is ``fit`` and leaves a run folder."""
+        return self.subcommand == "fit" and not self.settings.trainer.fast_dev_run
+
+    def _callbacks(self, settings: Namespace, show_bar: bool) -> list[pl.Callback]:
+        callbacks: list[pl.Callback] = _as_list(settings.callbacks)
+        if self._trains():
+            setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
+            callbacks = [setup, self.throughput, *callbacks]
+            if settings.enable_checkpointing is not False:
+                callbacks.append(RunCheckpoints(self.folder))
+        return [*callbacks, EpochBar()] if show_bar else callbacks
 
     def _watch(self, trainer: pl.Trainer) -> None:
         supervision.start_alone(self.watchdog, trainer.num_nodes * trainer.num_devices)
@@ -156,37 +172,33 @@ class RunCLI(LightningCLI):
         training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
 
     def validate(self, **_: Any) -> None:
-        evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._chosen())
+        evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())
 
     def test(self, **_: Any) -> None:
-        evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._chosen())
+        evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._require_checkpoint())
 
     def predict(self, **_: Any) -> None:
         target = Path(self.settings.csv) if self.settings.csv else self.folder.predictions
-        evaluation.predict(self.trainer, self.model, self.datamodule, self._chosen(), target)
+        evaluation.predict(self.trainer, self.model, self.datamodule, self._require_checkpoint(), target)
 
-    def _chosen(self) -> Path:
+    def _require_checkpoint(self) -> Path:
         assert self.checkpoint is not None
         return self.checkpoint
 
-    def _loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
-        made = run_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
-        # the watchdog ends a process without the interpreter's own end, at which the logger closes otherwise
-        self.watchdog.before_end += [logger.close for logger in made if isinstance(logger, AzureMLRunLogger)]
-        return made
+    def _create_loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
+        loggers = create_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
+        # when the watchdog ends the process, the handlers don't run that close the logger at the interpreter's exit
+        self.watchdog.before_end += [logger.close for logger in loggers if isinstance(logger, AzureMLRunLogger)]
+        return loggers
 
     def _write_config(self) -> None:
         unfinished = self.folder.config.with_suffix(".tmp")
-        unfinished.write_text(self._dumped())
+        unfinished.write_text(self._settings_as_yaml())
         unfinished.replace(self.folder.config)
 
-    def _dumped(self) -> str:
+    def _settings_as_yaml(self) -> str:
         text: str = self._parser(self.subcommand).dump(self.settings, skip_none=False, format="yaml")
         return text
-
-    def _settings_as_dict(self) -> dict[str, Any]:
-        content: dict[str, Any] = yaml.safe_load(self._dumped())
-        return content
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -194,42 +206,42 @@ def _as_list(value: Any) -> list[Any]:
 
 
 class Parser(LightningArgumentParser):
-    """Shows the flags that people use first, and raises errors in one line instead of printing a page."""
+    """Shows the most used flags first in ``--help``, and raises an error in one line instead of printing the usage."""
 
     command: str | None = None  # None: the program as a whole
-    defaults_shown: ClassVar[dict[str, Any]] = {}
+    documented_defaults: ClassVar[dict[str, Any]] = {}
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         if self.command is None:
             return help_page.overview()
-        return help_page.page(self.command, self.defaults_shown, super().format_help(formatter))
+        return help_page.command_help(self.command, self.documented_defaults, super().format_help(formatter))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a parser within the parser, for the settings of a class
+        if not self.exit_on_error:  # an inner parser, for the settings of a class
             super().error(message, ex)
-        known = [name for action in self._actions for name in action.option_strings]
-        raise UsageError(parse_error_message(message, known)) from ex
+        known_flags = [name for action in self._actions for name in action.option_strings]
+        raise UsageError(parse_error_message(message, known_flags)) from ex
 
 
-def run_loggers(
+def create_loggers(
     trainer: pl.Trainer, folder: RunFolder, plan: ResumePlan, settings: Mapping[str, Any]
 ) -> Sequence[Logger]:
-    """The journal, which Azure ML hears of in a job, TensorBoard, and the screen where no bar is drawn.
+    """The journal (delivered to Azure ML in a job), TensorBoard, and lines on the console where there is no bar.
 
-    With ``--trainer.logger false`` the screen alone; a logger of the user's takes TensorBoard's place.
+    With ``--trainer.logger false`` only the lines. A logger that the user chose replaces TensorBoard.
     """
-    wanted = settings["trainer"]["logger"]
-    screen: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
-    if wanted is False:
-        return screen
-    events = [_tensorboard(folder, plan)] if wanted in (None, True) else []
+    chosen = settings["trainer"]["logger"]
+    lines: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
+    if chosen is False:
+        return lines
+    tensorboard = [_tensorboard(folder, plan)] if chosen in (None, True) else []
     journal = AzureMLRunLogger(folder.root, **settings["azureml"])
     journal.log_hyperparams(_hyperparameters(settings))
-    return [journal, *events, *screen]
+    return [journal, *tensorboard, *lines]
 
 
 def check_azureml(settings: Mapping[str, Any]) -> None:
-    """Raises UsageError where ``--azureml.*`` can't be used, before anything is begun."""
+    """Raises UsageError if ``--azureml.*`` can't be used, before the run folder is touched."""
     try:
         AzureMLRunLogger(**settings)
     except ValueError as error:
@@ -237,9 +249,9 @@ def check_azureml(settings: Mapping[str, Any]) -> None:
 
 
 def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that neither the model nor the data tells by itself."""
-    chosen = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
-    return chosen | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
+    """Those that neither the model nor the datamodule logs itself."""
+    classes = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
+    return classes | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
 
 
 def _tensorboard(folder: RunFolder, plan: ResumePlan) -> TensorBoardLogger:
@@ -248,5 +260,5 @@ def _tensorboard(folder: RunFolder, plan: ResumePlan) -> TensorBoardLogger:
         name="",
         version=folder.tensorboard.name,
         default_hp_metric=False,
-        purge_step=plan.steps_done + 1,  # hides what a killed run showed of steps that are now repeated
+        purge_step=plan.steps_done + 1,  # hides steps that a killed run logged and that are now repeated
     )

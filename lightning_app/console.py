@@ -1,4 +1,4 @@
-"""What the user sees on the console: this project's own lines and real warnings."""
+"""The console: it shows this project's own messages and the warnings that matter."""
 
 import logging
 import sys
@@ -8,31 +8,35 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_app.distributed.environment import set_rank_zero
 
-OURS = ("lightning_app", "datamodules", "models")
+_OWN_PACKAGES = ("lightning_app", "datamodules", "models")
 
 _KNOWN_HARMLESS = (
-    # this project logs at the end of an epoch whatever the interval
+    # this project logs at the end of each epoch, at any interval
     r".*The number of training batches .* is smaller than the logging interval",
-    # images in memory need no workers, and image files have --num_workers with a default that is said in --help
+    # images in memory need no workers, and image files have --num_workers
     r".*does not have many workers which may be a bottleneck",
-    # a data set without validation images is the tutorials' own default, chosen knowingly
+    # no validation images is the default, as in the tutorials
     r".*You defined a `validation_step` but have no `val_dataloader`",
     r"Total length of `list` across ranks is zero",
-    # a folder with checkpoints in it is what resuming is about, and resume.py decides it
+    # resume.py decides what happens to existing checkpoints
     r".*Checkpoint directory .* exists and is not empty",
-    # the arguments are those of the command line, with their short service_names replaced
+    # the arguments are those of the command line, with full names in place of short ones
     r"LightningCLI's args parameter is intended to run from within Python",
-    # validate, test and predict need the network of a checkpoint, not the callbacks of the training
+    # validate, test and predict load only the network from a checkpoint
     r".*callbacks used to create the checkpoint need to be provided",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
-    # a sampler of our own under DDP, see datamodules.sampling
+    # this project has its own sampler for DDP, see datamodules.sampling
     r".*Using `DistributedSampler` with the dataloaders",
 )
 
 
 def set_up_console(rank: int) -> None:
-    """Called once, before anything is logged; ``rank`` is that of this process, and only rank 0 speaks."""
+    """Sets up logging and warnings; called once, before anything is logged. Only rank 0 prints log messages.
+
+    Args:
+        rank: The global rank of this process.
+    """
     set_rank_zero(rank)
     for pattern in _KNOWN_HARMLESS:
         warnings.filterwarnings("ignore", message=pattern)
@@ -40,9 +44,9 @@ def set_up_console(rank: int) -> None:
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)  # one process of a run speaks
+    handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    for name in OURS:
+    for name in _OWN_PACKAGES:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.handlers = [handler]
@@ -55,5 +59,5 @@ def format_count(number: int, noun: str) -> str:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """One line without the source code that raised it."""
+    """Prints one line, without the source code line that Python adds."""
     print(f"warning: {' '.join(str(message).split())} ({category.__name__})", file=sys.stderr)

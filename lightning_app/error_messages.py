@@ -1,4 +1,4 @@
-"""Errors that a user can fix, each in one line."""
+"""The one-line messages for errors that the user can fix, those of the command line's parser included."""
 
 import errno
 import importlib
@@ -9,36 +9,36 @@ from collections.abc import Iterable, Iterator
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import DataError
-from lightning_app.default_data import SHORT_NAMES
+from lightning_app.default_data import CLASS_NAMES
 from lightning_app.errors import NonFiniteError, UsageError
 from lightning_app.flags import FLAGS, nearest, short_name
 from models import ModelError
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
+_USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
 
 
 def user_error_message(error: BaseException) -> str | None:
-    """The one line for an error that the user can mend; None for any other."""
-    for cause in _chain(error):  # the parser wraps what a constructor raises
-        if isinstance(cause, USER_ERRORS):
+    """The one-line message for an error that the user can fix; None for any other error."""
+    for cause in _causes(error):  # the parser wraps the errors of constructors
+        if isinstance(cause, _USER_ERRORS):
             return _one_line(str(cause))
         if isinstance(cause, MisconfigurationException):
             return f"Lightning can't work with these settings: {_one_line(str(cause))}"
         if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
-            return f"--output_dir: {cause.strerror} while writing; what was complete is kept, free some space and go on"
+            return f"--output_dir: {cause.strerror} while writing; free some space and give the same command again"
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _one_line(text: str) -> str:
-    if "Traceback (most recent call last)" in text:  # a DataLoader's worker sends it along, the message comes last
+    if "Traceback (most recent call last)" in text:  # from a worker of a DataLoader; the message comes last
         text = [line for line in text.splitlines() if line.strip()][-1].partition("DataError: ")[2] or text
     return " ".join(text.split())
 
@@ -64,48 +64,48 @@ _CHOICE = re.compile(r"invalid choice: '?([^' ]+)'? \(choose from (.*?)\)")
 
 
 def parse_error_message(message: str, known_flags: Iterable[str]) -> str:
-    """The flag, what was found, what was expected; the parser's own words where none of its forms is recognised."""
+    """The flag, the given value and what was expected; the parser's own message if its form isn't recognised."""
     text = " ".join(message.split())
     known = {flag.name for flag in FLAGS} | set(known_flags)
-    if found := _UNRECOGNISED.search(text):
-        return _unknown(found[1], known)
+    if match := _UNRECOGNISED.search(text):
+        return _unknown(match[1], known)
     setting = ".".join(dict.fromkeys(_KEY.findall(text)))  # outermost first: model, then learning_rate
     flag = short_name(setting)
-    if found := _NO_CLASS.search(text):
-        return f"{flag} {found[1]}: no such class{nearest(found[1], SHORT_NAMES) or '; give an import path'}"
-    if found := _WRONG_BASE.search(text):
-        return f"{flag} {text.rpartition('Given value: ')[2]}: expected a subclass of {found[1]}"
-    if found := _NOT_ACCEPTED.search(text):
-        name = (found[1] or found[2]).removeprefix("init_args.")
+    if match := _NO_CLASS.search(text):
+        return f"{flag} {match[1]}: no such class{nearest(match[1], CLASS_NAMES) or '; give an import path'}"
+    if match := _WRONG_BASE.search(text):
+        return f"{flag} {text.rpartition('Given value: ')[2]}: expected a subclass of {match[1]}"
+    if match := _NOT_ACCEPTED.search(text):
+        name = (match[1] or match[2]).removeprefix("init_args.")
         owner = _BAD_CLASS.search(text)
         if owner is None:
             return f"{short_name(f'{setting}.{name}')}: {setting or 'the program'} has no such setting"
         return (
             f"{short_name(f'{setting}.{name}')}: {owner[1]} has no such setting{nearest(name, _parameters(owner[1]))}"
         )
-    if found := _CHOICE.search(text):
-        return f"{found[1]}: no such command; expected one of {found[2]}"
-    if found := _NO_FILE.search(text):
-        return f"{flag} {found[1]!r}: no such file"
+    if match := _CHOICE.search(text):
+        return f"{match[1]}: no such command; expected one of {match[2]}"
+    if match := _NO_FILE.search(text):
+        return f"{flag} {match[1]!r}: no such file"
     if setting and (value := _GOT.search(text)) and (expected := _expected_types(text)):
         return f"{flag} {(value[1] or value[2]).strip()}: expected {expected}"
-    if found := _BAD_CLASS.search(text):
-        return f"{flag} {found[1]}: {found[2]}"
+    if match := _BAD_CLASS.search(text):
+        return f"{flag} {match[1]}: {match[2]}"
     return f"{flag}: {text}" if setting else text
 
 
 def _unknown(argument: str, known: set[str]) -> str:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
-        return f"{argument}: expected a flag, such as --data_path DIR; found a word on its own"
+        return f"{argument}: expected a flag, such as --data_path DIR"
     return f"{name}: unknown flag{nearest(name, known) or '; --help lists them'}"
 
 
 def _expected_types(text: str) -> str:
-    words = [_type_name(name) for name in dict.fromkeys(_EXPECTED.findall(text))]
-    if len(_KEY.findall(text)) > 1 or words == ["null"]:
-        words = [word for word in words if word != "null"]  # that a whole class may be null helps nobody
-    return " or ".join(words)
+    types = [_type_name(name) for name in dict.fromkeys(_EXPECTED.findall(text))]
+    if len(_KEY.findall(text)) > 1 or types == ["null"]:
+        types = [name for name in types if name != "null"]  # a class may be null as a whole, which is no help here
+    return " or ".join(types)
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -1,13 +1,13 @@
-"""Errors of the program that a user can mend; importing them costs nothing."""
+"""Errors that the user can fix; this module imports nothing."""
 
 
 class UsageError(Exception):
-    """A flag, a folder or a checkpoint can't be used; the message names it, what was found and what to do."""
+    """A flag, a folder or a checkpoint can't be used; the message says what was given and what to do."""
 
 
 class LaunchError(UsageError):
-    """What started the processes contradicts itself or the Trainer; the message has both numbers and what to change."""
+    """The launcher's variables contradict one another or the Trainer; the message has both values and a remedy."""
 
 
 class NonFiniteError(Exception):
-    """A metric is NaN or infinite, and the user asked for the run to end then."""
+    """A metric is NaN or infinite, and the user asked to stop the run in that case."""

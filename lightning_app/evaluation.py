@@ -1,4 +1,4 @@
-"""A trained network is evaluated, or predicts labels."""
+"""The commands ``validate``, ``test`` and ``predict``: evaluate a trained network, or label images with it."""
 
 import csv
 import logging
@@ -17,12 +17,14 @@ from models import ImageClassifier
 
 log = logging.getLogger(__name__)
 
+_IMAGES = {"validate": "validation", "test": "test"}
+
 
 def evaluate(trainer: pl.Trainer, command: str, model: pl.LightningModule, datamodule: Any, checkpoint: Path) -> None:
     """Runs ``validate`` or ``test`` and prints the metrics, one a line.
 
     Raises:
-        UsageError: The data has other classes than the network, or no images for this, or a node has another
+        UsageError: The data has other classes than the network or no images for the command, or a node has another
             checkpoint.
     """
     require_same_classes(datamodule, checkpoint)
@@ -31,7 +33,7 @@ def evaluate(trainer: pl.Trainer, command: str, model: pl.LightningModule, datam
     results = run(model, datamodule=datamodule, ckpt_path=str(checkpoint), verbose=False)
     metrics = all_metrics(trainer, results)
     if not metrics:
-        raise UsageError(f"{command}: the data holds no images for it")
+        raise UsageError(f"{command}: the data has no {_IMAGES[command]} images; give other data with --data_path")
     for name, value in metrics.items():
         log.info("%s %.4f", name, value)
 
@@ -43,45 +45,53 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
         UsageError: The model or the data isn't one of this project's, or a node has another checkpoint.
     """
     if not isinstance(model, ImageClassifier) or not hasattr(type(datamodule), "predicted_paths"):
-        raise UsageError("predict: works with the models and the data of this project alone")
+        raise UsageError("predict: works only with the models and the datamodules of this project")
     require_same_checkpoint(trainer, checkpoint)
     batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
-    shares = gather(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
+    parts = gather(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
     if trainer.is_global_zero:
-        count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, shares)
+        count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, parts)
         log.info("%s images labelled: %s", f"{count:,}", target)
 
 
 def all_metrics(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """All metrics of validate or test: what they return, and what was logged for callbacks alone."""
-    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    for metrics in results:
-        found |= metrics
-    return found
+    """All metrics of ``validate`` or ``test``: those that they return, and those that only callbacks can see."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    for returned in results:
+        metrics |= returned
+    return metrics
 
 
 def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
-    """The outputs of a trained network mean the classes that it was trained on, in their order.
+    """Checks that the data has the classes that the network was trained on, in the same order.
 
     Raises:
-        UsageError: The data has others.
+        UsageError: It has other classes, or another order.
     """
-    there = read_checkpoint(checkpoint).get("hyper_parameters", {}).get("classes")
-    here = getattr(datamodule, "classes", None)
-    if there and here and list(there) != list(here):
-        raise UsageError(f"--data_path: holds the classes {_few(here)}; {str(checkpoint)!r} knows {_few(there)}")
+    trained = read_checkpoint(checkpoint).get("hyper_parameters", {}).get("classes")
+    given = getattr(datamodule, "classes", None)
+    if trained and given and list(trained) != list(given):
+        raise UsageError(
+            f"--data_path: holds the classes {_listed(given)}, but {str(checkpoint)!r} was trained on "
+            f"{_listed(trained)}; give data with the same classes"
+        )
 
 
-def _few(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def write_predictions(
     target: Path, folder: Path, paths: Sequence[Path], classes: Sequence[str], parts: Iterable[Sequence[Tensor]]
 ) -> int:
-    """Writes ``file,label,probability``, a row an image in the order of ``paths``, and returns the number of rows.
+    """Writes the table ``file,label,probability`` and returns its number of rows, one for each image.
 
-    ``parts``, in any order, are of what ``predict_step`` returns: numbers of images, labels, probabilities, each (N,).
+    Args:
+        target: The file; it is written under another name and renamed when it is complete.
+        folder: The paths in the table are relative to it.
+        paths: The images, in the order of the rows.
+        classes: The names of the labels.
+        parts: Results of ``predict_step`` in any order: indices into ``paths``, labels, probabilities, each (N,).
     """
     rows = sorted(row for part in parts for row in zip(*(column.tolist() for column in part), strict=True))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +99,7 @@ def write_predictions(
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["file", "label", "probability"])
-        for number, label, probability in rows:
-            table.writerow([paths[number].relative_to(folder), classes[label], f"{probability:.4f}"])
+        for index, label, probability in rows:
+            table.writerow([paths[index].relative_to(folder), classes[label], f"{probability:.4f}"])
     unfinished.replace(target)
     return len(rows)

@@ -1,4 +1,4 @@
-"""``python -m lightning_app.fit``: trains, then measures once on the test images."""
+"""``python -m lightning_app.fit``: trains a network and tests it once."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``--help``: what people use first, then the settings of the models and the data, then the Trainer's forty."""
+"""``--help``: the most used flags first, then further settings of the models and the data, then the Trainer's."""
 
 import inspect
 import textwrap
@@ -15,48 +15,50 @@ DATA: tuple[type, ...] = (CIFAR10DataModule, ImageFolderDataModule)
 _WIDTH, _INDENT = 100, 26
 
 _ABOUT = {
-    "fit": "Trains a network, then measures it once on the test images. All of a run lies in --output_dir; the same "
-    "command, given again, goes on where a stopped run ended.",
-    "validate": "Measures a trained network on the validation images.",
-    "test": "Measures a trained network on the test images.",
-    "predict": "Labels the images in a folder and writes them to a table: file,label,probability.",
+    "fit": "Trains a network and tests it once. All files of a run are in --output_dir; the same command, given again, "
+    "continues a run that was stopped.",
+    "validate": "Evaluates a trained network on the validation images.",
+    "test": "Evaluates a trained network on the test images.",
+    "predict": "Labels the images in a folder and writes a table: file,label,probability.",
 }
-_OWN_BEFORE = (
+_MODEL_FLAGS = (
     Flag("--model", "", "NAME", "CifarNet (default), ResNetTransfer, or an import path: my_module.MyModel.", ("fit",)),
-    Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule or an import path (default: the one that "
-         "goes with the model)."),
+    Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule, or an import path (default: the one that "
+         "belongs to the model)."),
     Flag("--ckpt_path", "", "FILE", "Checkpoint of the network (default: the best or the last in --output_dir).",
          ("validate", "test", "predict")),
 )  # fmt: skip
-_OWN_AFTER = (
-    Flag("--resume", "", "WHAT", "auto: go on with an unfinished run in --output_dir (default). never: set it aside "
-         "and start afresh. Or a checkpoint or a run folder to go on from.", ("fit",)),
+_RUN_FLAGS = (
+    Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
+         "--output_dir/previous and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in --output_dir).", ("predict",)),
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
-    Flag("--print_config", "", "", "Print all settings as such a file, and stop."),
+    Flag("--print_config", "", "", "Print all settings as a YAML file and stop."),
 )  # fmt: skip
 _AZUREML = (
-    ("exit_timeout", "X", "Seconds that the end of the program may wait for it."),
-    ("priority", "[A,B]", "Metric names that matter most, where there are more than the 50 that Azure ML takes."),
-    ("stop_on_nonfinite", "B", "Whether a metric that is NaN or infinite ends the run."),
+    ("exit_timeout", "X", "Seconds that the program may wait for the delivery at its end."),
+    ("priority", "[A,B]", "Metrics to deliver first if there are more than the 50 names that Azure ML takes."),
+    ("stop_on_nonfinite", "B", "Whether a metric that is NaN or infinite stops the run."),
 )
 
 
-def page(command: str, trainer_defaults: dict[str, Any], long_text: str) -> str:
-    """The help of one command; ``long_text`` is the parser's own, of which the Trainer's part is kept."""
-    shown = [flag for flag in (FLAGS[0], *_OWN_BEFORE, *FLAGS[1:], *_OWN_AFTER) if command in flag.commands]
-    flags = [_entry(f"{flag.name} {flag.placeholder}", _explained(flag, command, trainer_defaults)) for flag in shown]
+def command_help(command: str, trainer_defaults: dict[str, Any], parser_help: str) -> str:
+    """The help of one command; of ``parser_help``, the parser's own text, only the Trainer's part is kept."""
+    listed = [flag for flag in (FLAGS[0], *_MODEL_FLAGS, *FLAGS[1:], *_RUN_FLAGS) if command in flag.commands]
+    flags = [
+        _entry(f"{flag.name} {flag.placeholder}", _description(flag, command, trainer_defaults)) for flag in listed
+    ]
     name = f"python -m lightning_app{'.fit' if command == 'fit' else f' {command}'}"
     return "\n\n".join(
         [
             f"usage: {name} [--FLAG VALUE ...]",
             textwrap.fill(_ABOUT[command], _WIDTH),
-            "Flags used most:\n" + "\n".join(flags),
-            "Further settings of the models, --model.NAME VALUE, explained by --model.help CLASS:\n"
+            "Most used flags:\n" + "\n".join(flags),
+            "Further settings of the models, --model.NAME VALUE (--model.help CLASS explains them):\n"
             + _settings(MODELS),
-            "Further settings of the data, --data.NAME VALUE, explained by --data.help CLASS:\n" + _settings(DATA),
+            "Further settings of the data, --data.NAME VALUE (--data.help CLASS explains them):\n" + _settings(DATA),
             *([_azureml_part()] if command == "fit" else []),
-            "Settings of Lightning's Trainer:\n" + _trainer_part(long_text),
+            "Settings of Lightning's Trainer:\n" + _trainer_part(parser_help),
         ]
     )
 
@@ -84,21 +86,21 @@ def _entry(name: str, text: str) -> str:
     return "\n".join([head.ljust(_INDENT) + lines[0], *(" " * _INDENT + line for line in lines[1:])])
 
 
-def _explained(flag: Flag, command: str, trainer_defaults: dict[str, Any]) -> str:
+def _description(flag: Flag, command: str, trainer_defaults: dict[str, Any]) -> str:
     if command == "predict" and flag.name == "--data_path":
-        return "Folder with the images to label; those in folders below it count, too."
+        return "Folder with the images to label, in subfolders as well."
     return flag.help + _default(flag, trainer_defaults)
 
 
 def _default(flag: Flag, trainer_defaults: dict[str, Any]) -> str:
-    """The default, looked up at its owner: a constructor, or the Trainer's settings."""
+    """The default, from the constructor or the Trainer setting that owns it."""
     part, _, name = flag.target.removeprefix("--").partition(".")
     if part in ("model", "data"):
-        found = {owner.__name__: _parameters(owner)[name] for owner in MODELS + DATA if name in _parameters(owner)}
-        first, *others = found.items()
-        text = _written(first[1]) + "".join(f", {owner} {_written(v)}" for owner, v in others if v != first[1])
+        owners = {owner.__name__: _parameters(owner)[name] for owner in MODELS + DATA if name in _parameters(owner)}
+        (_, first), *others = owners.items()
+        text = _as_text(first) + "".join(f", {owner} {_as_text(value)}" for owner, value in others if value != first)
     elif flag.target:
-        text = _written(trainer_defaults[name or part])
+        text = _as_text(trainer_defaults[name or part])
     else:
         return ""
     return f" (default: {text})" if text and flag.placeholder else ""
@@ -109,7 +111,7 @@ def _settings(owners: Iterable[type]) -> str:
     return "\n".join(
         _entry(
             owner.__name__,
-            ", ".join(f"{n} ({_written(v)})" for n, v in _parameters(owner).items() if n not in short) or "none",
+            ", ".join(f"{n} ({_as_text(v)})" for n, v in _parameters(owner).items() if n not in short) or "none",
         )
         for owner in owners
     )
@@ -118,10 +120,10 @@ def _settings(owners: Iterable[type]) -> str:
 def _azureml_part() -> str:
     defaults = _parameters(AzureMLRunLogger)
     entries = (
-        _entry(f"--azureml.{name} {value}", f"{text} (default: {_written(defaults[name])})")
+        _entry(f"--azureml.{name} {value}", f"{text} (default: {_as_text(defaults[name])})")
         for name, value, text in _AZUREML
     )
-    return "Settings of the logger, which in an Azure ML job delivers what is logged to the run:\n" + "\n".join(entries)
+    return "Settings of the logger, which delivers metrics to the run in an Azure ML job:\n" + "\n".join(entries)
 
 
 def _parameters(owner: type) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _parameters(owner: type) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in signature.parameters.items()}
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{','.join(value)}]"
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What training shows: a bar in a terminal, plain lines in a log file."""
+"""The progress of training: a bar in a terminal, plain lines in a log file."""
 
 import sys
 import time
@@ -12,14 +12,17 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
+from models import metric_name
+
+_TRAIN_LOSS = metric_name("train", "loss")
 _SECONDS_BETWEEN_UPDATES = 0.2
 _BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{remaining} left, {rate_fmt}{postfix}]"
 
 
 class EpochBar(ProgressBar):
-    """One bar an epoch, which stays with its last figures.
+    """A bar for each epoch, which stays on the screen with its last metrics.
 
-    It is drawn by the clock: Lightning's own draws after each batch, and there are hundreds of batches a second.
+    It is drawn a few times a second. Lightning's own bar is drawn after each batch, hundreds of times a second.
     """
 
     def __init__(self) -> None:
@@ -28,7 +31,7 @@ class EpochBar(ProgressBar):
         self._next_update = 0.0
 
     def disable(self) -> None:
-        """Called by Lightning on every rank but the first."""
+        """Called by Lightning on every rank except 0."""
         self.on_train_epoch_start = self.on_train_batch_end = lambda *_: None  # type: ignore[method-assign]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -61,9 +64,9 @@ class EpochBar(ProgressBar):
 
 
 class LineLogger(Logger):
-    """Prints what is logged as the tutorials do: ``epoch=1, batch= 2000: loss 2.19``.
+    """Prints logged metrics in the tutorials' format: ``epoch=1, batch= 2000: loss 2.19``.
 
-    It is a logger, because a line belongs to each moment at which something is logged, whoever logs it.
+    It is a logger, so that it prints a line whenever metrics are logged, by any model or callback.
     """
 
     def __init__(self, trainer: pl.Trainer) -> None:
@@ -80,25 +83,25 @@ class LineLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        shown = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        if not shown or self._trainer.testing:  # the summary at the end tells the test
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        if not values or self._trainer.testing:  # the summary at the end has the test metrics
             return
-        if "train_loss" in shown:
-            text = f"loss {shown['train_loss']:.2f}"
+        if _TRAIN_LOSS in values:
+            text = f"loss {values[_TRAIN_LOSS]:.2f}"
         else:
-            text = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        print(f"{self._where(shown)}: {text}", flush=True)
+            text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        print(f"{self._position(values)}: {text}", flush=True)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing to print."""
 
-    def _where(self, metrics: Mapping[str, float]) -> str:
+    def _position(self, metrics: Mapping[str, float]) -> str:
         epoch = f"epoch={self._trainer.current_epoch + 1}"
         whole_epoch = all(name.startswith("val_") for name in metrics)
         return epoch if whole_epoch else f"{epoch}, batch={self._trainer.fit_loop.batch_idx + 1:5}"
 
 
 def in_terminal() -> bool:
-    """Whether somebody watches, so that a line may be drawn over."""
+    """Whether the output is a terminal, where a line can be overwritten."""
     return sys.stdout.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The folder under which all of a run lies."""
+"""The folder that holds all files of a run."""
 
 import os
 import tempfile
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lightning_app.errors import UsageError
 
-TENSORBOARD_ROOT = Path("logs")  # relative to where the program runs: Azure ML streams it from there
+TENSORBOARD_ROOT = Path("logs")  # in the working directory: Azure ML streams events from there
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the parts of a run are."""
+    """The paths of a run's files."""
 
     root: Path
 
@@ -30,7 +30,7 @@ class RunFolder:
 
     @property
     def charts(self) -> Path:
-        """Confusion matrices, images, tables and lists: a JSON file each, and a picture where it is one."""
+        """Confusion matrices, images, tables and lists: a JSON file each, and a PNG file for a picture."""
         return self.root / "charts"
 
     @property
@@ -39,12 +39,12 @@ class RunFolder:
 
     @property
     def delivery_log(self) -> Path:
-        """What Azure ML has confirmed of the journal and the charts."""
+        """Which parts of the journal and of the charts Azure ML has acknowledged."""
         return self.root / "delivery.jsonl"
 
     @property
     def sender_log(self) -> Path:
-        """What the sender had to say; for whoever looks for the reason why something doesn't arrive."""
+        """Messages of the sender, such as the reason why something can't be delivered."""
         return self.root / "delivery.log"
 
     @property
@@ -61,14 +61,14 @@ class RunFolder:
 
     @property
     def tensorboard(self) -> Path:
-        """The events of this run folder, apart from those of other folders."""
+        """TensorBoard's events of this run folder, separate from those of other folders."""
         return TENSORBOARD_ROOT / os.path.relpath(self.root).replace(os.sep, "-").replace("..", "up")
 
     def holds_a_run(self) -> bool:
         return any(path.exists() for path in (self.last, self.best, self.journal, self.config))
 
     def check_writable(self) -> None:
-        """Raises UsageError unless files can be written; leaves nothing behind."""
+        """Raises UsageError if files can't be written to the folder; leaves no file behind."""
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -81,19 +81,19 @@ class RunFolder:
                 f"--output_dir {str(self.root)!r}: can't be written ({error.strerror}); give another folder"
             ) from error
 
-    def set_aside(self) -> Path:
-        """Moves a run that was here before into ``previous/N`` below, where nothing overwrites it."""
+    def archive(self) -> Path:
+        """Moves the files of an earlier run to a new folder ``previous/NNN`` and returns that folder."""
         target = self._new_previous()
-        parts = (self.journal, self.charts, self.hyperparameters, self.delivery_log, self.sender_log)
-        for path in (self.last.parent, *parts, self.config, self.predictions):
+        logged = (self.journal, self.charts, self.hyperparameters, self.delivery_log, self.sender_log)
+        for path in (self.last.parent, *logged, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)
         if self.tensorboard.is_dir():
             self.tensorboard.rename(self.tensorboard.with_name(f"{self.tensorboard.name}-previous-{target.name}"))
         return target
 
-    def set_journal_aside(self) -> Path:
-        """Moves only the journal, under a program that has begun to write the rest."""
+    def archive_journal(self) -> Path:
+        """Moves only the journal, because the program is already writing other files of the new run."""
         target = self._new_previous()
         self.journal.rename(target / self.journal.name)
         return target

@@ -1,4 +1,4 @@
-"""A training run: prepare the run folder, fit, test once, summarise."""
+"""A training run: prepare the run folder, fit, test once, print a summary."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,9 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.callbacks import Throughput
 from lightning_app.console import format_count
-from lightning_app.distributed.sync import checkpoint_everywhere
+from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run_connected
 from lightning_app.evaluation import all_metrics
-from lightning_app.resume import ResumePlan, agreed
+from lightning_app.resume import ResumePlan
 from lightning_app.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -26,32 +26,35 @@ def train(
     plan: ResumePlan,
     throughput: Throughput,
 ) -> None:
-    """Fits, tests the best checkpoint (or the last state, where no validation set chose one), and sums up."""
-    plan = agreed(trainer, folder, plan)
-    if plan.finished:
-        log.info("%s", finished_message(folder, plan))
-        if plan.tested:
+    """Fits, tests the best checkpoint (the last one where there is no validation set) and prints a summary.
+
+    Every process calls this. Rank 0's plan counts for all of them.
+    """
+    agreed_plan = run_connected(trainer, lambda: broadcast(trainer, plan))
+    if agreed_plan.finished:
+        log.info("%s", finished_message(folder, agreed_plan))
+        if agreed_plan.tested:
             return
-    with checkpoint_everywhere(trainer, plan.checkpoint) as checkpoint:
+    with checkpoint_everywhere(trainer, agreed_plan.checkpoint) as checkpoint:
         trainer.fit(model, datamodule=datamodule, ckpt_path=_as_text(checkpoint))
     saved = [path for path in (folder.best, folder.last) if path.exists()] if trainer.checkpoint_callbacks else []
     with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint:
         metrics = _test(trainer, model, datamodule, _as_text(checkpoint))
-    for line in summary(trainer, throughput, metrics, [str(path) for path in saved]):
+    for line in summary(trainer, throughput, metrics, saved):
         log.info("%s", line)
 
 
 def finished_message(folder: RunFolder, plan: ResumePlan) -> str:
     return (
-        f"{folder.root}: training is finished ({format_count(plan.epochs_done, 'epoch')}). Raise --num_epochs to go "
-        "on, give --resume never for a fresh run, or another --output_dir."
+        f"{folder.root}: training is finished ({format_count(plan.epochs_done, 'epoch')}). To continue, raise "
+        "--num_epochs; to start a new run, give --resume never or another --output_dir."
     )
 
 
 def summary(
-    trainer: pl.Trainer, throughput: Throughput, metrics: Mapping[str, float], checkpoints: Sequence[str]
+    trainer: pl.Trainer, throughput: Throughput, metrics: Mapping[str, float], checkpoints: Sequence[Path]
 ) -> list[str]:
-    """What a person wants to know at the end, in a few lines."""
+    """The lines that are printed at the end of a run."""
     lines = [f"Finished: {format_count(trainer.current_epoch, 'epoch')}, {format_count(trainer.global_step, 'step')}."]
     if throughput.seconds:
         lines[0] += f" Trained {throughput.images_per_second:,.0f} images a second."
@@ -80,10 +83,10 @@ def _has_test_images(model: pl.LightningModule, datamodule: pl.LightningDataModu
 
 
 class RunFolderSetup(pl.Callback):
-    """Makes room for the run, writes ``config.yaml`` and opens the loggers.
+    """Prepares the run folder when fitting starts: archives an earlier run, writes ``config.yaml``, opens the loggers.
 
-    Lightning opens the loggers it was given before the data has been looked at, so that a typo in a path would leave
-    files behind. This callback gives them to the Trainer later.
+    Lightning opens its loggers before it reads the data, so that a typo in a path would leave files behind. This
+    callback adds the loggers to the Trainer after the data has been checked.
     """
 
     def __init__(
@@ -91,27 +94,27 @@ class RunFolderSetup(pl.Callback):
         folder: RunFolder,
         plan: ResumePlan,
         write_config: Callable[[], None],
-        make_loggers: Callable[[pl.Trainer], Sequence[Logger]],
+        create_loggers: Callable[[pl.Trainer], Sequence[Logger]],
     ) -> None:
         self._folder, self._plan = folder, plan
-        self._write_config, self._make_loggers = write_config, make_loggers
+        self._write_config, self._create_loggers = write_config, create_loggers
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             self._prepare_folder()
         trainer.strategy.barrier("run folder")
-        trainer.loggers = [*trainer.loggers, *self._make_loggers(trainer)]
+        trainer.loggers = [*trainer.loggers, *self._create_loggers(trainer)]
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt):
-            done = format_count(trainer.current_epoch, "epoch")
-            log.info("Interrupted after %s; the same command goes on from there.", done)
+            epochs = format_count(trainer.current_epoch, "epoch")
+            log.info("Interrupted after %s; the same command continues the run.", epochs)
 
     def _prepare_folder(self) -> None:
-        if self._plan.set_aside:
-            log.info("%s: the run that was here is set aside in %s", self._folder.root, self._folder.set_aside())
+        if self._plan.archive_previous:
+            log.info("%s: the earlier run was moved to %s", self._folder.root, self._folder.archive())
         self._folder.root.mkdir(parents=True, exist_ok=True)
         self._write_config()
         if self._plan.checkpoint is not None:
             done = f"{format_count(self._plan.epochs_done, 'epoch')} and {format_count(self._plan.steps_done, 'step')}"
-            log.info("Going on from %s, after %s.", self._plan.checkpoint, done)
+            log.info("Continuing from %s, after %s.", self._plan.checkpoint, done)

@@ -1,4 +1,4 @@
-"""The network of the Azure ML tutorials, which took it from PyTorch's introduction to CIFAR-10."""
+"""The network of the Azure ML tutorials, from PyTorch's introduction to CIFAR-10."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ class CifarNet(ImageClassifier):
     """Two convolutions and three linear layers, for images (B, 3, 32, 32), trained with SGD.
 
     Args:
-        learning_rate: Step size of SGD.
+        learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
-        classes: The names of the classes; on the command line the data gives them.
+        classes: The names of the classes; on the command line they come from the data.
     """
 
     def __init__(self, learning_rate: float = 0.001, momentum: float = 0.9, classes: Sequence[str] = _TEN) -> None:
@@ -26,7 +26,7 @@ class CifarNet(ImageClassifier):
 
 
 class CifarNetwork(nn.Module):
-    """The tutorials' ``Net``, layer for layer and name for name, so that weights of either fit the other."""
+    """The tutorials' ``Net`` with the same layers and names, so that each can load the weights of the other."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class CifarNetwork(nn.Module):
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, num_classes)
-        self.to(memory_format=torch.channels_last)  # as the images come, see datamodules.in_memory
+        self.to(memory_format=torch.channels_last)  # the layout of the images, see datamodules.in_memory
 
     def forward(self, images: Tensor) -> Tensor:
         """From images (B, 3, 32, 32) to logits (B, num_classes)."""
-        # The tutorials clip first and pool then. The order makes no difference to any value or gradient, but pooled
-        # features are a quarter as many; with the layout below, a step of 128 images takes a seventh less time.
+        # The tutorials apply ReLU first and pool after it. The order changes no value and no gradient, but there are
+        # four times fewer pooled features; with channels_last, a step of 128 images takes a seventh less time.
         features = functional.relu_(self.pool(self.conv1(images)))
         features = functional.relu_(self.pool(self.conv2(features)))
         features = functional.relu_(self.fc1(features.flatten(1)))

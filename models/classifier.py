@@ -1,9 +1,9 @@
-"""What every image classifier here does: loss, metrics, and when they are logged."""
+"""The base class of the image classifiers: training, evaluation, and the metrics that they log."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,28 +14,35 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from models.evaluation_charts import EvaluationCharts
-from models.step_metrics import StepMetrics
+from models.step_metrics import Quantity, StepMetrics
 
 Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W); labels, int64 (B,)."""
 
+Stage = Literal["train", "val", "test"]
+
+
+def metric_name(stage: Stage, quantity: Quantity) -> str:
+    """The name under which classifiers log a metric, such as ``val_accuracy``."""
+    return f"{stage}_{quantity}"
+
 
 class ImageClassifier(pl.LightningModule):
-    """Trains ``network``, from images (B, 3, H, W) to logits (B, len(classes)), with SGD on the cross entropy.
+    """Trains ``network``, from images (B, 3, H, W) to logits (B, len(classes)), with SGD and cross entropy.
 
     Logs ``train_loss`` and ``train_accuracy`` over all steps since they were last logged, every
-    ``trainer.log_every_n_steps`` batches of an epoch and at its end; ``val_*`` and ``test_*`` over the whole set.
-    The step that goes with a metric is the number of optimizer steps done. Loggers that take charts get a confusion
-    matrix and the most wrong images: of the last validation, when training ends, and of the test.
+    ``trainer.log_every_n_steps`` batches of an epoch and at its end, and ``val_*`` and ``test_*`` over the whole set.
+    The step of a metric is the number of optimizer steps done. Loggers that accept charts get a confusion matrix and
+    the images with the largest loss: of the last validation, when training ends, and of the test.
 
-    Several processes do what one would do with their batches put together: each image of an epoch counts once, also in
-    the last step, where some of them may have nothing new. Batch norms are another matter: each process has its own
-    mean and variance of a batch, and what is measured and saved are the running ones of rank 0.
+    Several processes compute the same as one process with all their batches: each image of an epoch counts once, also
+    in the last step, where some processes may have no new image. Batch norms differ: each process uses the mean and
+    variance of its own batch, and the running statistics of rank 0 are evaluated and saved.
 
     Args:
-        network: The network; its last layer has an output a class.
+        network: The network; its last layer has one output per class.
         classes: The names of the classes, in the order of the outputs.
-        learning_rate: Step size of SGD.
+        learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
 
     Raises:
@@ -56,12 +63,12 @@ class ImageClassifier(pl.LightningModule):
         self.eval_loss = MeanMetric(nan_strategy="disable")
         self.eval_accuracy = MulticlassAccuracy(len(self.classes), average="micro", validate_args=False)
         self.eval_charts = EvaluationCharts(self.classes)
-        self._uneven: UnevenStep | None = None
-        self._uneven_idx = -1  # of the batch that it is; no batch has this one
+        self._uneven_step: UnevenStep | None = None
+        self._uneven_idx = -1  # its batch_idx; -1 is no batch
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes which hook is running some forty times a step; torch would ask each time whether the note is
-        # a parameter, a module or a buffer: 75 microseconds of the 1,590 that a step of 4 images took
+        # Lightning sets this attribute about forty times a step. torch would check each time whether the value is a
+        # parameter, a module or a buffer: 75 of the 1,590 microseconds of a step with 4 images
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -72,25 +79,25 @@ class ImageClassifier(pl.LightningModule):
         return logits
 
     def on_train_start(self) -> None:
-        self._uneven = uneven_last_step(self.trainer.train_dataloader, self.trainer.world_size)
-        self._uneven_idx = -1 if self._uneven is None else self._uneven.batch_idx
+        self._uneven_step = uneven_last_step(self.trainer.train_dataloader, self.trainer.world_size)
+        self._uneven_idx = -1 if self._uneven_step is None else self._uneven_step.batch_idx
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
         logits = self.network(images)
-        if batch_idx == self._uneven_idx and self._uneven is not None:
-            logits, labels = logits[: self._uneven.counted], labels[: self._uneven.counted]
-            loss = functional.cross_entropy(logits, labels, reduction="sum") * self._uneven.weight
+        if batch_idx == self._uneven_idx and self._uneven_step is not None:
+            logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
+            loss = functional.cross_entropy(logits, labels, reduction="sum") * self._uneven_step.weight
         else:
             loss = functional.cross_entropy(logits, labels)
         self.train_metrics.add(loss, logits, labels)
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        # batches are counted within the epoch, as in the tutorials; Lightning's own counter runs on across epochs
+        # counts batches within the epoch, as the tutorials do; Lightning's own counter continues across epochs
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # a connector of the Trainer sets it
         if self.trainer.is_last_batch or (interval and (batch_idx + 1) % interval == 0):
-            self._report("train", self.train_metrics.mean_since_last(), on_step=True)
+            self._log_metrics("train", self.train_metrics.mean_since_last(), on_step=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
@@ -99,40 +106,40 @@ class ImageClassifier(pl.LightningModule):
         self._evaluate(batch)
 
     def on_validation_epoch_start(self) -> None:
-        self._share_statistics()
+        self._broadcast_batch_norms()
 
     def on_test_epoch_start(self) -> None:
-        self._share_statistics()
+        self._broadcast_batch_norms()
 
     def on_validation_epoch_end(self) -> None:
-        self._report_evaluation("val")
+        self._log_evaluation("val")
 
     def on_train_end(self) -> None:
         self.eval_charts.log(self.loggers, "val", self.global_step)
 
     def on_test_epoch_end(self) -> None:
-        self._report_evaluation("test")
+        self._log_evaluation("test")
         self.eval_charts.log(self.loggers, "test", self.global_step)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
-        """From images and their numbers to (numbers, labels, probabilities of these labels), each of shape (B,)."""
-        images, numbers = batch
+        """From images and their indices to (indices, labels, probabilities of these labels), each of shape (B,)."""
+        images, indices = batch
         probability, label = self.network(images).softmax(1).max(1)
-        return numbers, label, probability
+        return indices, label, probability
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.sgd()
 
     def sgd(self) -> torch.optim.SGD:
-        """SGD over what is to be trained, as one fused kernel: 1.13 instead of 1.22 ms a CIFAR Net step of 4 images."""
+        """SGD over all trained parameters, as one fused kernel: 1.13 instead of 1.22 ms for a step of CifarNet."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         return torch.optim.SGD(trained, lr=self.learning_rate, momentum=self.momentum, fused=True)
 
-    def _share_statistics(self) -> None:
-        """All measure what is saved, rank 0's batch norms.
+    def _broadcast_batch_norms(self) -> None:
+        """Makes all processes evaluate with the batch norms of rank 0, which are those that are saved.
 
-        DDP shares them before a training step; before a validation only where that step accumulated no gradients, and
-        before a test never.
+        DDP broadcasts them before a training step, before a validation only if that step accumulated no gradients, and
+        never before a test.
         """
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
@@ -147,37 +154,37 @@ class ImageClassifier(pl.LightningModule):
         self.eval_accuracy.update(predicted, labels)
         self.eval_charts.add(images, losses, labels, predicted)
 
-    def _report_evaluation(self, stage: str) -> None:
-        means = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
+    def _log_evaluation(self, stage: Stage) -> None:
+        means: dict[Quantity, Tensor] = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
         self.eval_loss.reset()
         self.eval_accuracy.reset()
         self.eval_charts.compute()
         if not self.trainer.sanity_checking:
-            self._report(stage, means, on_step=False)
+            self._log_metrics(stage, means, on_step=False)
 
-    def _report(self, stage: str, means: Mapping[str, Tensor], *, on_step: bool) -> None:
-        metrics = {f"{stage}_{name}": value for name, value in means.items()}
-        # logger=False: Lightning would log at its own steps, counted from 0 and across epochs.
-        # sync_dist changes nothing, all processes have gathered the same mean already, but Lightning warns without it.
+    def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:
+        metrics = {metric_name(stage, quantity): value for quantity, value in means.items()}
+        # logger=False: Lightning would log at its own steps, which count from 0 and across epochs.
+        # sync_dist changes no value, because all processes have the same mean, but Lightning warns without it.
         self.log_dict(
             metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step, sync_dist=not on_step
         )
-        numbers = {name: float(value) for name, value in metrics.items()}
-        if stage != "test":  # which comes after all epochs
-            numbers["epoch"] = self.current_epoch
+        values = {name: float(value) for name, value in metrics.items()}
+        if stage != "test":  # the test comes after all epochs
+            values["epoch"] = self.current_epoch
         for logger in self.loggers:
-            logger.log_metrics(numbers, step=self.global_step)
+            logger.log_metrics(values, step=self.global_step)
 
 
 @dataclass(frozen=True)
 class UnevenStep:
-    """Some processes have an image less than the others, and in its place a repeated one that must not count.
+    """A training step in which some processes have a repeated image, which must not count.
 
     Args:
-        batch_idx: The step's number in the epoch.
-        counted: How many images of this process's batch count, which are the first ones.
-        weight: The loss is the sum over them times this; then the mean over all processes, which DDP makes of the
-            gradients, is the mean over all images of the step.
+        batch_idx: The step's index in the epoch.
+        counted: Number of images that count in this process's batch; they are the first ones.
+        weight: Factor of their summed loss. With it, DDP's mean of the gradients over all processes is the mean over
+            all images of the step.
     """
 
     batch_idx: int
@@ -186,15 +193,18 @@ class UnevenStep:
 
 
 def uneven_last_step(loader: Any, world_size: int) -> UnevenStep | None:
-    """None where each process has an equal part of the last step, or where the loader is none of this project's."""
+    """The last step of an epoch if processes have different numbers of images in it; None if not, or if unknown.
+
+    It is unknown for a loader that isn't one of this project's.
+    """
     last_step = getattr(getattr(loader, "sampler", None), "last_step", None)
     if last_step is None:
         return None
-    here, everywhere = last_step(loader.batch_size)
-    if everywhere % world_size == 0:
+    own_count, total_count = last_step(loader.batch_size)
+    if total_count % world_size == 0:
         return None
-    return UnevenStep(len(loader) - 1, here, world_size / everywhere)
+    return UnevenStep(len(loader) - 1, own_count, world_size / total_count)
 
 
 class ModelError(ValueError):
-    """What a model was given can't be used; the message names the parameter, what was found and what to do."""
+    """A parameter of a model can't be used; the message says what was given and what to do."""

@@ -18,19 +18,19 @@ _HEAD = "fc"  # torchvision's name of a ResNet's last layer
 class ResNetTransfer(ImageClassifier):
     """A ResNet of torchvision with a new head, trained with SGD and the step schedule of the tutorial.
 
-    Images are float32 (B, 3, H, W), normalised as ImageNet. The pretrained weights are read when fitting begins, and
-    neither for a resumed run nor for validate, test and predict, which have theirs from a checkpoint.
+    Images are float32 (B, 3, H, W), normalised as for ImageNet. The pretrained weights are read when fitting starts; a
+    resumed run, ``validate``, ``test`` and ``predict`` load the weights of a checkpoint instead.
 
     Args:
         depth: Layers of the ResNet.
-        weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once a node), ``none``, or a file with a state
-            dict or a checkpoint of this project.
-        freeze_backbone: Train the head alone; the batch norms of the rest keep their statistics, too.
-        learning_rate: Step size of SGD.
+        weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once per node), ``none``, or a file with a
+            state dict or a checkpoint of this project.
+        freeze_backbone: Train only the head; the batch norms of the backbone keep their statistics, too.
+        learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
         step_size: Epochs after which the learning rate is multiplied by gamma.
         gamma: Factor of the learning rate.
-        classes: The names of the classes; on the command line the data gives them.
+        classes: The names of the classes; on the command line they come from the data.
 
     Raises:
         ModelError: A value is out of range, or the weights can't be used.
@@ -61,13 +61,13 @@ class ResNetTransfer(ImageClassifier):
                 parameter.requires_grad = name.startswith(f"{_HEAD}.")
 
     def prepare_data(self) -> None:
-        """Downloads the ImageNet weights, once a node."""
-        if self.weights == "DEFAULT" and self._starts_afresh():
+        """Downloads the ImageNet weights, once per node."""
+        if self.weights == "DEFAULT" and self._is_fresh_run():
             self._imagenet_weights()
 
     def setup(self, stage: str) -> None:
-        """Loads the pretrained weights, all but the head."""
-        if stage != "fit" or not self._starts_afresh() or self.weights == "none":
+        """Loads the pretrained weights, except those of the head."""
+        if stage != "fit" or not self._is_fresh_run() or self.weights == "none":
             return
         if self.weights == "DEFAULT":
             state = {n: value for n, value in self._imagenet_weights().items() if not n.startswith(f"{_HEAD}.")}
@@ -76,7 +76,7 @@ class ResNetTransfer(ImageClassifier):
             load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
 
     def on_train_epoch_start(self) -> None:
-        """Keeps the batch norms of a frozen backbone from averaging; a linear head is the same in both modes."""
+        """Stops the batch norms of a frozen backbone from updating; a linear head is the same in both modes."""
         if self.freeze_backbone:
             self.network.eval()
 
@@ -84,14 +84,14 @@ class ResNetTransfer(ImageClassifier):
         optimizer = self.sgd()
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.step_size, self.gamma)]
 
-    def _starts_afresh(self) -> bool:
+    def _is_fresh_run(self) -> bool:
         return self.trainer.ckpt_path is None
 
     def _imagenet_weights(self) -> dict[str, Tensor]:
-        choices = torchvision.models.get_model_weights(self.architecture)
+        available = torchvision.models.get_model_weights(self.architecture)
         try:
-            weights: dict[str, Tensor] = choices["DEFAULT"].get_state_dict(progress=True, check_hash=True)
-        except Exception as error:  # urllib, ssl and torch.hub each raise their own
+            weights: dict[str, Tensor] = available["DEFAULT"].get_state_dict(progress=True, check_hash=True)
+        except Exception as error:  # urllib, ssl and torch.hub raise errors of their own
             raise ModelError(
                 f"--model.weights DEFAULT: torchvision's weights of {self.architecture} could not be downloaded "
                 f"({error}); give a file, or none"
@@ -100,10 +100,10 @@ class ResNetTransfer(ImageClassifier):
 
 
 def _resnet(depth: Depth, num_classes: int) -> nn.Module:
-    # the pretrained weights come later, from setup
+    # setup loads the pretrained weights
     network: nn.Module = torchvision.models.get_model(f"resnet{depth}", weights=None)
     network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
-    # as the images come; with other strides than its gradients' buckets, DDP copies each gradient, and says so
+    # the layout of the images; if gradients and DDP's buckets differ in strides, DDP copies each gradient and warns
     return network.to(memory_format=torch.channels_last)
 
 
@@ -111,23 +111,23 @@ _NETWORK_PREFIX = "network."  # where ImageClassifier keeps its network
 
 
 def load_backbone(network: nn.Module, path: Path, *, architecture: str, head: str) -> None:
-    """Copies all weights but those of the layer called ``head`` from the file into the network.
+    """Copies the weights from the file into the network, except those of the layer called ``head``.
 
     Raises:
         ModelError: The file can't be read, or holds the weights of another architecture.
     """
     weights = {name: value for name, value in _read(path).items() if not name.startswith(f"{head}.")}
     expected = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
-    missing, foreign = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     reshaped = [n for n in sorted(expected.keys() & weights.keys()) if expected[n].shape != weights[n].shape]
-    if missing or foreign or reshaped:
-        name = (reshaped or missing or foreign)[0]
-        there = tuple(weights[name].shape) if name in weights else "none"
-        here = tuple(expected[name].shape) if name in expected else "none"
+    if missing or unknown or reshaped:
+        name = (reshaped or missing or unknown)[0]
+        in_file = tuple(weights[name].shape) if name in weights else "none"
+        in_network = tuple(expected[name].shape) if name in expected else "none"
         raise ModelError(
             f"--model.weights {str(path)!r}: holds the weights of another network than {architecture}: "
-            f"{len(missing)} missing, {len(foreign)} unknown, {len(reshaped)} of another shape, such as {name!r} "
-            f"({there} in the file, {here} in {architecture})"
+            f"{len(missing)} missing, {len(unknown)} unknown, {len(reshaped)} of another shape, such as {name!r} "
+            f"({in_file} in the file, {in_network} in {architecture}); give weights of {architecture}, or none"
         )
     network.load_state_dict(weights, strict=False)
 
@@ -137,7 +137,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"--model.weights {str(path)!r}: no such file; expected DEFAULT, none or a file of weights")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, each meaning the same to the user
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason:.120})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

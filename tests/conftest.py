@@ -1,4 +1,4 @@
-"""Images in the real layouts, the real command line in a process of its own, and jobs of a loopback Azure ML."""
+"""Fixtures: images in real file layouts, the command line in a process of its own, jobs of the emulator."""
 
 import subprocess
 from collections.abc import Iterator
@@ -13,19 +13,18 @@ from tests.support.commands import Command, Outcome, command_line, environment
 from tests.support.images import make_cifar10, make_image_folder
 from tests.support.jobs import Job
 
-# Two workers of pytest on two cores, and each process with two threads that wait for one another by spinning, take
-# many times as long as with one thread each.
+# With two workers of pytest on two cores, two threads per process are many times slower than one: they wait actively.
 torch.set_num_threads(1)
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs ``python -m lightning_app ARGUMENTS`` in the test's own folder, which is the working folder from then on."""
+    """Runs ``python -m lightning_app ARGUMENTS`` in the test's temporary folder, now the working directory."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(*arguments: str, prefix: tuple[str, ...] = ()) -> Outcome:
         done = subprocess.run(
-            [*prefix, *command_line(*arguments)], capture_output=True, text=True, timeout=300, env=environment()
+            [*prefix, *command_line(*arguments)], capture_output=True, text=True, timeout=600, env=environment()
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -34,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def free_port() -> int:
-    """For rank 0 of a training; the next one is free for its watchdog."""
+    """A port for rank 0 of a training; the next port is free as well, for its watchdog."""
     return nodes.free_port()
 
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Reading CIFAR-10's files: all layouts and pickle protocols, damaged and hostile content."""
 
 import pickle
 from pathlib import Path
@@ -16,12 +16,12 @@ def write(path: Path, content: Any, protocol: int = 2) -> None:
     path.write_bytes(pickle.dumps(content, protocol=protocol))
 
 
-@pytest.mark.parametrize("below", [".", "cifar-10-batches-py", "a/cifar-10-batches-py", "a"])
-def test_the_batches_are_found_in_the_path_or_one_folder_below_it(tmp_path: Path, below: str) -> None:
-    (tmp_path / below).mkdir(parents=True, exist_ok=True)
-    write_batch(tmp_path / below / "data_batch_1", 2, seed=0)
+@pytest.mark.parametrize("subfolder", [".", "cifar-10-batches-py", "a/cifar-10-batches-py", "a"])
+def test_the_batch_files_are_found_in_the_path_or_in_a_subfolder(tmp_path: Path, subfolder: str) -> None:
+    (tmp_path / subfolder).mkdir(parents=True, exist_ok=True)
+    write_batch(tmp_path / subfolder / "data_batch_1", 2, seed=0)
 
-    assert cifar10_files.find_folder(tmp_path) == tmp_path / below
+    assert cifar10_files.find_folder(tmp_path) == tmp_path / subfolder
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -37,7 +37,7 @@ def test_batches_of_every_pickle_protocol_are_read(cifar10: Path, protocol: int)
     assert torch.equal(before.labels, after.labels)
 
 
-def test_a_batch_as_python_2_wrote_it_is_read(tmp_path: Path) -> None:
+def test_a_batch_file_of_python_2_is_read(tmp_path: Path) -> None:
     """The official files: strings are byte strings, and so is the content of the array."""
     pixels = bytes(range(256)) * 12
     array = (
@@ -54,17 +54,17 @@ def test_a_batch_as_python_2_wrote_it_is_read(tmp_path: Path) -> None:
     assert read.labels.tolist() == [3]
 
 
-def test_reading_never_runs_what_a_pickle_names(tmp_path: Path) -> None:
+def test_reading_never_runs_code_from_a_pickle(tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> Any:
-            return Path.touch, (tmp_path / "was_here",)
+            return Path.touch, (tmp_path / "code_ran",)
 
     write(tmp_path / "test_batch", {"data": Hostile(), "labels": [0]})
 
-    with pytest.raises(DataError, match=r"test_batch.*names .*nothing of it was run"):
+    with pytest.raises(DataError, match=r"test_batch.*names .*no code in it was run"):
         cifar10_files.read_split(tmp_path, train=False, classes=10)
 
-    assert not (tmp_path / "was_here").exists()
+    assert not (tmp_path / "code_ran").exists()
 
 
 IMAGES = np.zeros((2, 3072), np.uint8)
@@ -73,7 +73,7 @@ IMAGES = np.zeros((2, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"data": IMAGES, "labels": [0, 10]}, "label 10 found, expected whole numbers from 0 to 9"),
+        ({"data": IMAGES, "labels": [0, 10]}, "found label 10, expected whole numbers from 0 to 9"),
         ({"data": IMAGES, "labels": [0, -1]}, "label -1"),
         ({"data": IMAGES, "labels": [0, 1.5]}, "label 1.5"),
         ({"data": IMAGES, "labels": [0, True]}, "label True"),
@@ -96,7 +96,7 @@ def test_a_batch_with_wrong_content_is_an_error_that_names_the_file(tmp_path: Pa
         cifar10_files.read_split(tmp_path, train=False, classes=10)
 
 
-def test_the_names_of_the_classes_come_from_the_data(tmp_path: Path) -> None:
+def test_the_names_of_the_classes_are_read_from_the_data(tmp_path: Path) -> None:
     assert cifar10_files.read_classes(tmp_path)[:2] == ["airplane", "automobile"]
 
     write(tmp_path / "batches.meta", {"label_names": ["cat", "dog"]})

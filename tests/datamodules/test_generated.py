@@ -1,4 +1,4 @@
-"""TODO"""
+"""Generated images: reproducible, generated once per machine, in a folder of the user's own."""
 
 import hashlib
 import multiprocessing
@@ -29,7 +29,7 @@ def test_generated_images_are_the_same_each_time(empty_cache: Path, monkeypatch:
     assert digest(generated.image_folder()) == first
 
 
-def test_they_are_generated_once_by_whoever_comes_first(empty_cache: Path) -> None:
+def test_images_are_generated_once_by_the_first_process(empty_cache: Path) -> None:
     context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
         folders = {result.get(120) for result in [pool.apply_async(generated.image_folder) for _ in range(4)]}
@@ -39,18 +39,16 @@ def test_they_are_generated_once_by_whoever_comes_first(empty_cache: Path) -> No
     assert sorted(left) == ["generated-image-folder-2", "generated-image-folder-2.lock"]
 
 
-def test_a_cache_that_belongs_to_somebody_else_is_not_trusted(
-    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    somebody = os.getuid() + 1
-    (empty_cache / f"lightning-azureml-{somebody}").mkdir()
-    monkeypatch.setattr("os.getuid", lambda: somebody)
+def test_a_cache_folder_of_another_user_is_refused(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other_user = os.getuid() + 1
+    (empty_cache / f"lightning-azureml-{other_user}").mkdir()
+    monkeypatch.setattr("os.getuid", lambda: other_user)
 
     with pytest.raises(PermissionError, match="belongs to another user"):
         generated.image_folder()
 
 
-def test_they_have_the_classes_that_are_announced_before_they_exist(empty_cache: Path) -> None:
+def test_the_classes_are_known_before_the_images_are_generated(empty_cache: Path) -> None:
     folder = cifar10_files.find_folder(generated.cifar10_folder())
     assert cifar10_files.read_classes(folder) == CIFAR10DataModule().classes
     assert ImageFolderDataModule(str(generated.image_folder())).classes == ImageFolderDataModule().classes

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Image files: broken ones are found, decoding and augmentation are reproducible."""
 
 from pathlib import Path
 
@@ -7,39 +7,39 @@ import torch
 from PIL import Image
 
 from datamodules import DataError, ImageFolderDataModule
-from datamodules.image_files import ImageFiles, decode, image_paths, normalise, why_unreadable
+from datamodules.image_files import ImageFiles, decode, image_paths, normalise, unreadable_reason
 from tests.support.images import make_image_folder
 
 
-def test_a_photograph_is_turned_the_right_way_up(tmp_path: Path) -> None:
+def test_a_photograph_is_rotated_as_its_exif_data_says(tmp_path: Path) -> None:
     image = Image.new("RGB", (4, 2), "red")
     exif = image.getexif()
-    exif[0x0112] = 6  # lying on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     image.save(tmp_path / "a.jpg", exif=exif)
 
     assert decode(tmp_path / "a.jpg").size == (2, 4)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "bmp", "webp", "tiff"])
-def test_a_whole_file_is_readable_and_a_cut_one_is_not(tmp_path: Path, kind: str) -> None:
+def test_a_complete_file_is_readable_and_a_truncated_one_is_not(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"image.{kind}"
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
-    assert why_unreadable(path) is None
+    assert unreadable_reason(path) is None
 
     path.write_bytes(path.read_bytes()[:-100])
 
-    assert why_unreadable(path)
+    assert unreadable_reason(path)
 
 
-def test_what_a_camera_writes_behind_an_image_does_no_harm(tmp_path: Path) -> None:
+def test_data_after_an_image_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     Image.new("RGB", (8, 8)).save(path)
     path.write_bytes(path.read_bytes() + b"trailer")
 
-    assert why_unreadable(path) is None
+    assert unreadable_reason(path) is None
 
 
-def test_files_that_file_managers_leave_behind_are_passed_over(tmp_path: Path) -> None:
+def test_files_of_file_managers_are_ignored(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).write_text("x")
@@ -47,11 +47,11 @@ def test_files_that_file_managers_leave_behind_are_passed_over(tmp_path: Path) -
     assert image_paths(tmp_path, recursive=True, skip_broken=False) == [tmp_path / "a.png"]
 
 
-def test_a_broken_file_is_named_and_left_out_only_when_asked_for(tmp_path: Path) -> None:
+def test_a_broken_file_is_an_error_and_is_left_out_on_request(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
 
-    with pytest.raises(DataError, match=r"b\.png' is not a readable image \(no image format is recognised"):
+    with pytest.raises(DataError, match=r"b\.png' is not a readable image \(its image format is not recognised"):
         image_paths(tmp_path, recursive=True, skip_broken=False)
     assert image_paths(tmp_path, recursive=True, skip_broken=True) == [tmp_path / "a.png"]
 
@@ -59,7 +59,7 @@ def test_a_broken_file_is_named_and_left_out_only_when_asked_for(tmp_path: Path)
 def test_an_augmented_image_is_a_function_of_seed_epoch_and_image(image_folder: Path) -> None:
     data = ImageFolderDataModule(str(image_folder), image_size=16)
     data.setup("fit")
-    files: ImageFiles = data.train_dataloader().dataset  # type: ignore[assignment]  # which ours is
+    files: ImageFiles = data.train_dataloader().dataset  # type: ignore[assignment]  # it is an ImageFiles
     torch.manual_seed(1)
     first, _ = files[3, 5]
     torch.manual_seed(2)
@@ -72,13 +72,13 @@ def test_an_augmented_image_is_a_function_of_seed_epoch_and_image(image_folder: 
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_number_of_workers_changes_nothing(image_folder: Path) -> None:
+def test_the_number_of_workers_changes_no_image(image_folder: Path) -> None:
     batches = []
     for num_workers in (0, 2):
         data = ImageFolderDataModule(str(image_folder), image_size=16, batch_size=5, num_workers=num_workers)
         data.setup("fit")
         loader = data.train_dataloader()
-        loader.sampler.set_epoch(2)  # type: ignore[attr-defined]  # ours has it
+        loader.sampler.set_epoch(2)  # type: ignore[attr-defined]  # an EpochSampler has it
         batches.append(list(loader))
 
     for (images, labels), (same_images, same_labels) in zip(*batches, strict=True):
@@ -87,7 +87,7 @@ def test_the_number_of_workers_changes_nothing(image_folder: Path) -> None:
         assert torch.equal(labels, same_labels)
 
 
-def test_normalising_equals_torchvisions(image_folder: Path) -> None:
+def test_normalise_equals_torchvisions(image_folder: Path) -> None:
     from torchvision.transforms.v2 import functional
 
     images = torch.randint(0, 256, (2, 3, 5, 5), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Batches of images in memory: normalisation, order and augmentation, compared with torchvision's."""
 
 import torch
 from torchvision.transforms import v2
@@ -16,7 +16,7 @@ def loader(transform: ShiftAndFlip | None = None, shuffle: bool = False) -> InMe
     return InMemoryLoader(IMAGES, LABELS, batch_size=4, sampler=sampler, mean=0.5, std=0.5, transform=transform)
 
 
-def test_a_batch_is_what_torchvisions_transforms_make_of_the_images() -> None:
+def test_a_batch_equals_the_result_of_torchvisions_transforms() -> None:
     tutorial = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
 
     images = torch.cat([images for images, _ in loader()])
@@ -24,7 +24,7 @@ def test_a_batch_is_what_torchvisions_transforms_make_of_the_images() -> None:
     torch.testing.assert_close(images, tutorial(IMAGES.permute(0, 3, 1, 2)), rtol=0, atol=1e-6)
 
 
-def test_the_last_batch_is_as_large_as_what_is_left() -> None:
+def test_the_last_batch_has_the_remaining_images() -> None:
     assert [len(labels) for _, labels in loader()] == [4, 4, 2]
     assert len(loader()) == 3
 
@@ -39,15 +39,15 @@ def test_images_and_labels_stay_together_when_shuffled() -> None:
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_image() -> None:
-    numbers = torch.tensor([7, 2, 9])
+    indices = torch.tensor([7, 2, 9])
     whole = ShiftAndFlip(10, seed=1)(IMAGES, LABELS, epoch=3)
 
-    assert torch.equal(ShiftAndFlip(10, seed=1)(IMAGES[numbers], numbers, epoch=3), whole[numbers])
+    assert torch.equal(ShiftAndFlip(10, seed=1)(IMAGES[indices], indices, epoch=3), whole[indices])
     assert not torch.equal(ShiftAndFlip(10, seed=1)(IMAGES, LABELS, epoch=4), whole)
     assert not torch.equal(ShiftAndFlip(10, seed=2)(IMAGES, LABELS, epoch=3), whole)
 
 
-def test_augmentation_shifts_and_mirrors_as_torchvision_does() -> None:
+def test_augmentation_shifts_and_flips_as_torchvision_does() -> None:
     augment = ShiftAndFlip(10, seed=1)
     moved = augment(IMAGES, LABELS, epoch=0)
 

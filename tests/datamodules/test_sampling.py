@@ -1,4 +1,4 @@
-"""TODO"""
+"""The order of images in an epoch, and the share of each process in it."""
 
 import itertools
 
@@ -46,19 +46,19 @@ def test_training_gives_every_process_the_same_number_of_steps(size: int, world_
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("size", [8, 41, 43, 48])
-def test_what_counts_of_a_training_epoch_is_every_image_once(size: int, world_size: int, batch_size: int) -> None:
-    counted, of_last_step, told = [], 0, set()
+def test_training_counts_every_image_of_an_epoch_once(size: int, world_size: int, batch_size: int) -> None:
+    counted, in_last_step, totals = [], 0, set()
     for rank in range(world_size):
         indices = share(size, world_size, rank, shuffle=True)
         sampler = EpochSampler(size, shuffle=True, rank=rank, world_size=world_size)
-        here, everywhere = sampler.last_step(batch_size)
+        own_count, total_count = sampler.last_step(batch_size)
         earlier = (len(indices) - 1) // batch_size * batch_size
-        counted += indices[: earlier + here]
-        of_last_step += here
-        told.add(everywhere)
+        counted += indices[: earlier + own_count]
+        in_last_step += own_count
+        totals.add(total_count)
 
     assert sorted(counted) == list(range(size))
-    assert told == {of_last_step}
+    assert totals == {in_last_step}
 
 
 def test_seeds_of_neighbouring_streams_differ() -> None:

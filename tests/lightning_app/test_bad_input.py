@@ -1,4 +1,4 @@
-"""Every line of bad input: one line that names the flag, exit status 2, and nothing left behind."""
+"""Bad input: one line that names the flag, exit status 2, and no file left behind."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ def batch(root: Path, name: str = "data_batch_3") -> Path:
     return make_cifar10(root / "data") / "cifar-10-batches-py" / name
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
 
 
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "unknown flag": (Path, ["--learning_rat", "1"], ["--learning_rat: unknown flag; did you mean --learning_rate?"]),
     "unknown Trainer flag": (Path, ["--trainer.max_epoch", "1"], ["--trainer.max_epoch: unknown flag; did you mean"]),
     "unknown setting": (Path, ["--model.momentun", "1"], ["--model.momentun", "did you mean momentum?"]),
-    "a word alone": (Path, ["cifar"], ["cifar: expected a flag"]),
+    "a word without a flag": (Path, ["cifar"], ["cifar: expected a flag"]),
     "unknown model": (Path, ["--model", "CifarNett"], ["--model CifarNett: no such class; did you mean CifarNet?"]),
     "unknown module": (Path, ["--model", "no_module.M"], ["--model no_module.M: No module named 'no_module'"]),
     "data as model": (Path, ["--model", "datamodules.CIFAR10DataModule"], ["--model", "a subclass of LightningModule"]),
@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "learning rate nan": (Path, ["--learning_rate", "nan"], ["--learning_rate nan: expected a finite number"]),
     "learning rate .nan": (Path, ["--learning_rate", ".nan"], ["--learning_rate nan: expected a finite number"]),
     "unknown depth": (Path, ["--model", "ResNetTransfer", "--model.depth", "19"], ["--model.depth 19: expected"]),
-    "val_split too large": (batch, [*CIFAR, "--data.val_split", "200"], ["--data.val_split 200: leaves nothing"]),
+    "val_split too large": (batch, [*CIFAR, "--data.val_split", "200"], ["--data.val_split 200: expected fewer"]),
     "no such checkpoint": (Path, ["--resume", "nowhere"], ["--resume 'nowhere': no such file or folder"]),
     "a folder without a run": (lambda root: (root / "empty").mkdir(), ["--resume", "empty"], ["no 'checkpoints/"]),
     "an accelerator that isn't there": (Path, ["--trainer.accelerator", "tpu"], ["can't work with these --trainer"]),
@@ -93,27 +93,27 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     # CIFAR-10
     "a batch missing": (lambda root: batch(root).unlink(), CIFAR, ["'data_batch_3' is missing; expected"]),
     "no test batch": (lambda root: batch(root, "test_batch").unlink(), CIFAR, ["'test_batch' is missing"]),
-    "a batch truncated": (lambda root: cut(batch(root)), CIFAR, ["data_batch_3' is not", "truncated or damaged"]),
-    "wrong labels": (wrong_labels, CIFAR, ["data_batch_3'", "label 11 found, expected whole numbers from 0 to 9"]),
+    "a batch truncated": (lambda root: truncate(batch(root)), CIFAR, ["data_batch_3' is not", "truncated or damaged"]),
+    "wrong labels": (wrong_labels, CIFAR, ["data_batch_3'", "found label 11, expected whole numbers from 0 to 9"]),
     "a hostile pickle": (
         lambda root: batch(root).write_bytes(pickle.dumps({"data": Hostile(), "labels": [1]})),
         CIFAR,
-        ["data_batch_3'", "mkdir", "nothing of it was run"],
+        ["data_batch_3'", "mkdir", "no code in it was run"],
     ),
     # image folders
     "no classes": (no_classes, FOLDER, ["train' holds no classes"]),
-    "an empty class": (empty_class, FOLDER, ["train/empty' is empty"]),
-    "other classes in val": (other_classes, FOLDER, ["same classes; only in train: 'light'; only in val: 'lite'"]),
+    "an empty class": (empty_class, FOLDER, ["train/empty' holds no image; each class needs one"]),
+    "other classes in val": (other_classes, FOLDER, ["same classes", "only in train: 'light'; only in val: 'lite'"]),
     "no val": (lambda root: shutil.rmtree(images(root) / "val"), FOLDER, ["'train' and 'val' in it; found 'train'"]),
     "a broken image": (
-        lambda root: cut(images(root) / "train" / "light" / "light2.jpg"),
+        lambda root: truncate(images(root) / "train" / "light" / "light2.jpg"),
         FOLDER,
         ["light2.jpg' is not a readable image", "--data.skip_broken true"],
     ),
     "a text among images": (
         lambda root: (images(root) / "val" / "light" / "notes.txt").write_text("x"),
         FOLDER,
-        ["notes.txt' is not a readable image (its ending"],
+        ["notes.txt' is not a readable image (its extension"],
     ),
     "weights of another architecture": (
         weights_of_resnet34,
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_told_in_one_line_before_anything_is_written(run: Command, tmp_path: Path, case: str) -> None:
+def test_bad_input_is_one_line_and_no_file_is_written(run: Command, tmp_path: Path, case: str) -> None:
     prepare, arguments, expected = CASES[case]
     prepare(tmp_path)
     before = sorted(tmp_path.rglob("*"))
@@ -143,7 +143,7 @@ def test_bad_input_is_told_in_one_line_before_anything_is_written(run: Command, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_unreadable_data_path_is_told(run: Command, cifar10: Path) -> None:
+def test_an_unreadable_data_path_is_an_error(run: Command, cifar10: Path) -> None:
     cifar10.chmod(0)
 
     outcome = run("fit", "--data_path", str(cifar10), prefix=without_privileges())
@@ -153,7 +153,7 @@ def test_an_unreadable_data_path_is_told(run: Command, cifar10: Path) -> None:
     assert outcome.err == f"error: --data_path {str(cifar10)!r}: can't be read (Permission denied); give a folder\n"
 
 
-def test_an_output_folder_that_cannot_be_written_is_told(run: Command, cifar10: Path, tmp_path: Path) -> None:
+def test_an_output_folder_without_write_permission_is_an_error(run: Command, cifar10: Path, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     flags = ["--data_path", str(cifar10), "--output_dir", "locked/run"]
 
@@ -165,22 +165,22 @@ def test_an_output_folder_that_cannot_be_written_is_told(run: Command, cifar10: 
     )
 
 
-def test_broken_images_are_left_out_when_asked_for(run: Command, tmp_path: Path) -> None:
-    cut(images(tmp_path) / "train" / "light" / "light2.jpg")
+def test_broken_images_are_left_out_on_request(run: Command, tmp_path: Path) -> None:
+    truncate(images(tmp_path) / "train" / "light" / "light2.jpg")
     (tmp_path / "data" / "val" / "light" / "notes.txt").write_text("x")
 
     outcome = run("fit", *FOLDER, "--num_epochs", "1", "--data.skip_broken", "true")
 
     assert outcome.status == 0, outcome.err
-    assert "Finished: 1 epoch, 3 steps." in outcome.out  # 11 of 12 images, 4 a step
+    assert "Finished: 1 epoch, 3 steps." in outcome.out  # 11 of 12 images, 4 per step
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(run: Command, cifar10: Path, tmp_path: Path) -> None:
-    """On a file system of its own, with room for one checkpoint and no second."""
+def test_a_full_disk_leaves_the_last_complete_checkpoint(run: Command, cifar10: Path, tmp_path: Path) -> None:
+    """The run has a file system of its own, with room for one checkpoint but not for two."""
     (tmp_path / "disk").mkdir()
     flags = ["--data_path", str(cifar10), "--batch_size", "20", "--output_dir", "disk/run"]
-    copied = "cp -r disk/run survived"
-    script = f'mount -t tmpfs -o size=800k none disk && "$@"; status=$?; {copied}; exit $status'
+    copy = "cp -r disk/run survived"
+    script = f'mount -t tmpfs -o size=800k none disk && "$@"; status=$?; {copy}; exit $status'
 
     outcome = run("fit", *flags, "--num_epochs", "3", prefix=("unshare", "-rm", "sh", "-c", script, "sh"))
 
@@ -188,25 +188,25 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(run: Command, cifar10: Path
     assert outcome.err.count("\n") == 1, outcome.err
     assert "No space left on device" in outcome.err
     assert "kept in 'disk/run/checkpoints/last.ckpt'" in outcome.err
-    survivor = torch.load("survived/checkpoints/last.ckpt", weights_only=True)
-    assert survivor["epoch"] == 0
+    checkpoint = torch.load("survived/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 0
     assert [path.name for path in Path("survived/checkpoints").iterdir()] == ["last.ckpt"]
 
 
-def test_without_a_network_nothing_is_fetched_and_one_line_says_so(
+def test_a_failed_download_is_one_line_and_leaves_no_run_folder(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # no server is there
 
     weights = run("fit", "--model", "ResNetTransfer", "--data_path", "data")
     archive = run("fit", "--data_path", "cifar", "--download")
 
     assert (weights.status, archive.status) == (2, 2)
     assert "error: --model.weights DEFAULT: torchvision's weights of resnet18 could not be downloaded" in weights.err
-    assert "error: --download: could not fetch CIFAR-10 into 'cifar'" in archive.err
+    assert "error: --download: could not download CIFAR-10 to 'cifar'" in archive.err
     for outcome in (weights, archive):
         assert "Traceback" not in outcome.err
         assert not Path("outputs").exists()

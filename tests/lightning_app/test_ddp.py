@@ -135,7 +135,7 @@ def test_fewer_images_than_processes_are_told_before_anything_is_made(run: Comma
 
     assert outcome.status == 2
     assert outcome.err == (
-        "error: 1 image for testing and 2 processes, of which each needs one: give more images, or fewer processes "
+        "error: 1 image for testing and 2 processes, but each process needs one: give more images, or fewer processes "
         "(--trainer.devices, --trainer.num_nodes)\n"
     )
     assert not Path("outputs").exists()

@@ -1,4 +1,4 @@
-"""``validate``, ``test`` and ``predict``, with the checkpoint of a real run."""
+"""``validate``, ``test`` and ``predict`` with the checkpoint of a real run."""
 
 import csv
 from pathlib import Path
@@ -8,9 +8,9 @@ from tests.support.commands import Command
 from tests.support.images import make_image_folder
 
 
-def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Command, tmp_path: Path) -> None:
+def test_a_transfer_run_is_validated_and_labels_images_without_its_training_data(run: Command, tmp_path: Path) -> None:
     make_image_folder(tmp_path / "data")
-    make_image_folder(tmp_path / "photos" / "below", splits=("",))
+    make_image_folder(tmp_path / "photos" / "sub", splits=("",))
     flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32", "--num_epochs", "3"]
     fitted = run("fit", *flags, "--data_path", "data", "--learning_rate", "0.01", "--model.freeze_backbone", "false")
     assert fitted.status == 0, fitted.err
@@ -23,7 +23,7 @@ def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Com
 
     tested = run("test")
     assert tested.status == 2
-    assert "the data holds no images for it" in tested.err
+    assert "test: the data has no test images; give other data with --data_path" in tested.err
 
     (tmp_path / "data").rename(tmp_path / "gone")
     predicted = run("predict", "--data_path", "photos", "--batch_size", "5")
@@ -31,13 +31,13 @@ def test_a_transfer_run_is_validated_and_labels_images_without_its_data(run: Com
     with Path("outputs/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
-    assert rows[0]["file"] == "below/dark/dark0.jpg"
+    assert rows[0]["file"] == "sub/dark/dark0.jpg"
     assert len(rows) == 12
     assert {row["label"] for row in rows} <= {"dark", "light"}
     assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
 
 
-def test_the_network_of_cifar_labels_images_of_any_size(run: Command, cifar10: Path, image_folder: Path) -> None:
+def test_a_cifar_network_labels_images_of_any_size(run: Command, cifar10: Path, image_folder: Path) -> None:
     assert run("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--output_dir", "my_run").status == 0
 
     checkpoint = "my_run/checkpoints/last.ckpt"
@@ -51,7 +51,7 @@ def test_the_network_of_cifar_labels_images_of_any_size(run: Command, cifar10: P
     assert f"test_accuracy {expected:.4f}" in tested.out
 
 
-def test_validate_finds_the_images_again_that_the_runs_seed_held_out(run: Command, cifar10: Path) -> None:
+def test_validate_uses_the_validation_images_that_the_seed_of_the_run_chose(run: Command, cifar10: Path) -> None:
     flags = ["--data_path", str(cifar10), "--num_epochs", "2", "--data.val_split", "60", "--seed", "7"]
     assert run("fit", *flags).status == 0
     rows = [row["metrics"] for row in read_journal(Path("outputs/metrics.jsonl")) if "val_loss" in row["metrics"]]
@@ -62,7 +62,7 @@ def test_validate_finds_the_images_again_that_the_runs_seed_held_out(run: Comman
     assert f"val_loss {best['val_loss']:.4f}" in outcome.out, outcome.err
 
 
-def test_data_of_other_classes_is_refused(run: Command, tmp_path: Path) -> None:
+def test_data_with_other_classes_is_refused(run: Command, tmp_path: Path) -> None:
     make_image_folder(tmp_path / "data")
     flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32", "--num_epochs", "1"]
     assert run("fit", *flags, "--data_path", "data").status == 0
@@ -74,5 +74,5 @@ def test_data_of_other_classes_is_refused(run: Command, tmp_path: Path) -> None:
 
     for outcome in (validated, resumed):
         assert outcome.status == 2
-        assert "holds the classes light, night; " in outcome.err
-        assert "knows dark, light" in outcome.err
+        assert "holds the classes light, night, but " in outcome.err
+        assert "was trained on dark, light; give data with the same classes" in outcome.err

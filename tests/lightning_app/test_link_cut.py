@@ -15,7 +15,7 @@ SECONDS = 20  # within which both sides have to end: 10 s of silence, and a litt
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["pytorch_for_devices", "torchrun"])
 def test_both_sides_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
-    data = make_cifar10(tmp_path / "cifar", images_a_batch=2000)
+    data = make_cifar10(tmp_path / "cifar", images_per_file=2000)
     training = ["--data_path", str(data), "--num_epochs", "50", "--trainer.log_every_n_steps", "50"]
     with Cluster(tmp_path / "cluster", 2) as cluster:
         first, second = start(shape, cluster, 1, training)

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The networks, their settings, their weights and their training metrics."""
 
 from pathlib import Path
 
@@ -44,23 +44,23 @@ def test_cifar_net_is_the_tutorials_network_layer_for_layer() -> None:
 
 
 def test_cifar_net_computes_what_the_tutorials_network_computes() -> None:
-    """Values and gradients, to the last bit of rounding that another memory layout brings."""
+    """Values and gradients, up to the rounding of another memory layout."""
     torch.manual_seed(0)
-    ours, theirs = CifarNet().network, TutorialNet()
-    theirs.load_state_dict(ours.state_dict())
+    network, tutorial = CifarNet().network, TutorialNet()
+    tutorial.load_state_dict(network.state_dict())
     pixels, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
 
-    for network in (ours, theirs):
-        functional.cross_entropy(network(pixels), labels).backward()
+    for each in (network, tutorial):
+        functional.cross_entropy(each(pixels), labels).backward()
 
-    torch.testing.assert_close(ours(pixels), theirs(pixels), rtol=1e-5, atol=1e-6)
-    for (name, value), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+    torch.testing.assert_close(network(pixels), tutorial(pixels), rtol=1e-5, atol=1e-6)
+    for (name, value), expected in zip(network.named_parameters(), tutorial.parameters(), strict=True):
         torch.testing.assert_close(value.grad, expected.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_step_metrics_are_the_mean_over_all_steps_since_they_were_last_asked_for() -> None:
+def test_step_metrics_are_the_mean_over_all_steps_since_the_last_call() -> None:
     metrics = StepMetrics(num_classes=2)
-    losses = torch.linspace(0, 1, 600)  # more than are kept unfolded
+    losses = torch.linspace(0, 1, 600)  # more than are kept between updates of torchmetrics
     for loss in losses:
         metrics.add(loss, logits=torch.tensor([[0.0, 1.0], [1.0, 0.0]]), labels=torch.tensor([1, 1]))
 
@@ -93,7 +93,7 @@ def weights_file(folder: Path, depth: int = 18, seed: int = 1) -> Path:
     return folder / "w.pt"
 
 
-def test_weights_from_a_file_fill_all_but_the_head(tmp_path: Path) -> None:
+def test_weights_from_a_file_are_loaded_except_those_of_the_head(tmp_path: Path) -> None:
     file = weights_file(tmp_path)
     model = ResNetTransfer(weights=str(file), classes=["a", "b", "c"])
     model.trainer = trainer(tmp_path)
@@ -129,7 +129,7 @@ def test_fine_tuning_changes_the_backbone_and_its_statistics(tmp_path: Path) -> 
     assert not torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
 
 
-def test_the_learning_rate_falls_after_seven_epochs(tmp_path: Path) -> None:
+def test_the_learning_rate_decreases_after_seven_epochs(tmp_path: Path) -> None:
     model = ResNetTransfer(weights="none", learning_rate=0.5, classes=["a", "b"])
     fitted = trainer(tmp_path, max_epochs=8, limit_train_batches=1)
 
@@ -146,7 +146,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         model.setup("fit")
 
 
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("no weights")
     model = ResNetTransfer(weights=str(tmp_path / "text.pt"))
     model.trainer = trainer(tmp_path)

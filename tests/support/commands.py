@@ -1,4 +1,4 @@
-"""Commands of this project as processes of their own, and what they leave."""
+"""Commands of this project that run in processes of their own."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: exit status, standard output and standard error."""
+    """Exit status, standard output and standard error of a command."""
 
     status: int
     out: str
@@ -22,8 +22,9 @@ Command = Callable[..., Outcome]
 
 
 def environment() -> dict[str, str]:
-    foreign = ("AZUREML_", "MLFLOW_", "PL_GLOBAL_SEED")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    """The variables of this process, without those that affect a training."""
+    removed = ("AZUREML_", "MLFLOW_", "PL_GLOBAL_SEED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -32,6 +33,6 @@ def command_line(*arguments: str) -> list[str]:
 
 
 def without_privileges() -> tuple[str, ...]:
-    """Root may read and write everything, unless it gives that up."""
+    """A command prefix: root can read and write all files unless it drops these privileges."""
     drop = "-dac_override,-dac_read_search"
     return ("setpriv", "--bounding-set", drop, "--inh-caps", drop) if os.getuid() == 0 else ()

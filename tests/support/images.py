@@ -1,4 +1,4 @@
-"""Real images in the layouts that the datamodules read."""
+"""Images in the file layouts that the datamodules read."""
 
 import pickle
 from pathlib import Path
@@ -10,7 +10,7 @@ from datamodules import cifar10_files
 
 
 def write_batch(path: Path, count: int, seed: int, protocol: int = 2) -> None:
-    """One batch file of CIFAR-10; an image's red part grows with its label, so that there is something to learn."""
+    """Writes one batch file of CIFAR-10; the red channel increases with the label, so that a network can learn it."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     data = random.integers(0, 120, (count, 3072), dtype=np.uint8)
@@ -19,11 +19,11 @@ def write_batch(path: Path, count: int, seed: int, protocol: int = 2) -> None:
         pickle.dump({"data": data, "labels": labels.tolist()}, file, protocol=protocol)
 
 
-def make_cifar10(root: Path, images_a_batch: int = 40) -> Path:
+def make_cifar10(root: Path, images_per_file: int = 40) -> Path:
     folder = root / cifar10_files.FOLDER
     folder.mkdir(parents=True)
     for seed, name in enumerate((*cifar10_files.TRAIN_FILES, cifar10_files.TEST_FILE)):
-        write_batch(folder / name, images_a_batch, seed)
+        write_batch(folder / name, images_per_file, seed)
     with (folder / cifar10_files.META_FILE).open("wb") as file:
         pickle.dump({"label_names": list(cifar10_files.CIFAR10_CLASSES)}, file, protocol=2)
     return root
