@@ -145,7 +145,7 @@ class RunCLI(LightningCLI):
         return made
 
     def _watch(self, trainer: pl.Trainer) -> None:
-        supervision.start_alone(self.watchdog, trainer.num_nodes * trainer.num_devices)
+        supervision.start_before_lightning(self.watchdog, trainer.num_nodes * trainer.num_devices)
         if self.watchdog.is_running:
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
