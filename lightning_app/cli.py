@@ -138,7 +138,7 @@ class RunCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
         # here as well as in Lightning, whose strategy for one device doesn't ask
-        processes.require_agreement(made.num_nodes, made.num_devices)
+        processes.require_match(made.num_nodes, made.num_devices)
         if trainer.sync_batchnorm:
             check_sync_batchnorm(self.model, made)
         self._watch(made)

@@ -119,9 +119,7 @@ class Coordinator:
             member.is_done, member.advanced_at = True, time.monotonic()
         if "failure" in message:
             failure = message["failure"]
-            self._record_report(
-                member, Report(failure["kind"], member.label, str(member.position), failure["text"])
-            )
+            self._record_report(member, Report(failure["kind"], member.label, str(member.position), failure["text"]))
 
     def _record_report(self, member: Member, report: Report) -> None:
         if member.report is None:

@@ -14,7 +14,7 @@ _COMMUNICATION = ("gloo", "NCCL", "Connection closed by peer", "Connection reset
 
 
 def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> None:
-    """Starts it where a launcher has started several processes; ``start_before_lightning`` does where Lightning will."""
+    """Starts it where a launcher has started several processes; otherwise ``start_before_lightning`` does."""
     process = ProcessId(launch.node_rank, launch.local_rank, None if launch.lightning_starts_rest else launch.rank)
     if launch.launcher == LIGHTNING:
         address, _, port = environment.get(COORDINATOR_ADDRESS, "").rpartition(":")

@@ -118,7 +118,7 @@ def test_an_old_run_on_another_nodes_disk_changes_nothing(images: Path, tmp_path
     rows = [row["metrics"] for row in read_journal(journal) if "val_loss" in row["metrics"]]
     best = max(rows, key=lambda metrics: metrics["val_accuracy"])
     assert [end.status for end in refused] == [2, 2]
-    told = "checkpoint 'outputs/checkpoints/best.ckpt': node 1 has another one than node 0; give --ckpt_path, a file"
+    told = "checkpoint 'outputs/checkpoints/best.ckpt': node 1 has another file than node 0; give a --ckpt_path"
     assert told in refused[0].err
     assert measured[0].out == f"val_loss {best['val_loss']:.4f}\nval_accuracy {best['val_accuracy']:.4f}\n"
     assert measured[1].out == ""
