@@ -12,10 +12,20 @@ from submit.execution import nodes
 from tests.support.commands import Command, Outcome, command_line, environment
 from tests.support.images import make_cifar10, make_image_folder
 from tests.support.jobs import Job
+from tests.support.namespaces import report_skipped, skip_without_namespaces
 
 # Two workers of pytest on two cores, and each process with two threads that wait for one another by spinning, take
 # many times as long as with one thread each.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_without_namespaces(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    report_skipped(terminalreporter)
 
 
 @pytest.fixture
