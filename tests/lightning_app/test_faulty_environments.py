@@ -10,6 +10,8 @@ from lightning_app.doctor.findings import diagnose
 from tests.support.faulty_environments import CASES, PORT, Case, fill_in, install_mpi4py, train
 from tests.support.images import make_cifar10
 
+IN_FILES = [case for case in CASES.values() if not case.needs_machine]
+ON_MACHINE = [case for case in CASES.values() if case.needs_machine]
 # a refusal, a left-over variable alone, and one where Lightning starts processes; the others take minutes
 FAST = ("MPI of size 1 on a node of two", "a lone RANK", "LOCAL_RANK where Lightning is to start processes")
 FOREIGN_PREFIXES = (
@@ -37,9 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES.values() if not case.needs_machine], ids=lambda case: case.finding
-)
+@pytest.mark.parametrize("case", IN_FILES, ids=lambda case: case.finding)
 def test_the_doctor_finds_it_in_an_environment_file(
     case: Case, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
