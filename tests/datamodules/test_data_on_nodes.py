@@ -112,6 +112,7 @@ def assert_prepared_once(node: Node, processes: int) -> None:
     assert caches(node) == ["generated-cifar10-2"]
 
 
+@pytest.mark.namespaces
 def test_a_preparation_that_was_killed_leaves_no_half_and_is_done_again(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_preparation_that_was_killed_leaves_no_half_and_is_done_again(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", ["5", "75"])  # a time limit of a minute would be seen
+@pytest.mark.namespaces
 def test_each_node_prepares_once_and_nobody_reads_before(
     seconds: str, variables: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -190,6 +192,7 @@ def served(archive: Archive, node: Node) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_a_mount_that_nodes_share_is_downloaded_to_whole_whoever_is_first(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -230,6 +233,7 @@ def test_each_process_needs_an_image(count: int, told: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_nodes_with_different_data_are_told(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         for node, count in zip(cluster.nodes, (10, 11), strict=True):

@@ -69,6 +69,7 @@ def test_another_rank_leaves_the_plan_to_rank_0(tmp_path: Path, monkeypatch: pyt
     assert plan_resume(folder, "/nowhere", {}) == ResumePlan()
 
 
+@pytest.mark.namespaces
 def test_a_node_without_the_checkpoint_goes_on_from_rank_0s(images: Path, tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         fit(cluster, images, 1)
@@ -89,6 +90,7 @@ def test_a_node_without_the_checkpoint_goes_on_from_rank_0s(images: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_an_old_run_on_another_nodes_disk_changes_nothing(images: Path, tmp_path: Path) -> None:
     with Cluster(tmp_path / "one_disk", nodes=1) as cluster:
         fit(cluster, images, 3)
