@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lightning_app.doctor import findings, network
-from lightning_app.doctor.findings import Diagnosis, Finding
+from lightning_app.doctor import network
+from lightning_app.doctor.findings import Diagnosis, Finding, check_token
 from lightning_app.doctor.report import Row, Section
 
 _OUTPUTS = Path("outputs")  # the default of --output_dir
@@ -37,17 +37,17 @@ def check_machine(diagnosis: Diagnosis, devices: int | None, data_path: Path | N
     """``devices``: the training's devices on each node; None if not known."""
     gpus, launch = read_gpus(), diagnosis.launch
     rows = gpu_rows(gpus)
-    found = [check_gpu_count(gpus, devices), *_check_storage(data_path), findings.check_token(os.environ, _now())]
+    findings = [check_gpu_count(gpus, devices), *_check_storage(data_path), check_token(os.environ, _now())]
     if launch is not None:
         route = network.route_to_rank_zero(launch)
         rows += network.route_rows(launch, route)
         several = launch.world_size * (devices or 1) > 1
-        found += network.connectivity_problems(os.environ, launch, route, gpus.backend, several)
+        findings += network.connectivity_problems(os.environ, launch, route, gpus.backend, several)
     rows += data_rows(data_path) if data_path else []
     rows += output_rows(_OUTPUTS)
-    found.append(_check_mpi4py())
+    findings.append(_check_mpi4py())
     sections = [Section("This machine", rows)]
-    return MachineReport(gpus.backend, max(1, len(gpus.names)), sections, [finding for finding in found if finding])
+    return MachineReport(gpus.backend, max(1, len(gpus.names)), sections, [finding for finding in findings if finding])
 
 
 def _check_storage(data_path: Path | None) -> Iterator[Finding | None]:
@@ -184,4 +184,4 @@ def _mounts() -> Iterator[Mount]:
 
 def _unescaped(text: str) -> str:
     """The mount table has spaces in names as octal escapes."""
-    return re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\(\d{3})", lambda escape: chr(int(escape[1], 8)), text)

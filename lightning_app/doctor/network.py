@@ -59,15 +59,15 @@ def port_is_free(address: str, port: int) -> bool:
 
 def interfaces() -> dict[str, set[str]]:
     """The IP addresses of each interface of this node."""
-    found: dict[str, set[str]] = {name: set() for _, name in socket.if_nameindex()}
+    addresses: dict[str, set[str]] = {name: set() for _, name in socket.if_nameindex()}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for name in found:
+        for name in addresses:
             with suppress(OSError):  # it has no IPv4 address
                 result = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                found[name].add(socket.inet_ntoa(result[20:24]))
+                addresses[name].add(socket.inet_ntoa(result[20:24]))
     for name, address in _ipv6_addresses():
-        found.setdefault(name, set()).add(address)
-    return found
+        addresses.setdefault(name, set()).add(address)
+    return addresses
 
 
 def _ipv6_addresses() -> list[tuple[str, str]]:

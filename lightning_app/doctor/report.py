@@ -186,7 +186,7 @@ _SHOWN = (
 
 
 def variable_rows(environment: Mapping[str, str]) -> list[Row]:
-    return [("found", ", ".join(f"{name}={environment[name]}" for name in _SHOWN if name in environment))]
+    return [("variables", ", ".join(f"{name}={environment[name]}" for name in _SHOWN if name in environment))]
 
 
 def run_rows(environment: Mapping[str, str]) -> list[Row]:

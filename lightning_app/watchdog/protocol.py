@@ -136,7 +136,7 @@ class Timeouts:
         stall: How long one process may keep the others waiting.
         slow_io: The same while that process starts, or prepares, reads or saves data.
         startup: Until all processes must have started.
-        shutdown: Until a process that was told to stop must have ended.
+        shutdown: Until a process must have ended after it was asked to stop.
     """
 
     heartbeat: float = 1.0

@@ -160,7 +160,7 @@ def test_a_refusal_shows_the_variables(other_launch: pytest.MonkeyPatch, capsys:
 
     out = capsys.readouterr().out
     assert status == 1
-    assert "  found          RANK=4, WORLD_SIZE=2, MASTER_ADDR=10.0.0.4\n" in out
+    assert "  variables      RANK=4, WORLD_SIZE=2, MASTER_ADDR=10.0.0.4\n" in out
     assert out.endswith("\n\nTraining refuses to start: 1 error.\n")
     assert "What training sets" not in out
 

@@ -50,8 +50,8 @@ class Mpirun:
 def require_mpirun(source: str | None = None) -> Mpirun:
     """The mpirun of ``WHEEL`` or ``DEBIAN``; None prefers the wheel.
 
-    Debian's skips the test where it isn't installed. A test without any mpirun fails, because it would be skipped
-    everywhere and nobody would notice.
+    Debian's is optional: without it, the test is skipped. Without any mpirun the test fails, because otherwise it might
+    be skipped on all machines unnoticed.
     """
     wheel = Path(sys.executable).with_name("mpirun")
     if source != DEBIAN and wheel.exists():
