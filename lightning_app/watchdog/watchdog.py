@@ -1,4 +1,4 @@
-"""The training's side of the watchdog: starts the agent, reports progress and failures, and ends the process after a failure."""
+"""The training's side of the watchdog: starts the agent, reports to it, and ends the process after a failure."""
 
 import contextlib
 import json

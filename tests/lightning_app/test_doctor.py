@@ -100,10 +100,8 @@ def run_doctor(monkeypatch: pytest.MonkeyPatch, text: str, *flags: str) -> int:
 def test_environment_files_of_all_formats_are_parsed(text: str) -> None:
     file = parse_environment(text)
 
-    assert (dict(file.environment), file.skipped_lines) == (
-        {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "10.0.0.4"},
-        0,
-    )
+    assert dict(file.environment) == {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "10.0.0.4"}
+    assert file.skipped_lines == 0
 
 
 def test_lines_that_are_not_variables_are_counted() -> None:
@@ -132,12 +130,16 @@ def test_an_unusable_environment_file_is_refused_in_one_line(
 
 
 def test_a_missing_file_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(["--environment", "nowhere"]) == 2
+    status = __main__.main(["--environment", "nowhere"])
+
+    assert status == 2
     assert capsys.readouterr().err.startswith("error: --environment nowhere: No such file or directory; give a file")
 
 
 def test_data_path_is_refused_with_an_environment_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(["--environment", "-", "--data_path", "."]) == 2
+    status = __main__.main(["--environment", "-", "--data_path", "."])
+
+    assert status == 2
     assert "give one of them" in capsys.readouterr().err
 
 
@@ -194,9 +196,10 @@ def test_the_report_shows_the_ranks_that_lightning_will_start(
 ) -> None:
     text = "".join(f"{name}={value}\n" for name, value in azureml("mpi", 2, 1, 1).items())
 
-    assert run_doctor(other_launch, text, "--num_nodes", "2", "--devices", "4") == 0
+    status = run_doctor(other_launch, text, "--num_nodes", "2", "--devices", "4")
 
     out = capsys.readouterr().out
+    assert status == 0
     for row in ("WORLD_SIZE     8", "RANK           4 to 7", "LOCAL_RANK     0 to 3", "NODE_RANK      1"):
         assert f"\n  {row}\n" in out
 
@@ -217,9 +220,10 @@ def test_no_secret_is_shown(other_launch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_the_report_names_missing_variables_of_the_run(
     other_launch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_doctor(other_launch, f"AZUREML_RUN_ID=r\nAZUREML_RUN_TOKEN={SECRET}\n") == 0
+    status = run_doctor(other_launch, f"AZUREML_RUN_ID=r\nAZUREML_RUN_TOKEN={SECRET}\n")
 
     out = " ".join(capsys.readouterr().out.split())
+    assert status == 0
     assert "logger no run: 5 of the job's variables not set" in out
     assert "ignored AZUREML_SERVICE_ENDPOINT, AZUREML_ARM_SUBSCRIPTION, " in out
 

@@ -30,9 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_this_machine_without_a_launcher_is_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(["--data_path", str(folder)]) == 0
+    status = __main__.main(["--data_path", str(folder)])
 
     out = capsys.readouterr().out
+    assert status == 0
     assert "  shape          no launcher: one process\n" in out
     assert "  strategy       one process\n" in out or "DDP" in out  # on a machine with several GPUs
     assert f"  data           {folder}, readable, " in out
@@ -44,7 +45,9 @@ def test_this_machine_without_a_launcher_is_in_order(folder: Path, capsys: pytes
 def test_unreadable_data_is_refused(name: str, reason: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "file").touch()
 
-    assert __main__.main(["--data_path", name]) == 1
+    status = __main__.main(["--data_path", name])
+
+    assert status == 1
     assert f"refused        --data_path {name}: {reason}\n" in capsys.readouterr().out
 
 
@@ -73,12 +76,12 @@ def test_the_last_of_several_file_systems_on_a_mount_point_with_a_space(
 
 
 def test_an_outputs_folder_without_write_permission_is_refused() -> None:
-    assert machine.check_outputs(Path("outputs")) is None
-    found = machine.check_outputs(Path("/proc/1/outputs"))
+    writable, read_only = machine.check_outputs(Path("outputs")), machine.check_outputs(Path("/proc/1/outputs"))
 
+    assert writable is None
     if os.geteuid():  # root may write everywhere
-        assert found is not None
-        assert found.fatal
+        assert read_only is not None
+        assert read_only.fatal
 
 
 def test_routes_to_this_machine_and_to_other_addresses() -> None:

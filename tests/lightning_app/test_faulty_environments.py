@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_doctor_finds_it_in_an_environment_file(
     case: Case, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "env.txt").write_text("".join(f"{name}={value}\n" for name, value in case.last.items()))
+    (folder / "env.txt").write_text("".join(f"{name}={value}\n" for name, value in case.last_process.items()))
 
     status = __main__.main(["--environment", "env.txt", *case.flags])
 
@@ -57,9 +57,9 @@ def test_the_doctor_finds_it_in_an_environment_file(
 def test_the_doctor_finds_it_on_the_machine(
     case: Case, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in fill_in(case.last, folder, PORT).items():
+    for name, value in fill_in(case.last_process, folder, PORT).items():
         monkeypatch.setenv(name, value)
-    if "PYTHONPATH" in case.last:
+    if "PYTHONPATH" in case.last_process:
         monkeypatch.syspath_prepend(folder)
 
     status = __main__.main(case.flags)

@@ -62,11 +62,6 @@ def finish(processes: Sequence[Process]) -> None:
         assert status == 0, f"exit status {status}\n" + "\n".join(process.logs() for process in processes)
 
 
-def trainers(node: Node) -> list[int]:
-    """The training processes on a node, without launchers, watchdogs and data loaders."""
-    return [pid for pid in node.pids() if _trains(_arguments(pid))]
-
-
 def mpi_for_devices(training: Training) -> list[Process]:
     return [_mpirun(training, training.processes)]
 
@@ -159,16 +154,3 @@ def _pytorch(training: Training, node: Node, local_rank: int, processes: int) ->
         "LOCAL_RANK": local_rank,
     }
     return {name: str(value) for name, value in values.items()} | dict(training.variables)
-
-
-def _trains(arguments: Sequence[str]) -> bool:
-    """Whether it is ``python [-u] -m lightning_app.fit ...``; launchers have that further on in their arguments."""
-    name, module = MODULE
-    return name in arguments[1:3] and module == arguments[arguments.index(name) + 1]
-
-
-def _arguments(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return []  # it has ended

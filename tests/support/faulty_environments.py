@@ -66,7 +66,7 @@ class Case:
     needs_machine: bool = False
 
     @property
-    def last(self) -> Variables:
+    def last_process(self) -> Variables:
         return self.processes[-1]
 
     @property

@@ -114,10 +114,6 @@ class Process:
             pytest.fail(f"{self.name} hasn't ended within {seconds:.0f} s\n{self.logs()}")
         return Outcome(self.popen.returncode, self.out, self.err)
 
-    def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the command itself, not to the processes that it has started."""
-        self.popen.send_signal(number)
-
     def logs(self) -> str:
         return f"--- {self.name}, standard output\n{self.out}\n--- {self.name}, standard error\n{self.err}"
 
