@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -32,6 +32,11 @@ _ROOT = Path(__file__).parents[2]
 _SCRIPT = "import sys; sys.path.append(sys.argv[1]); from lightning_app.watchdog.agent import main; main(sys.argv[2])"
 _STARTUP_SECONDS = 20.0
 _SECONDS_AFTER_FIRST = 0.5  # launchers blame the process that ends first, which must be the one that failed
+
+
+def job_id(environment: Mapping[str, str]) -> str:
+    """The same in all processes of a training; empty where the launcher sets none."""
+    return next((environment[name] for name in _JOB_IDS if name in environment), "")
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Watchdog:
             port=port,
             nodes=nodes,
             expected_processes=expected_processes,
-            job=next((os.environ[name] for name in _JOB_IDS if name in os.environ), ""),
+            job=job_id(os.environ),
             folder="outputs",
             training_socket=theirs.fileno(),
             progress_file=self.progress.descriptor,

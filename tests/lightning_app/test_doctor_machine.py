@@ -180,7 +180,7 @@ def test_gpus_are_listed_and_too_few_are_refused() -> None:
     )
 
 
-def test_an_expired_token_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_token_is_found() -> None:
     given = dict.fromkeys(REQUIRED, "something") | {"AZUREML_RUN_TOKEN_EXPIRY": "1700000000"}
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

@@ -14,6 +14,7 @@ from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.stacks import BUSY, SLOW_IO, WAITING, activity, stalled_ranks
 from submit.execution.nodes import free_port
 from tests.support.commands import ROOT, Outcome, environment
+from tests.support.programs import DEBIAN, WHEEL, require_mpirun
 
 # one process of a training, whose work is in the variable WORK
 SCRIPT = """
@@ -254,6 +255,27 @@ def test_a_stack_inside_the_module_that_sends_checkpoints_counts_as_slow_io() ->
     inside = stack("lightning_app/training.py:fit", f"{sync.__file__}:{sync.broadcast.__name__}", "socket.py:recv")
 
     assert activity(inside) == SLOW_IO
+
+
+def run(command: list[str]) -> str:
+    """Standard output."""
+    return subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("source", [WHEEL, DEBIAN])
+def test_processes_started_by_one_mpirun_share_a_job_id(source: str) -> None:
+    # one write for the whole line: two processes share the output
+    show = (
+        "import os; from lightning_app.watchdog.watchdog import job_id; "
+        "os.write(1, f'{job_id(os.environ)}\\n'.encode())"
+    )
+    command = [*require_mpirun(source).command(2), sys.executable, "-c", show]
+
+    first, second = (run(command).split() for _ in range(2))
+
+    assert len(first) == len(second) == 2
+    assert len(set(first)) == len(set(second)) == 1
+    assert first != second
 
 
 def test_the_agent_needs_nothing_but_the_standard_library() -> None:
