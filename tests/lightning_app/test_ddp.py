@@ -87,9 +87,8 @@ def test_two_processes_train_evaluate_and_predict_as_one_does(run: Command, tmp_
     ]
     for row, wanted in zip(rows, predicted(Path("1.csv")), strict=True):
         assert (row["file"], row["label"]) == (wanted["file"], wanted["label"])
-        assert float(row["probability"]) == pytest.approx(
-            float(wanted["probability"]), abs=1.1e-4
-        )  # the file has it rounded
+        # the file has probabilities rounded to four digits
+        assert float(row["probability"]) == pytest.approx(float(wanted["probability"]), abs=1.1e-4)
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from lightning_app.doctor import __main__
 from lightning_app.doctor.findings import diagnose
-from tests.support.faulty_environments import CASES, PORT, Case, fill_in, install_mpi4py, train
+from tests.support.faulty_environments import CASES, PORT, Case
+from tests.support.faulty_trainings import fill_in, install_mpi4py, train
 from tests.support.images import make_cifar10
 
 IN_FILES = [case for case in CASES.values() if not case.needs_machine]

@@ -13,7 +13,8 @@ from lightning_app.run_folder import RunFolder
 from tests.support import clusters
 from tests.support.commands import command_line
 from tests.support.images import make_cifar10
-from tests.support.namespaces import Cluster, Process
+from tests.support.namespaces import Cluster
+from tests.support.node_process import Process
 
 # the best epoch is the first one, so that the test at the end isn't of the last weights
 FLAGS = ("--data.val_split", "41", "--learning_rate", "0.05", "--trainer.log_every_n_steps", "7")

@@ -13,7 +13,7 @@ from lightning_app.distributed import sync
 from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.stacks import BUSY, SLOW_IO, WAITING, activity, stalled_ranks
 from submit.execution.nodes import free_port
-from tests.support.commands import ROOT, Outcome, environment
+from tests.support.commands import Outcome, environment
 from tests.support.programs import DEBIAN, WHEEL, require_mpirun
 
 # one process of a training, whose work is in the variable WORK
@@ -276,8 +276,3 @@ def test_processes_started_by_one_mpirun_share_a_job_id(source: str) -> None:
     assert len(first) == len(second) == 2
     assert len(set(first)) == len(set(second)) == 1
     assert first != second
-
-
-def test_the_agent_needs_nothing_but_the_standard_library() -> None:
-    code = "import sys; sys.path.append(sys.argv[1]); import lightning_app.watchdog.agent"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code, str(ROOT)], check=True, timeout=60)

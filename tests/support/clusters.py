@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.commands import environment
-from tests.support.namespaces import INTERFACE, Cluster, Node, Process
+from tests.support.namespaces import INTERFACE, Cluster, Node
+from tests.support.node_process import Process
 from tests.support.programs import require_mpirun
 
 PORT = 6105  # as Azure ML sets it

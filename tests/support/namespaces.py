@@ -32,11 +32,11 @@ from types import TracebackType
 
 import pytest
 
-from tests.support.commands import Outcome, environment
+from tests.support.commands import environment
+from tests.support.node_process import Process
 from tests.support.programs import find_program
 
 INTERFACE = "eth0"  # of each node
-SECONDS = 240  # a training of these tests ends within them, with four processes on two busy cores
 SKIPPED = "needs root and iproute2"
 _SWITCH = "switch"
 _CLONE_NEWNET = 0x40000000  # of Linux' sched.h
@@ -78,44 +78,6 @@ _ENTER_USER_NAMESPACE = ("nsenter", "--user", "--net", "--mount", "--preserve-cr
 
 class NamespaceError(Exception):
     """A cluster can't be created or removed."""
-
-
-class Process:
-    """A command that runs on a node. Its output goes to files, so that it never waits for a reader.
-
-    ``popen.pid`` is the command itself, the leader of its own process group.
-    """
-
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], logs: Path) -> None:
-        self.name, self.popen, self._logs = name, popen, logs
-
-    @property
-    def out(self) -> str:
-        return self._logs.with_suffix(".out").read_text()
-
-    @property
-    def err(self) -> str:
-        return self._logs.with_suffix(".err").read_text()
-
-    def wait_for(self, text: str, seconds: float = SECONDS) -> None:
-        """Waits until standard output contains the text; fails the test if it doesn't."""
-        deadline = time.monotonic() + seconds
-        while text not in self.out:
-            ended = self.popen.poll() is not None
-            if time.monotonic() > deadline or (ended and text not in self.out):
-                pytest.fail(f"{self.name} hasn't printed {text!r}\n{self.logs()}")
-            time.sleep(0.05)
-
-    def finish(self, seconds: float = SECONDS) -> Outcome:
-        """Exit status and output; fails the test if the command runs for longer."""
-        try:
-            self.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"{self.name} hasn't ended within {seconds:.0f} s\n{self.logs()}")
-        return Outcome(self.popen.returncode, self.out, self.err)
-
-    def logs(self) -> str:
-        return f"--- {self.name}, standard output\n{self.out}\n--- {self.name}, standard error\n{self.err}"
 
 
 @dataclass(frozen=True)
@@ -365,20 +327,3 @@ def namespaces_work() -> bool:
                 return cluster.nodes[0].start(["true"]).popen.wait(60) == 0
         except (NamespaceError, OSError, subprocess.SubprocessError):
             return False
-
-
-def skip_without_namespaces(item: pytest.Item) -> None:
-    if item.get_closest_marker("namespaces") is not None and not namespaces_work():
-        pytest.skip(SKIPPED)
-
-
-def report_skipped(reporter: pytest.TerminalReporter) -> None:
-    """One line at the end of a run in which tests were skipped for lack of namespaces."""
-    skipped = reporter.getreports("skipped")
-    number = sum(SKIPPED in str(report.longrepr) for report in skipped)
-    if number:
-        reporter.write_line(
-            f"{number} test{'s' * (number != 1)} need{'s' * (number == 1)} root and iproute2 and "
-            f"{'were' if number != 1 else 'was'} skipped; to run them: .ci/packages, then pytest -m namespaces as root",
-            yellow=True,
-        )
