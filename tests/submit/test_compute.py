@@ -253,5 +253,6 @@ def test_something_else_of_that_name_is_told(submitter: Submitter, monkeypatch: 
 
     assert outcome.status == 2
     assert outcome.err == (
-        "error: --name 'gpu-cluster': the workspace has a compute of this name, of type DataFactory; take another name\n"
+        "error: --name 'gpu-cluster': the workspace has a compute of this name, of type DataFactory; "
+        "take another name\n"
     )

@@ -118,8 +118,8 @@ def test_a_service_that_is_gone_for_good_is_told(submitter: Submitter) -> None:
     assert (outcome.status, outcome.out) == (1, "")
     last = outcome.err.splitlines()[-1]
     assert re.fullmatch(
-        r"error: 'train/\d+.bin' wasn't sent: no response from emulator.blob.core.windows.net; the same command goes on "
-        "when there is one",
+        r"error: 'train/\d+.bin' wasn't sent: no response from emulator.blob.core.windows.net; the same command "
+        "goes on when there is one",
         last,
     )
 
