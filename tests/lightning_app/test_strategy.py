@@ -92,7 +92,7 @@ def test_only_buffers_of_a_frozen_backbone_are_not_sent() -> None:
     assert list(without_buffers().values()) == [False]
 
 
-def test_a_model_that_says_nothing_about_its_buffers_has_them_sent() -> None:
+def test_a_models_buffers_are_sent_by_default() -> None:
     assert not without_buffers().items() & ddp_options(pl.LightningModule()).items()
 
 
