@@ -88,14 +88,14 @@ def test_a_thousand_images_are_data(project: Path) -> None:
     assert text.startswith("snapshot: 'photos/train' holds 1,001 images; ")
 
 
-def test_a_project_without_amlignore_is_reported_what_counts_instead(project: Path) -> None:
+def test_without_amlignore_a_warning_says_what_is_used_instead(project: Path) -> None:
     (project / ".amlignore").unlink()
     assert "there is none, so everything is uploaded, even .git" in about(project, ".amlignore")[0][1]
 
     write(project, ".gitignore", text="data/\n")
 
     assert (
-        "there is none, so .gitignore decides, which leaves .git to be uploaded" in about(project, ".amlignore")[0][1]
+        "there is none, so .gitignore is used, and .git is uploaded" in about(project, ".amlignore")[0][1]
     )
 
 
