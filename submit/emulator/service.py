@@ -144,23 +144,30 @@ class AzureMLEmulator:
         with self._state.lock:
             self._state.computes[name] = Compute(name, vm_size, nodes, datetimes.now())
 
+    def set_creation_time(self, seconds: float) -> None:
+        """Sets how long the creation of a cluster takes."""
+        with self._state.lock:
+            self._state.creation_seconds = seconds
+
     def set_compute_state(
         self,
         name: str,
         provisioning_state: str | None = None,
-        errors: Sequence[str] = (),
+        errors: Sequence[str] | None = None,
         current_nodes: int | None = None,
+        compute_type: str | None = None,
     ) -> None:
-        """Sets what the service reports of a cluster; None leaves a value as it is.
+        """Sets what the service reports of a compute; None leaves a value as it is.
 
         Raises:
-            KeyError: There is no such cluster.
+            KeyError: There is no such compute.
         """
         with self._state.lock:
             compute = self._state.computes[name]
             compute.provisioning_state = provisioning_state or compute.provisioning_state
             compute.current_nodes = compute.current_nodes if current_nodes is None else current_nodes
-            compute.errors = tuple(errors)
+            compute.errors = compute.errors if errors is None else tuple(errors)
+            compute.compute_type = compute_type or compute.compute_type
 
     def add_environment(self, name: str, image: str) -> None:
         """Adds a named environment, such as those that Azure provides."""

@@ -138,7 +138,7 @@ class SubmittedJob:
 
 @dataclass
 class Compute:
-    """A cluster; ``ready`` is the time of the monotonic clock when its creation ends."""
+    """A cluster, or a compute of another type; ``ready`` is the time of the monotonic clock when its creation ends."""
 
     name: str
     vm_size: str
@@ -151,6 +151,7 @@ class Compute:
     provisioning_state: str | None = None  # None: Creating until it is ready, then Succeeded
     current_nodes: int | None = None  # None: the minimum
     errors: tuple[str, ...] = ()
+    compute_type: str = "AmlCompute"
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class State:
         self.sweeps: list[SubmittedJob] = []
         self.environments: dict[str, list[dict[str, Any]]] = {}
         self.computes: dict[str, Compute] = {}
+        self.creation_seconds = 1.0  # of a cluster
         self.snapshots: dict[str, Snapshot] = {}
         self.saved_datasets: dict[str, dict[str, Any]] = {}
         self.datasets: dict[str, list[dict[str, Any]]] = {}

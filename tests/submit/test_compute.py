@@ -1,11 +1,8 @@
 """``python -m submit compute`` against the loopback service, each command in a process of its own."""
 
-from typing import Any
-
 import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
-from submit.emulator.api import computes
 from tests.support.submitters import Submitter, until
 
 pytestmark = pytest.mark.slow
@@ -15,8 +12,12 @@ T4 = "Standard_NC4as_T4_v3"
 FLAGS = ("compute", "--name", "gpu-cluster", "--vm_size", T4, "--max_nodes", "4")
 
 
-def facts(service: AzureMLEmulator) -> list[tuple[str, str, int, int, str, str]]:
+def described_clusters(service: AzureMLEmulator) -> list[tuple[str, str, int, int, str, str]]:
     return [(c.name, c.vm_size, c.min_nodes, c.max_nodes, c.priority.lower(), c.idle_time) for c in service.computes]
+
+
+def reads(service: AzureMLEmulator) -> int:
+    return sum(request.method == "GET" and "/computes/" in request.path for request in service.requests)
 
 
 def changes(service: AzureMLEmulator) -> list[str]:
@@ -31,7 +32,7 @@ def test_a_cluster_is_created_and_found_again(submitter: Submitter) -> None:
     assert (first.status, first.out) == (0, f"gpu-cluster is created: {described}"), first
     assert first.err == "gpu-cluster: Creating, 0 s\n"
     assert (second.status, second.out, second.err) == (0, f"gpu-cluster was there: {described}", "")
-    assert facts(submitter.service) == [("gpu-cluster", T4, 0, 4, "dedicated", "PT1800S")]
+    assert described_clusters(submitter.service) == [("gpu-cluster", T4, 0, 4, "dedicated", "PT1800S")]
     assert changes(submitter.service) == ["PUT"]
 
 
@@ -40,7 +41,7 @@ def test_a_cluster_is_created_as_it_is_asked_for(submitter: Submitter) -> None:
 
     assert outcome.status == 0, outcome
     assert outcome.out == f"gpu-cluster is created: {T4}, 1 to 4 nodes, low priority\n"
-    assert facts(submitter.service) == [("gpu-cluster", T4, 1, 4, "lowpriority", "PT600S")]
+    assert described_clusters(submitter.service) == [("gpu-cluster", T4, 1, 4, "lowpriority", "PT600S")]
 
 
 def test_where_a_cluster_differs_is_reported_a_line_each(submitter: Submitter) -> None:
@@ -148,11 +149,11 @@ def test_refusals_are_one_line(submitter: Submitter, path: str, message: str) ->
     assert message in outcome.err
 
 
-def test_a_wait_survives_a_short_outage(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_survives_a_short_outage(submitter: Submitter) -> None:
     def statuses() -> list[int | None]:
         return [request.status for request in submitter.service.requests if "/rp/workspaces/" in request.path]
 
-    monkeypatch.setattr(computes, "CREATION_SECONDS", 3.0)
+    submitter.service.set_creation_time(3.0)
     process = submitter.start(*FLAGS)
     until(lambda: 200 in statuses())
 
@@ -164,10 +165,8 @@ def test_a_wait_survives_a_short_outage(submitter: Submitter, monkeypatch: pytes
     assert [status for status in statuses() if status not in (200, 404)] == [408, 408, None]
 
 
-def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(
-    submitter: Submitter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(computes, "CREATION_SECONDS", 60.0)
+def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(submitter: Submitter) -> None:
+    submitter.service.set_creation_time(60.0)
     process = submitter.start(*FLAGS)
     until(
         lambda: any(request.method == "GET" and "/computes/" in request.path for request in submitter.service.requests)
@@ -181,8 +180,8 @@ def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(
     assert "ComputeTargetNotFound" in outcome.err.splitlines()[-1]
 
 
-def test_an_interrupted_wait_goes_on(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(computes, "CREATION_SECONDS", 4.0)
+def test_an_interrupted_wait_goes_on(submitter: Submitter) -> None:
+    submitter.service.set_creation_time(4.0)
 
     first = submitter.interrupt(submitter.start(*FLAGS), lambda: len(submitter.service.computes) == 1)
     second = submitter.submit(*FLAGS)
@@ -194,44 +193,34 @@ def test_an_interrupted_wait_goes_on(submitter: Submitter, monkeypatch: pytest.M
     assert second.out.startswith("gpu-cluster was there: ")
 
 
-def test_a_failed_creation_is_reported(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failed(compute: Any) -> dict[str, Any]:
-        content = whole(compute)
-        error = {"error": {"code": "ClusterCoreQuotaReached", "message": "Operation results in exceeding quota."}}
-        content["properties"] |= {"provisioningState": "Failed", "provisioningErrors": [error]}
-        return content
+def test_a_failed_creation_is_reported(submitter: Submitter) -> None:
+    submitter.service.set_creation_time(60.0)
+    process = submitter.start(*FLAGS)
+    until(lambda: len(submitter.service.computes) == 1)
 
-    whole = computes._content
-    monkeypatch.setattr(computes, "_content", failed)
-
-    outcome = submitter.submit(*FLAGS)
+    submitter.service.set_compute_state("gpu-cluster", "Failed", ["Operation results in exceeding quota."])
+    outcome = submitter.finish(process)
 
     assert (outcome.status, outcome.out) == (1, "")
-    assert outcome.err == "error: 'gpu-cluster' isn't ready: Operation results in exceeding quota.\n"
+    assert outcome.err.splitlines()[-1] == "error: 'gpu-cluster' isn't ready: Operation results in exceeding quota."
 
 
-def test_nodes_that_it_must_have_are_waited_for(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    def growing(compute: Any) -> dict[str, Any]:
-        asked.append(compute.name)
-        return whole(compute) | {"currentNodeCount": len(asked) // 4}
+def test_the_minimum_of_nodes_is_waited_for(submitter: Submitter) -> None:
+    submitter.service.add_compute("gpu-cluster", T4, 4)
+    submitter.service.set_compute_state("gpu-cluster", current_nodes=0)
+    process = submitter.start(*FLAGS, "--min_nodes", "1")
+    until(lambda: reads(submitter.service) >= 3)
 
-    asked: list[str] = []
-    whole = computes._cluster
-    monkeypatch.setattr(computes, "_cluster", growing)
-    monkeypatch.setattr(computes, "CREATION_SECONDS", 0.0)
-
-    outcome = submitter.submit(*FLAGS, "--min_nodes", "1")
+    submitter.service.set_compute_state("gpu-cluster", current_nodes=1)
+    outcome = submitter.finish(process)
 
     assert outcome.status == 0, outcome
-    assert outcome.err == "gpu-cluster: 0 of 1 nodes, 0 s\n"
-    assert len(asked) == 4
+    assert outcome.err == "Waiting for gpu-cluster: 0 of 1 nodes\n"
 
 
-def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = {"error": {"code": "ClusterCoreQuotaReached", "message": "No quota for 2 of 4 nodes."}}
-    whole = computes._cluster
-    monkeypatch.setattr(computes, "_cluster", lambda compute: whole(compute) | {"errors": [error]})
+def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter) -> None:
     submitter.service.add_compute("gpu-cluster", T4, 4)
+    submitter.service.set_compute_state("gpu-cluster", errors=["No quota for 2 of 4 nodes."])
 
     outcome = submitter.submit(*FLAGS)
 
@@ -239,15 +228,9 @@ def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter, monke
     assert outcome.out.startswith("gpu-cluster was there: ")
 
 
-def test_something_else_of_that_name_is_reported(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
-    def other(compute: Any) -> dict[str, Any]:
-        content = whole(compute)
-        content["properties"] |= {"computeType": "DataFactory"}
-        return content
-
-    whole = computes._content
-    monkeypatch.setattr(computes, "_content", other)
+def test_something_else_of_that_name_is_reported(submitter: Submitter) -> None:
     submitter.service.add_compute("gpu-cluster", T4, 4)
+    submitter.service.set_compute_state("gpu-cluster", compute_type="DataFactory")
 
     outcome = submitter.submit(*FLAGS)
 

@@ -94,9 +94,7 @@ def test_without_amlignore_a_warning_says_what_is_used_instead(project: Path) ->
 
     write(project, ".gitignore", text="data/\n")
 
-    assert (
-        "there is none, so .gitignore is used, and .git is uploaded" in about(project, ".amlignore")[0][1]
-    )
+    assert "there is none, so .gitignore is used, and .git is uploaded" in about(project, ".amlignore")[0][1]
 
 
 def test_nested_ignore_files_and_patterns_without_effect_are_reported(project: Path) -> None:

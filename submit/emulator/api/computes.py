@@ -11,7 +11,6 @@ from submit.emulator.routing import Route
 from submit.emulator.state import Compute, State
 from submit.emulator.workspace import LOCATION, OPERATIONS, RESOURCE_MANAGER_HOST, SCOPE
 
-CREATION_SECONDS = 1.0
 _QUOTA = (
     "The specified subscription has a {size} vCPU quota of 0 and cannot accommodate for at least 1 requested managed "
     "compute node which maps to {cores} vCPUs. Talk to your Subscription Admin to increase the quota."
@@ -27,7 +26,7 @@ def get(state: State, request: Request, parameters: Parameters) -> Response:
 
 
 def create(state: State, request: Request, parameters: Parameters) -> Response:
-    """Creates a cluster, which is ready after ``CREATION_SECONDS``; refused while a fault denies quota."""
+    """Creates a cluster, which is ready after ``State.creation_seconds``; refused while a fault denies quota."""
     wanted = request.json()["properties"]["properties"]
     size = wanted["vmSize"]
     if state.faults.denies_quota():
@@ -38,7 +37,7 @@ def create(state: State, request: Request, parameters: Parameters) -> Response:
     if known is not None and known.vm_size.lower() != size.lower():
         raise ApiError(400, "BadRequest", f"vmSize of {known.name} is {known.vm_size} and can't be changed")
     compute = known or Compute(
-        parameters["compute"], size, 0, datetimes.now(), ready=time.monotonic() + CREATION_SECONDS
+        parameters["compute"], size, 0, datetimes.now(), ready=time.monotonic() + state.creation_seconds
     )
     compute.priority = wanted.get("vmPriority", compute.priority)
     _scale(compute, wanted["scaleSettings"])
@@ -84,7 +83,7 @@ def _begun(name: str, content: dict[str, Any], status: int) -> Response:
 
 
 def _content(compute: Compute) -> dict[str, Any]:
-    created = datetimes.to_iso(compute.created)
+    created, errors = datetimes.to_iso(compute.created), _errors(compute)
     return {
         "id": f"{SCOPE}/computes/{compute.name}",
         "name": compute.name,
@@ -92,14 +91,14 @@ def _content(compute: Compute) -> dict[str, Any]:
         "location": LOCATION,
         "tags": {},
         "properties": {
-            "computeType": "AmlCompute",
+            "computeType": compute.compute_type,
             "computeLocation": LOCATION,
             "description": None,
             "resourceId": None,
             "isAttachedCompute": False,
             "provisioningState": compute.provisioning_state
             or ("Creating" if _is_in_creation(compute) else "Succeeded"),
-            "provisioningErrors": None,
+            "provisioningErrors": errors if compute.provisioning_state == "Failed" else None,
             "createdOn": created,
             "modifiedOn": created,
             "properties": _cluster(compute),
@@ -121,8 +120,12 @@ def _cluster(compute: Compute) -> dict[str, Any]:
         "currentNodeCount": compute.min_nodes if compute.current_nodes is None else compute.current_nodes,
         "targetNodeCount": compute.min_nodes,
         "allocationState": "Steady",
-        "errors": [{"error": {"code": "ComputeError", "message": text}} for text in compute.errors] or None,
+        "errors": _errors(compute) or None,
     }
+
+
+def _errors(compute: Compute) -> list[dict[str, Any]]:
+    return [{"error": {"code": "ComputeError", "message": text}} for text in compute.errors]
 
 
 _RESOURCES = f"/rp/workspaces{SCOPE}"
