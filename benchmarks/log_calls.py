@@ -24,7 +24,7 @@ class Calls:
     """What one process measured: microseconds of a call, bytes, and seconds since 1970.
 
     ``growth`` is that of the process's memory while it logged the last nine tenths of its rows; None where the system
-    doesn't tell. ``run_id`` is that of MLflow's run.
+    doesn't report it. ``run_id`` is that of MLflow's run.
     """
 
     median: float
@@ -51,7 +51,7 @@ def azureml_run_logger(rows: int, pause: float, tracking_uri: str | None, result
 
 
 def azureml_core(rows: int, pause: float, tracking_uri: str | None, result: Path) -> None:
-    """The client by itself, told at the end to send the rest: it loses it otherwise."""
+    """The client by itself. ``complete`` at the end sends the rest, which is lost otherwise."""
     from azureml.core import Run
 
     run = Run.get_context(allow_offline=False)

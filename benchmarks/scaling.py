@@ -1,8 +1,8 @@
-"""What a second process brings, and on paper what 8 to 128 GPUs would: ``python -m benchmarks.scaling``.
+"""Measures the speedup of a second process, and computes that of 8 to 128 GPUs: ``python -m benchmarks.scaling``.
 
-Two processes on two cores, a thread each, take turns with one process and with two that exchange nothing. What a step
-with DDP takes longer than one beside the other process without it is the price of the exchange: the all-reduce
-itself, waiting for the slower process, and DDP's own work.
+Three variants take turns on two cores, with one thread per process: one process, two processes without communication,
+and two with DDP. The difference between the last two is the cost of communication: the all-reduce itself, waiting for
+the slower process, and DDP's own work.
 """
 
 import argparse
@@ -20,123 +20,125 @@ import torch
 
 from benchmarks import scaling_model
 from benchmarks.scaling_worker import (
-    ALONE,
-    BESIDE,
+    ALL_REDUCE,
     CASES,
     CIFAR_NET,
-    EXCHANGE,
     FINE_TUNED,
     FROZEN,
+    ONE_PROCESS,
     OPTIONS,
     PLAIN,
     SCALING,
     SMALL_CIFAR_NET,
-    TOGETHER,
-    Timed,
+    WITH_DDP,
+    WITHOUT_EXCHANGE,
+    CaseResult,
 )
 from benchmarks.tables import markdown
 
 ROOT = Path(__file__).parent.parent
 PROCESSES = 2
-LONGEST_SECONDS = 1200
+TIMEOUT_SECONDS = 1200
 
-MEASURED = (
+MEASURED_COLUMNS = (
     "gradients",
     "1 process",
     "2, no exchange",
     "2 with DDP",
-    "images a second",
-    "for the exchange",
+    "speedup",
+    "communication",
     "all-reduce",
 )
 NOTES = """\
-Milliseconds a step, medians, each process with the batch that is named. images a second: of two processes, as a
-multiple of those of one. for the exchange: share of a step with DDP, beyond the same step of two processes that
-exchange nothing. all-reduce: of as many bytes, with nothing else to do."""
-MODELLED = ("computation", *(f"{nodes} x {scaling_model.GPUS_A_NODE} GPUs" for nodes in scaling_model.NODES))
+Milliseconds per step, medians; each process has a batch of the given size. Speedup: images per second of two processes
+with DDP, as a multiple of one process. Communication: share of a DDP step that the same step without communication
+doesn't need. All-reduce: of as many bytes, without computation."""
+MODELLED_COLUMNS = ("computation", *(f"{nodes} x {scaling_model.GPUS_PER_NODE} GPUs" for nodes in scaling_model.NODES))
 
 
-def measure(ways: Sequence[str], cases: Sequence[str], rounds: int, *further: str) -> list[Timed]:
-    """Runs the processes; ``rounds`` is how often each way has its turn with each case."""
+def measure(variants: Sequence[str], cases: Sequence[str], rounds: int, *further: str) -> list[CaseResult]:
+    """Runs the processes; in each round, each variant is measured once for each case."""
     with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "timed.json"
+        result = Path(folder) / "results.json"
         command = [sys.executable, "-m", "benchmarks.scaling_worker", "--rounds", str(rounds)]
-        command += ["--ways", *ways, "--cases", *cases, "--result", str(result), *further]
+        command += ["--variants", *variants, "--cases", *cases, "--result", str(result), *further]
         processes = [
             subprocess.Popen(command, cwd=ROOT, env=_environment(rank), stdout=sys.stderr) for rank in range(PROCESSES)
         ]
         try:
-            statuses = [process.wait(LONGEST_SECONDS) for process in processes]
+            statuses = [process.wait(TIMEOUT_SECONDS) for process in processes]
         finally:
             for process in processes:
                 process.kill()
         if any(statuses):
-            raise RuntimeError(f"the processes ended with exit statuses {statuses}")
-        return [Timed(**case) for case in json.loads(result.read_text())]
+            raise RuntimeError(f"exit statuses of the processes: {statuses}")
+        return [CaseResult(**case) for case in json.loads(result.read_text())]
 
 
-def measured_rows(timed: Sequence[Timed]) -> list[list[str]]:
+def measured_rows(results: Sequence[CaseResult]) -> list[list[str]]:
     return [
         [
             case.title,
             _bytes(case.gradient_bytes),
-            *(_milliseconds(case.rounds[way]) for way in (ALONE, BESIDE, TOGETHER)),
-            f"{PROCESSES * ratio(case.rounds, ALONE, TOGETHER):.2f}",
-            f"{1 - ratio(case.rounds, BESIDE, TOGETHER):.0%}",
-            _milliseconds(case.rounds[EXCHANGE]),
+            *(_milliseconds(case.rounds[variant]) for variant in (ONE_PROCESS, WITHOUT_EXCHANGE, WITH_DDP)),
+            f"{PROCESSES * ratio(case.rounds, ONE_PROCESS, WITH_DDP):.2f}",
+            f"{1 - ratio(case.rounds, WITHOUT_EXCHANGE, WITH_DDP):.0%}",
+            _milliseconds(case.rounds[ALL_REDUCE]),
         ]
-        for case in timed
+        for case in results
     ]
 
 
-def modelled(timed: Sequence[Timed]) -> list[scaling_model.Network]:
-    """The paper model's networks, with what was measured here: the quickest turns, which nothing has disturbed."""
-    by_title = {case.title: case for case in timed}
+def modelled_networks(results: Sequence[CaseResult]) -> list[scaling_model.Network]:
+    """The model's networks, with the fastest turns measured here, which other programs disturbed least."""
+    by_title = {case.title: case for case in results}
     fine_tuned, frozen = by_title[FINE_TUNED], by_title[FROZEN]
     small = by_title[SMALL_CIFAR_NET]
-    return scaling_model.networks(
+    return scaling_model.networks_on_a100(
         cifar_net_bytes=by_title[CIFAR_NET].gradient_bytes,
-        cifar_net_seconds=min(small.rounds[ALONE]),
+        cifar_net_seconds=min(small.rounds[ONE_PROCESS]),
         fine_tuned_bytes=fine_tuned.gradient_bytes,
         frozen_bytes=frozen.gradient_bytes,
-        frozen_share=min(frozen.rounds[ALONE]) / min(fine_tuned.rounds[ALONE]),
+        frozen_share=min(frozen.rounds[ONE_PROCESS]) / min(fine_tuned.rounds[ONE_PROCESS]),
     )
 
 
-def option_rows(timed: Sequence[Timed]) -> list[list[str]]:
-    """Times with each option of DDP, as ratios to those of DDP without options in the same rounds."""
+def option_rows(results: Sequence[CaseResult]) -> list[list[str]]:
+    """Time with each option of DDP, as a ratio to DDP without options in the same rounds."""
     return [
         [case.title, _milliseconds(case.rounds[PLAIN])]
-        + [f"{ratio(case.rounds, way, PLAIN):.3f}" for way in OPTIONS if way != PLAIN]
-        for case in timed
+        + [f"{ratio(case.rounds, option, PLAIN):.3f}" for option in OPTIONS if option != PLAIN]
+        for case in results
     ]
 
 
-def ratio(rounds: Mapping[str, Sequence[float]], way: str, other: str) -> float:
-    """The median over the rounds of one way's time over the other's."""
-    return statistics.median(one / two for one, two in zip(rounds[way], rounds[other], strict=True))
+def ratio(rounds: Mapping[str, Sequence[float]], variant: str, other: str) -> float:
+    """The median over the rounds of the ratio of their times."""
+    return statistics.median(one / two for one, two in zip(rounds[variant], rounds[other], strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=25, help="turns of each way (default: %(default)s)")
-    parser.add_argument("--options", action="store_true", help="compare options of DDP with one another instead")
-    given = parser.parse_args()
-    if given.rounds < 1:
-        parser.error(f"--rounds {given.rounds}: expected at least 1")
+    parser.add_argument("--rounds", type=int, default=25, help="measurements of each variant (default: %(default)s)")
+    parser.add_argument("--options", action="store_true", help="compare options of DDP instead")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds {arguments.rounds}: expected at least 1")
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, gloo\n")
     titles = [case.title for case in CASES]
-    if given.options:
-        # what DDP itself does; waiting for the other process is no different
-        timed = measure(tuple(OPTIONS), titles, given.rounds, "--processor_time")
+    if arguments.options:
+        # the work of DDP itself; waiting for the other process isn't affected by the options
+        results = measure(tuple(OPTIONS), titles, arguments.rounds, "--processor_time")
         print("Processor time of a step, and its ratio with options of DDP\n")
-        print(markdown(("plain DDP, ms", *(way for way in OPTIONS if way != PLAIN)), option_rows(timed)))
+        print(markdown(("plain DDP, ms", *(option for option in OPTIONS if option != PLAIN)), option_rows(results)))
         return
-    timed = measure(SCALING, titles, given.rounds)
-    found = modelled(timed)
-    print(f"{markdown(MEASURED, measured_rows(timed))}\n\n{NOTES}\n")
-    print(f"On paper: all-reduce of a step and efficiency\n\n{markdown(MODELLED, scaling_model.rows(found))}\n")
-    print("\n".join(scaling_model.limits(found)))
+    results = measure(SCALING, titles, arguments.rounds)
+    networks = modelled_networks(results)
+    print(f"{markdown(MEASURED_COLUMNS, measured_rows(results))}\n\n{NOTES}\n")
+    print(
+        f"Model: all-reduce of a step, and efficiency\n\n{markdown(MODELLED_COLUMNS, scaling_model.rows(networks))}\n"
+    )
+    print("\n".join(scaling_model.latency_sentences(networks)))
 
 
 def _environment(rank: int) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""One of the processes whose steps are timed; ``benchmarks.scaling`` starts them.
+"""One of the processes whose steps ``benchmarks.scaling`` measures.
 
-A bare loop around the network, the optimizer and the DDP options that the program uses, and not ``fit``: in one and
-the same pair of processes the ways to make a step can then take turns of a fraction of a second each, so that what
-else the machine does falls on all of them. Lightning's own work a step is the same in all ways.
+It is a plain loop with the program's networks, optimizer and DDP options, and not ``fit``. This allows the variants to
+take turns of a fraction of a second in the same two processes, so that other load on the machine affects all variants
+alike. Lightning's own work in a step is the same in all variants.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from models.resnet_transfer import ResNetTransfer
 Clock = Callable[[], float]
 
 CLASSES = tuple("0123456789")
-SECONDS_A_TURN = 0.25
-WARM_UP = 4  # steps; DDP lays its buckets out anew after the first
+TURN_SECONDS = 0.25
+WARM_UP_STEPS = 4  # DDP rebuilds its buckets after the first step
 
-ALONE = "1 process"  # the others wait without using their cores
-BESIDE = "2, no exchange"  # the same work in all processes, each for itself
-TOGETHER = "2, DDP"  # as the program configures it
-EXCHANGE = "all-reduce"  # of as many bytes as the gradients have, with nothing else to do
-SCALING = (ALONE, BESIDE, TOGETHER, EXCHANGE)
+ONE_PROCESS = "1 process"  # the other process is idle
+WITHOUT_EXCHANGE = "2, no exchange"  # both processes do the same work without communication
+WITH_DDP = "2, DDP"  # with the program's options
+ALL_REDUCE = "all-reduce"  # of as many bytes as the gradients have, without computation
+SCALING = (ONE_PROCESS, WITHOUT_EXCHANGE, WITH_DDP, ALL_REDUCE)
 
 PLAIN = "plain DDP"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -52,7 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A network with images of one size, so many in a batch of each process."""
+    """A network, the images in a batch of each process, and their width and height in pixels."""
 
     title: str
     make: Callable[[], ImageClassifier]
@@ -71,29 +71,29 @@ CASES = (
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Seconds a step of each way, round after round, and the bytes that a step exchanges."""
+class CaseResult:
+    """Seconds per step of each variant in each round, and the bytes of the gradients."""
 
     title: str
     gradient_bytes: int
     rounds: dict[str, list[float]]
 
 
-def time_case(case: Case, ways: Sequence[str], rounds: int, clock: Clock) -> Timed:
-    """All ways in each round, in an order of its own; all processes must call it alike."""
+def measure_case(case: Case, variants: Sequence[str], rounds: int, clock: Clock) -> CaseResult:
+    """Measures all variants in each round, in a different order each time, which is the same in all processes."""
     torch.manual_seed(0)
     model = case.make()
     batch = _batch(case)
     size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    steps = {way: _step(case, way, batch, size) for way in ways}
-    counts = {way: _count(step) for way, step in steps.items()}
-    order = random.Random(0)  # noqa: S311 no secret
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    steps = {variant: _step(case, variant, batch, size) for variant in variants}
+    counts = {variant: _count(step) for variant, step in steps.items()}
+    order = random.Random(0)  # noqa: S311 not for cryptography
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for _ in range(rounds):
-        for way in order.sample(list(ways), len(ways)):
-            idle = way == ALONE and dist.get_rank() > 0
-            found[way].append(_turn(steps[way], counts[way], clock, idle=idle))
-    return Timed(case.title, size, found)
+        for variant in order.sample(list(variants), len(variants)):
+            idle = variant == ONE_PROCESS and dist.get_rank() > 0
+            seconds[variant].append(_turn(steps[variant], counts[variant], clock, idle=idle))
+    return CaseResult(case.title, size, seconds)
 
 
 def _resnet(*, frozen: bool) -> ResNetTransfer:
@@ -105,16 +105,17 @@ def _batch(case: Case) -> tuple[Tensor, Tensor]:
     return images.contiguous(memory_format=torch.channels_last), torch.randint(10, (case.batch_size,))
 
 
-def _step(case: Case, way: str, batch: tuple[Tensor, Tensor], size: int) -> Callable[[], object]:
-    if way == EXCHANGE:
+def _step(case: Case, variant: str, batch: tuple[Tensor, Tensor], size: int) -> Callable[[], object]:
+    if variant == ALL_REDUCE:
         return partial(dist.all_reduce, torch.zeros(size // 4))
     model = case.make()
     if isinstance(model, ResNetTransfer) and model.freeze_backbone:
         model.network.eval()  # as its on_train_epoch_start does
     optimizer = model.sgd()
     network: nn.Module = model.network
-    if way not in (ALONE, BESIDE):
-        network = DistributedDataParallel(network, **(ddp_options(model) if way == TOGETHER else _options(way)))
+    if variant not in (ONE_PROCESS, WITHOUT_EXCHANGE):
+        options = ddp_options(model) if variant == WITH_DDP else _options(variant)
+        network = DistributedDataParallel(network, **options)
     images, labels = batch
 
     def step() -> None:
@@ -126,24 +127,24 @@ def _step(case: Case, way: str, batch: tuple[Tensor, Tensor], size: int) -> Call
     return step
 
 
-def _options(way: str) -> dict[str, Any]:
-    options = dict(OPTIONS[way])
+def _options(name: str) -> dict[str, Any]:
+    options = dict(OPTIONS[name])
     if options.pop("buffers", True) is False:
         options |= without_buffers()
     return options
 
 
 def _count(step: Callable[[], object]) -> int:
-    """Steps a turn, the same in all processes, after the warm-up."""
-    for _ in range(WARM_UP):
+    """Warms up; returns the steps per turn, the same in all processes."""
+    for _ in range(WARM_UP_STEPS):
         step()
-    count = torch.tensor(max(1, round(SECONDS_A_TURN / _turn(step, WARM_UP, time.perf_counter, idle=False))))
+    count = torch.tensor(max(1, round(TURN_SECONDS / _turn(step, WARM_UP_STEPS, time.perf_counter, idle=False))))
     dist.broadcast(count, 0)
     return int(count)
 
 
 def _turn(step: Callable[[], object], count: int, clock: Clock, *, idle: bool) -> float:
-    """Seconds a step; all processes begin at once."""
+    """Seconds per step; all processes start at the same time."""
     dist.barrier()
     started = clock()
     if not idle:
@@ -154,20 +155,24 @@ def _turn(step: Callable[[], object], count: int, clock: Clock, *, idle: bool) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ways", nargs="+", required=True)
+    parser.add_argument("--variants", nargs="+", required=True)
     parser.add_argument("--cases", nargs="+", required=True)
     parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--processor_time", action="store_true", help="without the time in which a process waits")
+    parser.add_argument("--processor_time", action="store_true", help="measure processor time, without waiting")
     parser.add_argument("--result", type=Path, required=True, help="written by rank 0")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    meeting = f"file://{given.result.resolve()}.store"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size, timeout=timedelta(minutes=2))
-    clock = time.process_time if given.processor_time else time.perf_counter
-    timed = [time_case(case, given.ways, given.rounds, clock) for case in CASES if case.title in given.cases]
+    init_method = f"file://{arguments.result.resolve()}.store"
+    dist.init_process_group("gloo", init_method=init_method, rank=rank, world_size=size, timeout=timedelta(minutes=2))
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+    results = [
+        measure_case(case, arguments.variants, arguments.rounds, clock)
+        for case in CASES
+        if case.title in arguments.cases
+    ]
     if rank == 0:
-        given.result.write_text(json.dumps([asdict(one) for one in timed]))
+        arguments.result.write_text(json.dumps([asdict(result) for result in results]))
     dist.destroy_process_group()
 
 

@@ -84,5 +84,5 @@ class WatchdogProgress(pl.Callback):
         self._advance("prediction", trainer)
 
     def _advance(self, stage: str, trainer: pl.Trainer) -> None:
-        if self._watchdog.page is not None:
-            self._watchdog.page.advance(stage, trainer.current_epoch, trainer.global_step)
+        if self._watchdog.progress is not None:
+            self._watchdog.progress.advance(stage, trainer.current_epoch, trainer.global_step)

@@ -141,7 +141,7 @@ class RunCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
         # here as well as in Lightning, whose strategy for one device doesn't ask
-        processes.require_agreement(trainer.num_nodes, trainer.num_devices)
+        processes.require_match(trainer.num_nodes, trainer.num_devices)
         if settings.sync_batchnorm:
             check_sync_batchnorm(self.model, trainer)
         self._watch(trainer)
@@ -161,7 +161,7 @@ class RunCLI(LightningCLI):
         return [*callbacks, EpochBar()] if show_bar else callbacks
 
     def _watch(self, trainer: pl.Trainer) -> None:
-        supervision.start_alone(self.watchdog, trainer.num_nodes * trainer.num_devices)
+        supervision.start_before_lightning(self.watchdog, trainer.num_nodes * trainer.num_devices)
         if self.watchdog.is_running:
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning

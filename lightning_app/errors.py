@@ -6,7 +6,7 @@ class UsageError(Exception):
 
 
 class LaunchError(UsageError):
-    """The launcher's variables contradict one another or the Trainer; the message has both values and a remedy."""
+    """The launcher's variables don't match one another or the Trainer; the message has both values and a remedy."""
 
 
 class NonFiniteError(Exception):

@@ -35,8 +35,11 @@ class GrowingLines:
         return complete.split(b"\n")[:-1]
 
     def rest(self) -> bytes:
-        """What follows the last complete line."""
-        return self._read(self._offset, self._piece)
+        """What follows the last line that was returned, to the end."""
+        content = b""
+        while piece := self._read(self._offset + len(content), self._piece):
+            content += piece
+        return content
 
 
 def read_file(path: Path) -> Read:

@@ -60,6 +60,10 @@ class ResNetTransfer(ImageClassifier):
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad = name.startswith(f"{_HEAD}.")
 
+    @property
+    def trains_buffers(self) -> bool:
+        return not self.freeze_backbone
+
     def prepare_data(self) -> None:
         """Downloads the ImageNet weights, once per node."""
         if self.weights == "DEFAULT" and self._is_fresh_run():

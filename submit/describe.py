@@ -22,7 +22,7 @@ def describe_job(options: JobOptions, training: Sequence[str]) -> Job:
     """The job that the options mean.
 
     Raises:
-        SubmitError: Options contradict one another, or a file can't be used.
+        SubmitError: Options exclude one another, or a file can't be used.
     """
     _require_one_owner(training, options)
     data = None if options.dataset is None else parse_dataset(options.dataset, options.access)

@@ -23,7 +23,7 @@ def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvi
     """The environment that the options mean; ``folder`` has the project, whose dependencies are the default.
 
     Raises:
-        SubmitError: Options contradict one another, or a file can't be used.
+        SubmitError: Options exclude one another, or a file can't be used.
     """
     _require_one(options)
     if options.environment:

@@ -61,7 +61,7 @@ def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "Script
 
 
 def build_request(job: Job) -> dict[str, Any]:
-    """The body of the request as azureml-core makes it, without a network; the snapshot's id is added when it is sent."""
+    """The body of the request as azureml-core makes it, without a network and without the snapshot's id."""
     from azureml._execution._commands import _run_config_modification, _serialize_run_config_to_dict
     from azureml.core.script_run_config import get_run_config_from_script_run
 

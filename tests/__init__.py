@@ -1,1 +1,1 @@
-"""TODO"""
+"""Tests of the commands, the training and the submission, by package."""

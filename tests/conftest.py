@@ -12,9 +12,26 @@ from submit.execution import nodes
 from tests.support.commands import Command, Outcome, command_line, environment
 from tests.support.images import make_cifar10, make_image_folder
 from tests.support.jobs import Job
+from tests.support.namespaces import SKIPPED, namespaces_work
 
 # With two workers of pytest on two cores, two threads per process are many times slower than one: they wait actively.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("namespaces") is not None and not namespaces_work():
+        pytest.skip(SKIPPED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line that says how to run the tests that were skipped for lack of network namespaces."""
+    count = sum(SKIPPED in str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+    if count:
+        terminalreporter.write_line(
+            f"Tests skipped because they need root and iproute2: {count}. To run them: .ci/packages, then pytest -m "
+            "namespaces as root."
+        )
 
 
 @pytest.fixture

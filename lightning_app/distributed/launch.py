@@ -1,28 +1,32 @@
-"""How a process was started: its launcher, its ranks, and the environment variables that say so."""
+"""How a process was started: the launcher, the ranks, and the environment variables from which they are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lightning_app.errors import LaunchError
 
-MPI, PYTORCH, TORCHRUN, LIGHTNING, ALONE = "MPI", "PyTorch", "torchrun", "Lightning", "none"
+# launchers
+MPI, PYTORCH, TORCHRUN, LIGHTNING, NO_LAUNCHER = "MPI", "PyTorch", "torchrun", "Lightning", "none"
+
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = ("localhost", LOOPBACK, "::1", "0.0.0.0", "::")  # noqa: S104 nothing is bound to it
+DEFAULT_PORT = 6105  # the one that Azure ML sets
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Who started this process, where it stands, and where rank 0 listens.
+    """Who started this process, its ranks, and where rank 0 listens.
 
     Args:
-        launcher: MPI, PyTorch (Azure ML's own), torchrun, Lightning (a process of this program started this one), or
+        launcher: MPI, PyTorch (Azure ML's own launcher), torchrun, Lightning (this program started the process), or
             none.
         rank: Rank among the processes that the launcher started.
         local_rank: Rank on the node.
-        world_size: Processes that the launcher started.
-        nodes: None where the launcher doesn't tell.
-        address: None where only a process on this node can be meant.
-        port: None where nothing has chosen one.
+        world_size: Number of processes that the launcher started.
+        nodes: Number of nodes; None where the launcher doesn't set it.
+        address: Host of rank 0; None where rank 0 must be on this node.
+        port: Port of rank 0; None where none has been chosen.
     """
 
     launcher: str
@@ -39,30 +43,43 @@ class Launch:
 
     @property
     def node_rank(self) -> int:
-        # Open MPI's own NODE_RANK is something else, the rank among the processes of a node
+        # not from OMPI_COMM_WORLD_NODE_RANK, which is a rank among the processes of a node
         return 0 if self.processes_per_node is None else self.rank // self.processes_per_node
 
     @property
     def lightning_starts_rest(self) -> bool | None:
-        """Whether each node has one process, which is to start those of the other devices; None if that isn't known."""
+        """Whether each node has one process, and Lightning starts one for each further device; None if not known."""
         if self.launcher in (LIGHTNING, TORCHRUN):
             return False
         return None if self.processes_per_node is None else self.processes_per_node == 1
 
 
-NODE_COUNT = "AZUREML_NODE_COUNT"
-MASTER_ADDRESS, MASTER_PORT = "MASTER_ADDR", "MASTER_PORT"
-# one set of an MPI each: rank, size, rank on the node, processes on the node
-OPEN_MPI = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")
-HYDRA = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
-BATCH_MASTER = "AZ_BATCH_MASTER_NODE"  # ADDRESS:PORT, of jobs on several nodes
-BATCHAI_MASTER = "AZ_BATCHAI_MPI_MASTER_NODE"  # an address; may be localhost (hi-ml PR #588)
-TORCHELASTIC_RUN_ID = "TORCHELASTIC_RUN_ID"
-SLURM_TASKS = "SLURM_STEP_NUM_TASKS"  # processes that srun has started together
-SPAWNED_BY = "LIGHTNING_APP_SPAWNED_BY"  # PID:NODES, set by a process of ours that lets Lightning start the others
-GLOO_INTERFACES = "GLOO_SOCKET_IFNAME"  # whole names, with commas between them
+class MpiVariables(NamedTuple):
+    """The names of an MPI implementation's variables."""
 
-DEFAULT_PORT = 6105  # Azure ML's own choice where it sets one
+    rank: str
+    size: str
+    local_rank: str
+    local_size: str
+
+
+OPEN_MPI = MpiVariables(
+    "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"
+)
+HYDRA = MpiVariables("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")  # of MPICH and Intel MPI
+
+# set by PyTorch's launchers
+MASTER_ADDR, MASTER_PORT = "MASTER_ADDR", "MASTER_PORT"
+TORCHELASTIC_RUN_ID = "TORCHELASTIC_RUN_ID"  # by torchrun only
+
+# set by Azure ML
+AZUREML_NODE_COUNT = "AZUREML_NODE_COUNT"
+AZ_BATCH_MASTER_NODE = "AZ_BATCH_MASTER_NODE"  # HOST:PORT of rank 0, in jobs on several nodes
+AZ_BATCHAI_MPI_MASTER_NODE = "AZ_BATCHAI_MPI_MASTER_NODE"  # host of rank 0; may be localhost (hi-ml PR #588)
+
+SLURM_STEP_NUM_TASKS = "SLURM_STEP_NUM_TASKS"  # set by srun: the number of processes that it started
+GLOO_SOCKET_IFNAME = "GLOO_SOCKET_IFNAME"  # names of network interfaces, separated by commas
+SPAWNED_BY = "LIGHTNING_APP_SPAWNED_BY"  # PID:NODES, set by this program's process in which Lightning starts others
 
 
 def read_number(environment: Mapping[str, str], name: str) -> int | None:
@@ -80,10 +97,10 @@ def read_number(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def read_numbers(environment: Mapping[str, str], *names: str) -> list[int] | None:
-    """All of these variables; None unless each is set.
+    """The variables as whole numbers; None unless all of them are set.
 
     Raises:
-        LaunchError: One is set to something that is no whole number.
+        LaunchError: One is set to something that isn't a whole number.
     """
-    found = [value for value in (read_number(environment, name) for name in names) if value is not None]
-    return found if len(found) == len(names) else None
+    values = [value for value in (read_number(environment, name) for name in names) if value is not None]
+    return values if len(values) == len(names) else None

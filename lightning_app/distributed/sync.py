@@ -1,4 +1,4 @@
-"""What the processes of a run share: the resume plan of rank 0, its checkpoint, and gathered values."""
+"""What the processes of a run exchange beside DDP: values of rank 0 or of all, and checkpoints."""
 
 import hashlib
 import logging
@@ -17,19 +17,19 @@ from lightning_app.errors import UsageError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_PIECE = 2**24  # bytes of a file that are sent at a time
+_CHUNK_BYTES = 2**24  # of a file, sent at a time
 
 
 def run_connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
-    """Calls the function in each process when they can hear one another; Lightning starts those that are missing.
+    """Connects the processes, of which Lightning starts those that are missing, and calls the function in each.
 
-    The Trainer does the same again later, and finds it done.
+    The Trainer connects them again later, which has no effect then.
     """
     launcher = trainer.strategy.launcher
     if trainer.world_size == 1:
         return function()
     if isinstance(launcher, _MultiProcessingLauncher):
-        raise UsageError("--trainer.strategy: several processes that are spawned or forked aren't supported; give ddp")
+        raise UsageError("--trainer.strategy: spawned and forked processes aren't supported; give ddp")
 
     def call() -> T:
         trainer.strategy.setup_environment()
@@ -44,7 +44,7 @@ def broadcast(trainer: pl.Trainer, value: T) -> T:
 
 
 def gather(trainer: pl.Trainer, value: T) -> list[T]:
-    """The values of all processes, in the order of their ranks."""
+    """The values of all processes, by rank."""
     if trainer.world_size == 1:
         return [value]
     values: list[T] = [value] * trainer.world_size
@@ -53,49 +53,50 @@ def gather(trainer: pl.Trainer, value: T) -> list[T]:
 
 
 def require_same_checkpoint(trainer: pl.Trainer, checkpoint: Path) -> None:
-    """Each process has read its settings from the checkpoint that it finds: all must have found the same one.
+    """Each process has read its settings from the checkpoint on its own node: all must be the same file.
 
     Raises:
         UsageError: A node has another file under the same name.
     """
     if trainer.world_size == 1:
         return
-    others = run_connected(trainer, lambda: _nodes_that_lack(trainer, checkpoint))
-    if others:
+    different = run_connected(trainer, lambda: _nodes_without(trainer, checkpoint))
+    if different:
         raise UsageError(
-            f"checkpoint {str(checkpoint)!r}: node {_listed(others)} has another one than node 0; give --ckpt_path, a "
-            "file that is the same on all nodes, such as one on a mount"
+            f"checkpoint {str(checkpoint)!r}: node {_join(different)} has another file than node 0; give a --ckpt_path "
+            "that is the same file on all nodes, such as one on a mount"
         )
 
 
 @contextmanager
 def checkpoint_everywhere(trainer: pl.Trainer, checkpoint: Path | None) -> Iterator[Path | None]:
-    """Rank 0's checkpoint, as a file that this process can read while the context lasts.
+    """Rank 0's checkpoint, as a file that this process can read within the context.
 
-    Only rank 0 writes checkpoints, and nodes have disks of their own: a node that has no such file, or another one
-    under the same name, gets a copy of rank 0's.
+    Only rank 0 writes checkpoints, and each node may have its own disk: a node without the file, or with a different
+    file of the same name, gets a copy of rank 0's.
     """
     if trainer.world_size == 1:
         yield checkpoint
         return
     checkpoint = run_connected(trainer, lambda: broadcast(trainer, checkpoint))
-    lacking = _nodes_that_lack(trainer, checkpoint) if checkpoint is not None else []
-    if checkpoint is None or not lacking:
+    receivers = _nodes_without(trainer, checkpoint) if checkpoint is not None else []
+    if checkpoint is None or not receivers:
         yield checkpoint
         return
-    log.debug("Sending %s to node %s.", checkpoint, _listed(lacking))
+    log.debug("Sending %s to node %s.", checkpoint, _join(receivers))
     with tempfile.TemporaryDirectory(prefix="lightning-azureml-") as folder:
-        copied = _send_file(trainer, checkpoint, Path(folder), lacking)
-        yield copied if trainer.node_rank in lacking else checkpoint
+        copy = _send_file(trainer, checkpoint, Path(folder), receivers)
+        yield copy if trainer.node_rank in receivers else checkpoint
 
 
-def _nodes_that_lack(trainer: pl.Trainer, checkpoint: Path) -> list[int]:
-    mine = _digest(checkpoint) if trainer.local_rank == 0 else None
-    of_nodes = {node: digest for node, digest in gather(trainer, (trainer.node_rank, mine)) if digest is not None}
-    return [node for node, digest in sorted(of_nodes.items()) if digest != of_nodes[0]]
+def _nodes_without(trainer: pl.Trainer, checkpoint: Path) -> list[int]:
+    """Nodes whose file isn't the same as that of node 0."""
+    own = _digest(checkpoint) if trainer.local_rank == 0 else None
+    digests = {node: digest for node, digest in gather(trainer, (trainer.node_rank, own)) if digest is not None}
+    return [node for node, digest in sorted(digests.items()) if digest != digests[0]]
 
 
-def _listed(nodes: list[int]) -> str:
+def _join(nodes: list[int]) -> str:
     return ", ".join(map(str, nodes))
 
 
@@ -103,24 +104,24 @@ def _digest(path: Path) -> str:
     try:
         digest = hashlib.sha256()
         with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
         return digest.hexdigest()
     except OSError:
-        return "can't be read"
+        return "unreadable"
 
 
-def _send_file(trainer: pl.Trainer, checkpoint: Path, folder: Path, lacking: list[int]) -> Path:
-    """Where the first process of this node has put what rank 0 has read."""
-    copied = folder / checkpoint.name
+def _send_file(trainer: pl.Trainer, checkpoint: Path, folder: Path, receivers: list[int]) -> Path:
+    """Sends rank 0's file to the nodes in ``receivers``; returns the path of this node's copy."""
+    copy = folder / checkpoint.name
     source = checkpoint.open("rb") if trainer.is_global_zero else None
-    target = copied.open("wb") if trainer.local_rank == 0 and trainer.node_rank in lacking else None
+    target = copy.open("wb") if trainer.local_rank == 0 and trainer.node_rank in receivers else None
     try:
-        while piece := broadcast(trainer, source.read(_PIECE) if source else b""):
+        while chunk := broadcast(trainer, source.read(_CHUNK_BYTES) if source else b""):
             if target:
-                target.write(piece)
+                target.write(chunk)
     finally:
         for file in (source, target):
             if file:
                 file.close()
-    return gather(trainer, copied)[trainer.global_rank - trainer.local_rank]
+    return gather(trainer, copy)[trainer.global_rank - trainer.local_rank]

@@ -1,4 +1,4 @@
-"""``python -m lightning_app.doctor``: how this process was started, and what doesn't fit together.
+"""``python -m lightning_app.doctor``: how this process was started, and which settings conflict with one another.
 
-Only ``devices``, ``network`` and ``storage`` look at the machine, and they are left out where a pasted dump is judged.
+Only ``machine`` and ``network`` examine this machine; they aren't used for an environment that comes from a file.
 """

@@ -1,4 +1,4 @@
-"""What this machine adds: GPUs, data, disk space and the way to rank 0."""
+"""Examines this machine: GPUs, data, disk space and the route to rank 0."""
 
 import importlib.util
 import os
@@ -9,48 +9,48 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lightning_app.doctor import findings, network
-from lightning_app.doctor.findings import Diagnosis, Finding
+from lightning_app.doctor import network
+from lightning_app.doctor.findings import Diagnosis, Finding, check_token
 from lightning_app.doctor.report import Row, Section
 
-_OUTPUTS = Path("outputs")  # --output_dir of a training to which nothing else was said
+_OUTPUTS = Path("outputs")  # the default of --output_dir
 
 
 @dataclass(frozen=True)
 class MachineReport:
-    """What this machine adds to a diagnosis.
+    """What was found on this machine.
 
     Args:
-        backend: Of torch.distributed.
-        devices: Of each node, as a training takes them that hasn't been told.
-        sections: Of the report.
-        contradictions: Between the machine and what it is to do.
+        backend: The backend of torch.distributed that training uses here.
+        devices: The number of devices that a training uses by default.
+        sections: For the report.
+        findings: Problems.
     """
 
     backend: str
     devices: int
     sections: list[Section]
-    contradictions: list[Finding]
+    findings: list[Finding]
 
 
-def check_machine(diagnosis: Diagnosis, wanted: int | None, data_path: Path | None) -> MachineReport:
-    """``wanted``: devices of the training on each node, None where nobody has told."""
+def check_machine(diagnosis: Diagnosis, devices: int | None, data_path: Path | None) -> MachineReport:
+    """``devices``: the training's devices on each node; None if not known."""
     gpus, launch = read_gpus(), diagnosis.launch
-    machine = gpu_rows(gpus)
-    found = [check_gpu_count(gpus, wanted), *_storage(data_path), findings.check_token(os.environ, _now())]
+    rows = gpu_rows(gpus)
+    findings = [check_gpu_count(gpus, devices), *_check_storage(data_path), check_token(os.environ, _now())]
     if launch is not None:
         route = network.route_to_rank_zero(launch)
-        machine += network.route_rows(launch, route)
-        several = launch.world_size * (wanted or 1) > 1
-        found += network.connectivity_problems(os.environ, launch, route, gpus.backend, several)
-    machine += data_rows(data_path) if data_path else []
-    machine += output_rows(_OUTPUTS)
-    found.append(_mpi4py())
-    sections = [Section("This machine", machine)]
-    return MachineReport(gpus.backend, max(1, len(gpus.names)), sections, [each for each in found if each])
+        rows += network.route_rows(launch, route)
+        several = launch.world_size * (devices or 1) > 1
+        findings += network.connectivity_problems(os.environ, launch, route, gpus.backend, several)
+    rows += data_rows(data_path) if data_path else []
+    rows += output_rows(_OUTPUTS)
+    findings.append(_check_mpi4py())
+    sections = [Section("This machine", rows)]
+    return MachineReport(gpus.backend, max(1, len(gpus.names)), sections, [finding for finding in findings if finding])
 
 
-def _storage(data_path: Path | None) -> Iterator[Finding | None]:
+def _check_storage(data_path: Path | None) -> Iterator[Finding | None]:
     if data_path:
         yield check_data(data_path)
     yield check_outputs(_OUTPUTS)
@@ -60,17 +60,17 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _mpi4py() -> Finding | None:
-    """Lightning #20049: a Trainer that isn't told better starts MPI then, and takes MPI's processes for its own."""
+def _check_mpi4py() -> Finding | None:
+    """Lightning #20049: without a cluster environment of its own, a Trainer uses MPI's ranks then."""
     if importlib.util.find_spec("mpi4py") is None:
         return None
-    what = "mpi4py is installed: other Trainers would choose MPIEnvironment, and this one doesn't"
-    return Finding(what, "nothing has to be done for this training")
+    what = "mpi4py is installed: other Trainers would use MPIEnvironment; this training doesn't"
+    return Finding(what, "do nothing for this training")
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """``names`` has a GPU each, with its memory; ``versions`` are those of CUDA and NCCL."""
+    """The name and memory of each GPU, and the versions of CUDA and NCCL."""
 
     names: tuple[str, ...]
     versions: str
@@ -81,50 +81,50 @@ class Gpus:
 
 
 def read_gpus() -> Gpus:
-    """As this process sees them (CUDA_VISIBLE_DEVICES)."""
-    import torch  # takes a second or more, which a dump and --help don't need
+    """Those that this process can use (CUDA_VISIBLE_DEVICES)."""
+    import torch  # takes a second or more, and a file or --help doesn't need it
 
     if not torch.cuda.is_available():
         return Gpus((), "")
     properties = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    names = tuple(f"{each.name}, {each.total_memory / 2**30:.0f} GiB" for each in properties)
+    names = tuple(f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in properties)
     nccl = ".".join(str(part) for part in torch.cuda.nccl.version())  # type: ignore[no-untyped-call]
     return Gpus(names, f"CUDA {torch.version.cuda}, NCCL {nccl}")
 
 
 def gpu_rows(gpus: Gpus) -> list[Row]:
     if not gpus.names:
-        return [("GPUs", "no GPU: gloo on the CPU")]
+        return [("GPUs", "none: gloo on the CPU")]
     numbered = [(f"GPU {number}", name) for number, name in enumerate(gpus.names)]
     return [("GPUs", f"{len(gpus.names)}; {gpus.versions}"), *numbered]
 
 
-def check_gpu_count(gpus: Gpus, wanted: int | None) -> Finding | None:
-    """``wanted``: devices of the training on this node."""
-    if not gpus.names or wanted is None or wanted <= len(gpus.names):
+def check_gpu_count(gpus: Gpus, devices: int | None) -> Finding | None:
+    """``devices``: the training's devices on this node; None if not known."""
+    if not gpus.names or devices is None or devices <= len(gpus.names):
         return None
-    what = f"training is to use {wanted} devices on each node, and this process sees {len(gpus.names)} GPUs"
-    remedy = f"give --trainer.devices {len(gpus.names)}, or look at CUDA_VISIBLE_DEVICES"
+    what = f"training uses {devices} devices on each node, and this process sees {len(gpus.names)} GPUs"
+    remedy = f"give --trainer.devices {len(gpus.names)}, or change CUDA_VISIBLE_DEVICES"
     return Finding(what, remedy, fatal=True)
 
 
-_MOUNTS = Path("/proc/self/mountinfo")
+_MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """Where a file system is in the tree, and of which type it is: ext4, fuse.blobfuse2, nfs."""
+    """Mount point and type of a file system, such as ext4, fuse.blobfuse2 or nfs."""
 
     point: Path
-    kind: str
+    file_system: str
 
 
 def mount_of(path: Path) -> Mount | None:
-    """None where the system doesn't tell."""
+    """The file system that contains the path; None where the mount table can't be read."""
     resolved = path.resolve()
-    around = [mount for mount in _mounts() if resolved.is_relative_to(mount.point)]
-    # of several at the same point the last one hides the others
-    return max(reversed(around), key=lambda mount: len(mount.point.parts), default=None)
+    containing = [mount for mount in _mounts() if resolved.is_relative_to(mount.point)]
+    # of several on the same mount point, the last one hides the others
+    return max(reversed(containing), key=lambda mount: len(mount.point.parts), default=None)
 
 
 def data_rows(path: Path) -> list[Row]:
@@ -133,28 +133,28 @@ def data_rows(path: Path) -> list[Row]:
     mount = mount_of(path)
     if mount is None:
         return [("data", f"{path}, readable")]
-    place = "a mount" if mount.point == path.resolve() else f"on {mount.point}"
-    return [("data", f"{path}, readable, {place} ({mount.kind})")]
+    location = "a mount" if mount.point == path.resolve() else f"on {mount.point}"
+    return [("data", f"{path}, readable, {location} ({mount.file_system})")]
 
 
 def check_data(path: Path) -> Finding | None:
-    """Training has no fallback for data that it was told to use."""
+    """Training refuses to start without the data that --data_path names."""
     reason = _unusable(path)
-    return Finding(f"--data_path {path}: {reason}", "give the folder of the data", fatal=True) if reason else None
+    return Finding(f"--data_path {path}: {reason}", "give the folder with the data", fatal=True) if reason else None
 
 
 def output_rows(folder: Path) -> list[Row]:
-    there = _nearest(folder)
-    mount = mount_of(there)
-    kind = f" ({mount.kind})" if mount else ""
-    return [("outputs", f"{folder.resolve()}: {shutil.disk_usage(there).free / 2**30:,.1f} GiB free{kind}")]
+    existing = _existing_parent(folder)
+    mount = mount_of(existing)
+    file_system = f" ({mount.file_system})" if mount else ""
+    return [("outputs", f"{folder.resolve()}: {shutil.disk_usage(existing).free / 2**30:,.1f} GiB free{file_system}")]
 
 
 def check_outputs(folder: Path) -> Finding | None:
-    if os.access(_nearest(folder), os.W_OK):
+    if os.access(_existing_parent(folder), os.W_OK):
         return None
     what = f"{folder.resolve()} can't be written to"
-    return Finding(what, "start elsewhere, or give training another --output_dir", fatal=True)
+    return Finding(what, "start in another folder, or give training another --output_dir", fatal=True)
 
 
 def _unusable(path: Path) -> str | None:
@@ -167,14 +167,14 @@ def _unusable(path: Path) -> str | None:
     return None
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or what there is of the way to it."""
-    return next(each for each in (folder.resolve(), *folder.resolve().parents) if each.exists())
+def _existing_parent(folder: Path) -> Path:
+    """The folder itself, or the innermost parent that exists."""
+    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
 
 
 def _mounts() -> Iterator[Mount]:
     try:
-        lines = _MOUNTS.read_text(errors="replace").splitlines()
+        lines = _MOUNT_TABLE.read_text(errors="replace").splitlines()
     except OSError:
         return
     for line in lines:
@@ -183,5 +183,5 @@ def _mounts() -> Iterator[Mount]:
 
 
 def _unescaped(text: str) -> str:
-    """Spaces in names are octal there."""
-    return re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), text)
+    """The mount table has spaces in names as octal escapes."""
+    return re.sub(r"\\(\d{3})", lambda escape: chr(int(escape[1], 8)), text)

@@ -1,4 +1,4 @@
-"""The doctor's report: its rows, its findings, and the verdict last."""
+"""The doctor's report: sections of rows, then the findings, then the verdict."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from lightning_app.azureml import job as azureml_job
 from lightning_app.distributed.launch import (
-    ALONE,
-    BATCH_MASTER,
-    BATCHAI_MASTER,
+    AZ_BATCH_MASTER_NODE,
+    AZ_BATCHAI_MPI_MASTER_NODE,
+    AZUREML_NODE_COUNT,
     HYDRA,
     LOOPBACK,
-    MASTER_ADDRESS,
+    MASTER_ADDR,
     MASTER_PORT,
     MPI,
-    NODE_COUNT,
+    NO_LAUNCHER,
     OPEN_MPI,
     PYTORCH,
-    SLURM_TASKS,
+    SLURM_STEP_NUM_TASKS,
     TORCHRUN,
     Launch,
 )
@@ -28,41 +28,41 @@ _NAMES = {MPI: "MPI", PYTORCH: "PyTorch configuration", TORCHRUN: "torchrun"}
 
 
 def launch_shape(launch: Launch) -> str:
-    """One of the six ways in which the processes of a job are started."""
-    if launch.launcher == ALONE:
-        return "none: started alone"
+    """One of the six ways to start the processes of a job."""
+    if launch.launcher == NO_LAUNCHER:
+        return "no launcher: one process"
     if launch.launcher == TORCHRUN:
         return "torchrun inside a job"
     name = _NAMES.get(launch.launcher, launch.launcher)
     if launch.nodes is None:
-        return f"{name}; --num_nodes tells whether a process per device or per node"
+        return f"{name}; give --num_nodes to see whether one process per device or per node"
     if launch.lightning_starts_rest:
         return f"{name} with one process per node; Lightning starts the rest"
-    return f"{name} with a process per device"
+    return f"{name} with one process per device"
 
 
 def launch_rows(launch: Launch) -> list[Row]:
-    """What the launcher has told."""
+    """What was detected."""
     per_node = launch.processes_per_node
-    nodes = "not told; --num_nodes tells" if launch.nodes is None else str(launch.nodes)
-    each = "" if per_node is None else f", with {per_node} process{'es' * (per_node != 1)} each"
+    nodes = "not known; give --num_nodes" if launch.nodes is None else str(launch.nodes)
+    per_node_text = "" if per_node is None else f", with {per_node} process{'es' * (per_node != 1)} each"
     node = "" if launch.nodes is None else f", node rank {launch.node_rank}"
     return [
         ("shape", launch_shape(launch)),
         ("launcher", launch.launcher),
         ("rank", f"{launch.rank} of {launch.world_size}, local rank {launch.local_rank}{node}"),
-        ("nodes", nodes + (each if launch.nodes != 1 or launch.launcher != ALONE else "")),
+        ("nodes", nodes + (per_node_text if launch.nodes != 1 or launch.launcher != NO_LAUNCHER else "")),
         ("rank 0", f"{_address(launch)}{', ' if launch.port is None else ':'}{_port(launch)}"),
     ]
 
 
 def setting_rows(launch: Launch, devices: int | None, backend: str | None) -> list[Row]:
-    """What training will set for torch, and the flags it has to be given for that.
+    """What training will set for torch, and the flags that it needs for that.
 
     Args:
-        launch: Of which the nodes are known where anybody can know them.
-        devices: On each node; None where nobody has told.
-        backend: None where this is not the machine that trains.
+        launch: With the number of nodes if that is known.
+        devices: Number of devices on each node; None if not known.
+        backend: Of torch.distributed; None if the training runs on another machine.
     """
     ranks = _Ranks(launch, devices)
     if launch.world_size == 1 and devices in (None, 1):
@@ -82,35 +82,35 @@ def setting_rows(launch: Launch, devices: int | None, backend: str | None) -> li
 
 
 class _Ranks:
-    """Ranks as Lightning counts them, who may start further processes on each node."""
+    """The ranks after Lightning has started further processes, if any, on each node."""
 
     def __init__(self, launch: Launch, devices: int | None) -> None:
         self._launch = launch
-        self._spawns = launch.lightning_starts_rest
+        self._lightning_starts_rest = launch.lightning_starts_rest
         self._devices = devices
 
     @property
     def world_size(self) -> str:
-        if not self._spawns:
+        if not self._lightning_starts_rest:
             return str(self._launch.world_size)
         return str((self._launch.nodes or 1) * self._devices) if self._devices else f"{self._launch.nodes} x devices"
 
     @property
     def rank(self) -> str:
-        if not self._spawns:
+        if not self._lightning_starts_rest:
             return str(self._launch.rank)
         if not self._devices:
             return f"{self._launch.node_rank} x devices and up"
-        return _span(self._launch.node_rank * self._devices, self._devices)
+        return _range(self._launch.node_rank * self._devices, self._devices)
 
     @property
     def local_rank(self) -> str:
-        if not self._spawns:
+        if not self._lightning_starts_rest:
             return str(self._launch.local_rank)
-        return _span(0, self._devices) if self._devices else "0 and up"
+        return _range(0, self._devices) if self._devices else "0 and up"
 
 
-def _span(first: int, number: int) -> str:
+def _range(first: int, number: int) -> str:
     return str(first) if number == 1 else f"{first} to {first + number - 1}"
 
 
@@ -139,65 +139,65 @@ class Section:
     rows: Sequence[Row]
 
 
-def render(sections: Sequence[Section], found: Sequence[Finding]) -> str:
-    """Sections without rows are left out."""
+def render(sections: Sequence[Section], findings: Sequence[Finding]) -> str:
+    """The report as text, without the sections that have no rows."""
     lines = [line for section in sections if section.rows for line in _section(section)]
-    return "\n".join([*lines, *_contradictions(found), "", verdict(found)])
+    return "\n".join([*lines, *_findings(findings), "", verdict(findings)])
 
 
-def verdict(found: Sequence[Finding]) -> str:
-    fatal = sum(each.fatal for each in found)
-    if fatal:
-        return f"Training refuses to start: {_counted(fatal, 'contradiction')}."
-    strays = f" in spite of {_counted(len(found), 'stray')}" if found else ""
-    return f"In order{strays}: training starts."
+def verdict(findings: Sequence[Finding]) -> str:
+    errors = sum(finding.fatal for finding in findings)
+    if errors:
+        return f"Training refuses to start: {_count(errors, 'error')}."
+    warnings = f" with {_count(len(findings), 'warning')}" if findings else ""
+    return f"In order{warnings}: training starts."
 
 
 def _section(section: Section) -> Iterator[str]:
     yield section.title
     for name, value in section.rows:
-        yield from _wrapped(f"  {name:<{_NAME_WIDTH}} ", value)
+        yield from _wrap(f"  {name:<{_NAME_WIDTH}} ", value)
 
 
-def _contradictions(found: Sequence[Finding]) -> Iterator[str]:
-    if found:
-        yield "Contradictions"
-    for each in found:
-        yield from _wrapped(f"  {'refused' if each.fatal else 'ignored':<{_NAME_WIDTH}} ", each.what)
-        yield from _wrapped(f"  {'':<{_NAME_WIDTH}} -> ", each.remedy)
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    if findings:
+        yield "Findings"
+    for finding in findings:
+        yield from _wrap(f"  {'refused' if finding.fatal else 'ignored':<{_NAME_WIDTH}} ", finding.what)
+        yield from _wrap(f"  {'':<{_NAME_WIDTH}} -> ", finding.remedy)
 
 
-def _wrapped(start: str, text: str) -> list[str]:
+def _wrap(start: str, text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
 
 
-def _counted(number: int, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-# all that is shown as it is; none of it is a secret
+# variables whose values are shown; none of them is a secret
 _SHOWN = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
-    *(MASTER_ADDRESS, MASTER_PORT, "MASTER_ADDRESS"),
+    *(MASTER_ADDR, MASTER_PORT, "MASTER_ADDRESS"),
     *OPEN_MPI,
     *HYDRA,
-    *(BATCH_MASTER, BATCHAI_MASTER, NODE_COUNT, SLURM_TASKS),
+    *(AZ_BATCH_MASTER_NODE, AZ_BATCHAI_MPI_MASTER_NODE, AZUREML_NODE_COUNT, SLURM_STEP_NUM_TASKS),
 )
 
 
 def variable_rows(environment: Mapping[str, str]) -> list[Row]:
-    return [("found", ", ".join(f"{name}={environment[name]}" for name in _SHOWN if name in environment))]
+    return [("variables", ", ".join(f"{name}={environment[name]}" for name in _SHOWN if name in environment))]
 
 
 def run_rows(environment: Mapping[str, str]) -> list[Row]:
-    """Names of variables, the run's id and when its token ends."""
-    run, absent = azureml_job.run_id(environment), azureml_job.partly_missing(environment)
-    if absent:
-        return [("logger", f"no run: {len(absent)} of the job's variables not set, see below")]
+    """The run's id and when its token expires; no secrets."""
+    run, missing = azureml_job.run_id(environment), azureml_job.partly_missing(environment)
+    if missing:
+        return [("logger", f"no run: {len(missing)} of the job's variables not set, see below")]
     if run is None:
-        return [("logger", "no Azure ML job: the journal alone")]
-    ends = token_expiry(environment)
+        return [("logger", "no Azure ML job: journal only")]
+    expiry = token_expiry(environment)
     return [
         ("logger", f"run {run}"),
-        ("its token", f"valid until {ends:%Y-%m-%d %H:%M} UTC" if ends else "no end told"),
+        ("token", f"valid until {expiry:%Y-%m-%d %H:%M} UTC" if expiry else "expiry not known"),
     ]

@@ -1,5 +1,5 @@
-"""Ends all processes of a training when one of them fails, dies, hangs or can't be reached, and says which and why.
+"""Stops all processes of a training when one of them fails, is killed, hangs or becomes unreachable, and reports why.
 
-Beside each training process runs a small one, its agent, which the training can neither block nor take along when it
-is killed. The agents tell that of rank 0 how their processes are; it decides, and tells all.
+A small process, the agent, runs beside each training process. The training can't block it, and it survives when the
+training is killed. All agents report to the coordinator, which runs in the agent of rank 0, decides and notifies all.
 """

@@ -1,4 +1,4 @@
-"""Rank 0's view of all processes: hears how they are, and decides that a training has failed."""
+"""Runs in the agent of rank 0: collects the state of all processes, and decides that a training has failed."""
 
 import asyncio
 import time
@@ -6,53 +6,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lightning_app.watchdog import reports
-from lightning_app.watchdog.protocol import LONGEST, Message, Position, ProcessId, Timeouts, read_messages, send
+from lightning_app.watchdog.protocol import (
+    MAX_MESSAGE_BYTES,
+    Message,
+    Position,
+    ProcessId,
+    Timeouts,
+    read_messages,
+    send,
+)
 from lightning_app.watchdog.reports import Report, reported_by_all, root_cause
 from lightning_app.watchdog.stacks import stalled_ranks
 
-_TICK = 0.1
-_SECONDS_FOR_STACKS = 2.0
-_NO_STACK = "It doesn't say where it is: it is stopped, or in a library that lets no other thread work."
+_CHECK_SECONDS = 0.1
+_STACK_SECONDS = 2.0
+_NO_STACK = "It sent no stack trace: it is stopped, or runs library code that blocks all Python threads."
 
 
 @dataclass
 class Member:
-    """A process as its agent tells of it."""
+    """The last known state of a process."""
 
-    place: ProcessId
+    process: ProcessId
     address: str
     writer: asyncio.StreamWriter
-    heard: float = field(default_factory=time.monotonic)
+    last_message_at: float = field(default_factory=time.monotonic)
     position: Position = field(default_factory=Position)
-    advanced: float = field(default_factory=time.monotonic)
+    advanced_at: float = field(default_factory=time.monotonic)
     is_done: bool = False
     report: Report | None = None
-    reported: float = 0.0
+    reported_at: float = 0.0
     stack: str | None = None
 
     @property
-    def name(self) -> str:
-        return self.place.named(self.address)
+    def label(self) -> str:
+        return self.process.label(self.address)
 
-    def is_at(self, position: Position) -> None:
+    def update_position(self, position: Position) -> None:
         if position != self.position:
-            self.position, self.advanced = position, time.monotonic()
+            self.position, self.advanced_at = position, time.monotonic()
 
 
 class Coordinator:
-    """Listens at one port; all agents speak to it, that of its own process as well."""
+    """A server on one port; all agents connect to it, including the one that it runs in."""
 
-    def __init__(self, limits: Timeouts, address: str, expected: int, job: str) -> None:
-        self.limits = limits
-        self.expected = expected
+    def __init__(self, timeouts: Timeouts, address: str, expected_processes: int, job: str) -> None:
+        self._timeouts = timeouts
+        self._expected_processes = expected_processes
         self._address = address
         self._job = job
         self._members: dict[tuple[int, int], Member] = {}
-        self._started = time.monotonic()
-        self._last_beat = 0.0
-        self._first_report: float | None = None
+        self._started_at = time.monotonic()
+        self._last_heartbeat_at = 0.0
+        self._first_report_at: float | None = None
         self._verdict: Report | None = None
-        self._suspected: list[int] = []
+        self._stalled_before: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def listen(self, interface: str, port: int) -> int:
@@ -61,179 +69,192 @@ class Coordinator:
         Raises:
             OSError: The port is in use.
         """
-        server = await asyncio.start_server(self._serve, interface, port, limit=LONGEST)
-        self._tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._look_for_stalls())]
+        server = await asyncio.start_server(self._serve, interface, port, limit=MAX_MESSAGE_BYTES)
+        self._tasks += [asyncio.create_task(self._check_regularly()), asyncio.create_task(self._detect_stalls())]
         return int(server.sockets[0].getsockname()[1])
 
     @property
-    def everybody_has_left(self) -> bool:
-        return self.everybody_has_come and all(member.writer.is_closing() for member in self._members.values())
+    def all_connected(self) -> bool:
+        return len(self._members) >= self._expected_processes
 
     @property
-    def everybody_has_come(self) -> bool:
-        return len(self._members) >= self.expected
+    def all_disconnected(self) -> bool:
+        """Whether all processes have been connected and none is any more."""
+        return self.all_connected and all(member.writer.is_closing() for member in self._members.values())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         member: Member | None = None
         async for message in read_messages(reader):
             if member is None:
-                if message.get("job") != self._job or "place" not in message:
+                if message.get("job") != self._job or "process" not in message:
                     break  # of another training
-                member = self._welcomed(ProcessId(**message["place"]), writer)
-            self._hear(member, message)
+                member = self._register(ProcessId(**message["process"]), writer)
+            self._handle_message(member, message)
         writer.close()
-        if member is not None and not member.is_done and member.report is None and self._verdict is None:
-            self._note(member, Report(reports.KILLED, member.name, str(member.position), reports.KILLED_TEXT))
+        if member is not None and self._is_watched(member) and self._verdict is None:
+            report = Report(reports.KILLED, member.label, str(member.position), reports.KILLED_TEXT)
+            self._record_report(member, report)
 
-    def _welcomed(self, place: ProcessId, writer: asyncio.StreamWriter) -> Member:
-        address = self._address if place.is_first else writer.get_extra_info("peername")[0]
-        self._members[place.key] = Member(place, address, writer)
-        send(writer, {"beat": True})
-        if self._verdict is not None:  # which the others have heard already
-            send(writer, {"verdict": self._verdict.as_message(), "yours": False})
-        return self._members[place.key]
+    def _register(self, process: ProcessId, writer: asyncio.StreamWriter) -> Member:
+        address = self._address if process.is_first else writer.get_extra_info("peername")[0]
+        self._members[process.key] = Member(process, address, writer)
+        send(writer, {"heartbeat": True})
+        if self._verdict is not None:  # the others have received it already
+            send(writer, {"verdict": self._verdict.to_message(), "is_own": False})
+        return self._members[process.key]
 
-    def _hear(self, member: Member, message: Message) -> None:
-        member.heard = time.monotonic()
+    def _handle_message(self, member: Member, message: Message) -> None:
+        member.last_message_at = time.monotonic()
         if "position" in message:
-            member.is_at(Position(*message["position"]))
-        if "place" in message:
-            member.place = ProcessId(**message["place"])
-        if member.place.is_first and "expected" in message:
-            self.expected = message["expected"]
-        if "stall" in message:
-            self.limits = replace(self.limits, stall=message["stall"])
+            member.update_position(Position(*message["position"]))
+        if "process" in message:
+            member.process = ProcessId(**message["process"])
+        if member.process.is_first and "expected_processes" in message:
+            self._expected_processes = message["expected_processes"]
+        if "stall_timeout" in message:
+            self._timeouts = replace(self._timeouts, stall=message["stall_timeout"])
         if "stack" in message:
             member.stack = message["stack"]
         if "done" in message:
-            member.is_done, member.advanced = True, time.monotonic()
-        if "failed" in message:
-            failed = message["failed"]
-            self._note(member, Report(failed["kind"], member.name, str(member.position), failed["text"]))
+            member.is_done, member.advanced_at = True, time.monotonic()
+        if "failure" in message:
+            failure = message["failure"]
+            self._record_report(member, Report(failure["kind"], member.label, str(member.position), failure["text"]))
 
-    def _note(self, member: Member, report: Report) -> None:
+    def _record_report(self, member: Member, report: Report) -> None:
         if member.report is None:
-            member.report, member.reported = report, time.monotonic()
-        self._first_report = self._first_report or time.monotonic()
+            member.report, member.reported_at = report, time.monotonic()
+        self._first_report_at = self._first_report_at or time.monotonic()
 
-    def _in_order_of_failure(self) -> list[Member]:
-        return sorted(self._members.values(), key=lambda member: member.reported)
+    def _reports_in_order(self) -> list[Report]:
+        members = sorted(self._members.values(), key=lambda member: member.reported_at)
+        return [member.report for member in members if member.report is not None]
 
-    async def _tick(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(_CHECK_SECONDS)
             now = time.monotonic()
-            self._beat(now)
-            for member in self._members.values():
-                if self._is_followed(member) and now - member.heard > self.limits.lost:
-                    self._note(member, self._lost(member))
-            self._look_for_missing(now)
+            self._send_heartbeats(now)
+            self._detect_lost(now)
+            self._detect_missing(now)
             self._decide(now)
             self._close_when_all_are_done()
 
-    def _beat(self, now: float) -> None:
-        if now - self._last_beat >= self.limits.beat:
-            self._last_beat = now
+    def _send_heartbeats(self, now: float) -> None:
+        if now - self._last_heartbeat_at >= self._timeouts.heartbeat:
+            self._last_heartbeat_at = now
             for member in self._members.values():
-                send(member.writer, {"beat": True})
+                send(member.writer, {"heartbeat": True})
 
-    def _is_followed(self, member: Member) -> bool:
+    def _is_watched(self, member: Member) -> bool:
         return not member.is_done and member.report is None
 
-    def _lost(self, member: Member) -> Report:
-        text = (
-            f"Nothing was heard of it for {self.limits.lost:.0f} s: its node is gone, or the network between it and "
-            f"{ProcessId(0, 0, 0).named(self._address)}."
-        )
-        return Report(reports.LOST, member.name, f"last heard of {member.position}", text)
+    def _detect_lost(self, now: float) -> None:
+        for member in self._members.values():
+            if self._is_watched(member) and now - member.last_message_at > self._timeouts.lost:
+                self._record_report(member, self._lost_report(member))
 
-    def _look_for_missing(self, now: float) -> None:
-        missing = self.expected - len(self._members)
-        if missing > 0 and now - self._started > self.limits.start and self._verdict is None:
-            there = ", ".join(member.name for member in self._members.values())
-            text = f"Of {self.expected} processes these came up within {self.limits.start:.0f} s: {there}."
-            who = f"{missing} process{'es' * (missing > 1)}"
-            self._conclude(Report(reports.MISSING, who, "at the start", text))
+    def _lost_report(self, member: Member) -> Report:
+        text = (
+            f"It sent nothing for {self._timeouts.lost:.0f} s: its node is down, or the network between it and "
+            f"{ProcessId(0, 0, 0).label(self._address)} is."
+        )
+        return Report(reports.LOST, member.label, f"last seen {member.position}", text)
+
+    def _detect_missing(self, now: float) -> None:
+        missing = self._expected_processes - len(self._members)
+        if missing > 0 and now - self._started_at > self._timeouts.startup and self._verdict is None:
+            present = ", ".join(member.label for member in self._members.values())
+            text = (
+                f"Of {self._expected_processes} processes, only these started within {self._timeouts.startup:.0f} s: "
+                f"{present}."
+            )
+            processes = f"{missing} process{'es' * (missing > 1)}"
+            self._conclude(Report(reports.MISSING, processes, "at the start", text))
 
     def _decide(self, now: float) -> None:
-        found = [member.report for member in self._in_order_of_failure() if member.report is not None]
-        if not found or self._first_report is None or self._verdict is not None:
+        received = self._reports_in_order()
+        if not received or self._first_report_at is None or self._verdict is not None:
             return
-        best = root_cause([*found, *self._left_early()])
-        waited = now - self._first_report
-        if waited < self._seconds_for_others(best) and len(found) < max(self.expected, len(self._members)):
+        best = root_cause([*received, *self._early_exits()])
+        waited = now - self._first_report_at
+        expected = max(self._expected_processes, len(self._members))
+        if waited < self._seconds_to_wait(best) and len(received) < expected:
             return
-        if best.kind == reports.USAGE_ERROR and reported_by_all(found, len(self._members)):
-            best = Report(best.kind, "", best.where, best.text)
+        if best.kind == reports.USAGE_ERROR and reported_by_all(received, len(self._members)):
+            best = replace(best, process="")
         self._conclude(best)
 
-    def _left_early(self) -> list[Report]:
-        """Those that ended as if all were well, while others need them."""
+    def _early_exits(self) -> list[Report]:
+        """Of processes that exited with status 0 while others need them."""
         early = [member for member in self._members.values() if member.is_done]
-        return [Report(reports.LEFT, member.name, str(member.position), reports.LEFT_TEXT) for member in early]
+        return [Report(reports.LEFT, member.label, str(member.position), reports.LEFT_TEXT) for member in early]
 
-    def _seconds_for_others(self, best: Report) -> float:
-        slow = {
-            reports.COLLECTIVE: self.limits.collective,
-            reports.LEFT: self.limits.grace,
-            reports.USAGE_ERROR: self.limits.lost,  # which all processes are about to say
+    def _seconds_to_wait(self, best: Report) -> float:
+        """For a report that explains the failure better than the best one so far."""
+        seconds = {
+            reports.COLLECTIVE: self._timeouts.collective,
+            reports.LEFT: self._timeouts.grace,
+            reports.USAGE_ERROR: self._timeouts.lost,  # all processes are likely to report the same
         }
-        return slow.get(best.kind, 0.0)  # nothing that is told later could be the cause of it
+        return seconds.get(best.kind, 0.0)  # no later report could explain the other kinds better
 
     def _conclude(self, report: Report) -> None:
         self._verdict = report
         for member in self._members.values():
-            yours = member.report is not None and member.name == report.who
-            send(member.writer, {"verdict": report.as_message(), "yours": yours})
+            is_own = member.report is not None and member.label == report.process
+            send(member.writer, {"verdict": report.to_message(), "is_own": is_own})
 
     def _close_when_all_are_done(self) -> None:
         members = self._members.values()
-        if self._verdict is None and len(members) >= self.expected and all(member.is_done for member in members):
+        if self._verdict is None and self.all_connected and all(member.is_done for member in members):
             for member in members:
                 send(member.writer, {"closed": True})
 
-    async def _look_for_stalls(self) -> None:
+    async def _detect_stalls(self) -> None:
         while True:
-            await asyncio.sleep(self.limits.beat)
-            if self._idle() >= self.limits.stall and self._verdict is None:
-                await self._examine()
+            await asyncio.sleep(self._timeouts.heartbeat)
+            if self._idle_seconds() >= self._timeouts.stall and self._verdict is None:
+                await self._check_stacks()
             else:
-                self._suspected = []
+                self._stalled_before = []
 
-    def _idle(self) -> float:
-        """Seconds for which no process has got ahead; none as long as not all have come up, or one has failed."""
+    def _idle_seconds(self) -> float:
+        """Seconds since any process made progress; 0 until all have started, and after a failure."""
         members = self._members.values()
-        if len(members) < self.expected or any(member.report for member in members):
+        if not self.all_connected or any(member.report for member in members):
             return 0.0
-        return time.monotonic() - max(member.advanced for member in members)
+        return time.monotonic() - max(member.advanced_at for member in members)
 
-    async def _examine(self) -> None:
+    async def _check_stacks(self) -> None:
         members = list(self._members.values())
-        await self._ask_for_stacks([member for member in members if not member.is_done])
+        await self._request_stacks([member for member in members if not member.is_done])
         stacks = [None if member.is_done else member.stack or "" for member in members]
         progress = [member.position.progress for member in members]
-        found = stalled_ranks(stacks, progress, self._idle(), self.limits.stall, self.limits.patient)
-        # twice, because one look may catch a process on its way from one thing to the next
-        if found and found == self._suspected:
-            for number in found:
-                self._note(members[number], self._stalled(members[number], len(found) == len(members)))
-        self._suspected = found
+        idle = self._idle_seconds()
+        stalled = stalled_ranks(stacks, progress, idle, self._timeouts.stall, self._timeouts.slow_io)
+        # twice in a row, because one sample may catch a process between two operations
+        if stalled and stalled == self._stalled_before:
+            for index in stalled:
+                report = self._stall_report(members[index], all_wait=len(stalled) == len(members))
+                self._record_report(members[index], report)
+        self._stalled_before = stalled
 
-    async def _ask_for_stacks(self, members: Sequence[Member]) -> None:
+    async def _request_stacks(self, members: Sequence[Member]) -> None:
         for member in members:
             member.stack = None
-            send(member.writer, {"stack?": True})
-        deadline = time.monotonic() + _SECONDS_FOR_STACKS
+            send(member.writer, {"stack_request": True})
+        deadline = time.monotonic() + _STACK_SECONDS
         while any(member.stack is None for member in members) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
 
-    def _stalled(self, member: Member, all_wait: bool) -> Report:
+    def _stall_report(self, member: Member, *, all_wait: bool) -> Report:
         if all_wait:
             text = "All processes wait for one another: they have called different collective operations."
         else:
             text = (
-                f"It hasn't got ahead for {self._idle():.0f} s while others wait for it. Where a step may take that "
-                "long, raise --stall_timeout."
+                f"It made no progress for {self._idle_seconds():.0f} s while others waited for it. If a step may take "
+                "that long, raise --stall_timeout."
             )
-        where = f"Where it is (most recent call last):\n{member.stack}" if member.stack else _NO_STACK
-        return Report(reports.STALLED, member.name, str(member.position), f"{text}\n{where}")
+        stack = f"Its stack (most recent call last):\n{member.stack}" if member.stack else _NO_STACK
+        return Report(reports.STALLED, member.label, str(member.position), f"{text}\n{stack}")

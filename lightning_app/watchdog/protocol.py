@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-LONGEST = 2**20  # bytes of a line
-MAX_TEXT = 20_000  # characters of a traceback; of a longer one the end is kept
+MAX_MESSAGE_BYTES = 2**20
+MAX_TEXT_CHARACTERS = 20_000  # of a traceback; the end of a longer one is kept
 
 Message = dict[str, Any]
 
@@ -21,13 +21,13 @@ def encode_message(message: Mapping[str, Any]) -> bytes:
 
 
 def send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
-    """Never waits: whoever doesn't read is found out by his silence."""
+    """Never waits: a peer that doesn't read stops sending heartbeats as well, and is detected by that."""
     if not writer.is_closing():
         writer.write(encode_message(message))
 
 
 async def read_messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
-    """The messages until the other side is gone or says something else than a message."""
+    """Yields messages until the connection is closed or something arrives that isn't a message."""
     while True:
         try:
             text = await reader.readline()
@@ -45,7 +45,7 @@ async def read_messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
 
 
 def truncate(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else "...\n" + text[-MAX_TEXT:]
+    return text if len(text) <= MAX_TEXT_CHARACTERS else "...\n" + text[-MAX_TEXT_CHARACTERS:]
 
 
 STAGES = ("start", "setup", "training", "validation", "test", "prediction")
@@ -54,7 +54,14 @@ _LAYOUT = struct.Struct("<4q")  # progress, stage, epoch, step
 
 @dataclass(frozen=True)
 class Position:
-    """How often the process has got ahead, and where it is; epochs and steps are counted from 0."""
+    """Where a training process is.
+
+    Args:
+        progress: How many times it has reported progress.
+        stage: Index in ``STAGES``.
+        epoch: Counted from 0.
+        step: Optimizer steps done.
+    """
 
     progress: int = 0
     stage: int = 0
@@ -64,15 +71,15 @@ class Position:
     def __str__(self) -> str:
         stage = STAGES[self.stage]
         if stage in ("start", "setup"):
-            return {"start": "at the start", "setup": "while setting up"}[stage]
+            return {"start": "at the start", "setup": "during setup"}[stage]
         return f"in {stage}, epoch {self.epoch + 1}, after step {self.step}"
 
 
 class SharedProgress:
-    """Written by the training, well below a microsecond a time, and read by its agent."""
+    """Memory in which the training writes its position, in less than a microsecond, and its agent reads it."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self.descriptor = _new_file() if descriptor is None else descriptor
+        self.descriptor = _create_file() if descriptor is None else descriptor
         self._memory = mmap.mmap(self.descriptor, _LAYOUT.size)
         self._progress = 0
 
@@ -84,16 +91,16 @@ class SharedProgress:
         return Position(*_LAYOUT.unpack_from(self._memory, 0))
 
 
-def _new_file() -> int:
+def _create_file() -> int:
     descriptor, path = tempfile.mkstemp(prefix="watchdog-")
-    os.unlink(path)  # noqa: PTH108 by path, because only the descriptor is kept
+    os.unlink(path)  # noqa: PTH108 only the descriptor is needed from here on
     os.ftruncate(descriptor, _LAYOUT.size)
     return descriptor
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """Node and number on it; the rank among all, where that is known by now."""
+    """A training process: its node, its local rank, and its global rank once that is known."""
 
     node: int
     local_rank: int
@@ -105,69 +112,78 @@ class ProcessId:
 
     @property
     def key(self) -> tuple[int, int]:
+        """Identifies the process even before its rank is known."""
         return self.node, self.local_rank
 
-    def named(self, address: str) -> str:
+    def label(self, address: str = "") -> str:
+        """For messages, such as ``rank 1 (node 0, 10.0.0.4)``."""
         rank = f"rank {self.rank}" if self.rank is not None else f"process {self.local_rank}"
         return f"{rank} (node {self.node}, {address})" if address else f"{rank} (node {self.node})"
 
-    def as_message(self) -> dict[str, Any]:
+    def to_message(self) -> Message:
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Defaults that end a broken job within half a minute.
+    """In seconds. The defaults stop a broken job within half a minute.
 
     Args:
-        beat: Between two signs of life.
-        lost: Without a sign of life, after which a process counts as lost.
-        grace: After somebody has left early, for a better reason to be told.
-        collective: The same after an error of the communication, which always has a cause elsewhere.
-        stall: For which one process may keep the others waiting.
-        patient: The same while it starts, or prepares, reads or saves data.
-        start: For all processes to come up.
-        end: For a process to end by itself.
+        heartbeat: Interval between two heartbeats.
+        lost: Silence after which a process counts as lost.
+        grace: Wait for a better explanation after a process has exited early with status 0.
+        collective: Wait for a better explanation after a communication error, whose cause is always elsewhere.
+        stall: How long one process may keep the others waiting.
+        slow_io: The same while that process starts, or prepares, reads or saves data.
+        startup: Until all processes must have started.
+        shutdown: Until a process must have ended after it was asked to stop.
     """
 
-    beat: float = 1.0
+    heartbeat: float = 1.0
     lost: float = 10.0
     grace: float = 1.5
     collective: float = 12.0
     stall: float = 20.0
-    patient: float = 1800.0
-    start: float = 300.0
-    end: float = 5.0
+    slow_io: float = 1800.0
+    startup: float = 300.0
+    shutdown: float = 5.0
 
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """What an agent is told when it starts; the numbers are file descriptors.
+    """What an agent is given when it starts.
 
     Args:
-        place: The process that it stands beside.
-        parent: Its process id.
-        address: Of the coordinator.
-        port: At which it listens; 0 for a free one.
-        nodes: On which there are processes of the training.
-        expected: Processes of the training.
-        job: The same for all processes of a training.
-        folder: Of the run.
-        training: Socket to the training process.
-        page: Its position.
+        process: The training process that it watches.
+        parent: The operating system's id of that process.
+        address: Host of the coordinator.
+        port: Port of the coordinator; 0 for a free one.
+        nodes: Number of nodes with processes of the training.
+        expected_processes: Number of processes of the training.
+        job: The same for all processes of a training, and different from that of another training.
+        folder: Run folder.
+        training_socket: File descriptor of the socket to the training process.
+        progress_file: File descriptor of its ``SharedProgress``.
+        timeouts: See there.
     """
 
-    place: ProcessId
+    process: ProcessId
     parent: int
     address: str
     port: int
     nodes: int
-    expected: int
+    expected_processes: int
     job: str
     folder: str
-    training: int
-    page: int
+    training_socket: int
+    progress_file: int
+    timeouts: Timeouts
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "AgentOptions":
-        return cls(**{**content, "place": ProcessId(**content["place"])})
+    def from_json(cls, text: str) -> "AgentOptions":
+        content = json.loads(text)
+        nested = {"process": ProcessId(**content["process"]), "timeouts": Timeouts(**content["timeouts"])}
+        return cls(**{**content, **nested})

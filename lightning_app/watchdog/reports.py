@@ -1,4 +1,4 @@
-"""A failure of one process, and what is said of it in all logs."""
+"""Failure reports: what happened to a process, as it is logged and saved."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,29 @@ from typing import Any
 
 from lightning_app.watchdog.protocol import truncate
 
-RAISED, EXITED, USAGE_ERROR, INTERRUPTED = "raised", "exited", "used wrongly", "interrupted"
+RAISED, EXITED, USAGE_ERROR, INTERRUPTED = "raised", "exited", "usage error", "interrupted"
 KILLED, STALLED, LOST, MISSING = "killed", "stalled", "lost", "missing"
 LEFT, COLLECTIVE = "left", "collective"
-# which of several reports tells the cause: the communication fails because somebody has failed before
-_BY_RANK = (RAISED, EXITED, USAGE_ERROR, INTERRUPTED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
-NOT_FILED = (USAGE_ERROR, INTERRUPTED)  # mistakes of the user leave nothing behind
+# The most likely root cause first: communication errors are last, because another failure has caused them.
+_BY_PRIORITY = (RAISED, EXITED, USAGE_ERROR, INTERRUPTED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
+NOT_SAVED = (USAGE_ERROR, INTERRUPTED)  # the user sees these at once, and they are no failure of the training
 
 KILLED_TEXT = (
-    "It ended without a word, as a process does that gets SIGKILL: from the system when memory runs out, from an "
-    "administrator or a scheduler, or with its node."
+    "It ended without an error message, as after SIGKILL: the system ran out of memory, an administrator or a "
+    "scheduler killed it, or its node went down."
 )
+LEFT_TEXT = "It exited with status 0, as if all work was done, while other processes were still working and needed it."
+
+_DESCRIPTIONS = {
+    RAISED: "raised an error",
+    EXITED: "exited",
+    LEFT: "exited early",
+    KILLED: "was killed",
+    STALLED: "kept the others waiting",
+    LOST: "can't be reached",
+    MISSING: "never started",
+    COLLECTIVE: "lost its connection to the others",
+}
 
 
 @dataclass(frozen=True)
@@ -28,72 +40,59 @@ class Report:
 
     Args:
         kind: One of the kinds above.
-        who: The process, as in ``rank 1 (node 0, 10.0.0.4)``.
-        where: As in ``in training, epoch 1, after step 17``.
+        process: Such as ``rank 1 (node 0, 10.0.0.4)``; empty if all processes report the same.
+        where: Such as ``in training, epoch 1, after step 17``.
         text: Traceback or message.
     """
 
     kind: str
-    who: str
+    process: str
     where: str
     text: str = ""
 
     @property
-    def order(self) -> int:
-        return _BY_RANK.index(self.kind)
+    def priority(self) -> int:
+        return _BY_PRIORITY.index(self.kind)
 
-    def as_message(self) -> dict[str, Any]:
+    def to_message(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> "Report":
+    def from_message(cls, message: Mapping[str, Any]) -> "Report":
         return cls(**message)
 
     def __str__(self) -> str:
-        """For the logs, the traceback last."""
+        """For the logs; the traceback comes last."""
         text = truncate(self.text.rstrip())
         if self.kind == USAGE_ERROR:
-            return f"error: {self.who}: {text}" if self.who else f"error: {text}"
+            return f"error: {self.process}: {text}" if self.process else f"error: {text}"
         if self.kind == INTERRUPTED:
-            return f"Interrupted: {self.who}, {self.where}; all processes are ended."
-        return f"\nFAILED: {self.who} {_DESCRIPTIONS[self.kind]}, {self.where}. All processes are ended.\n{text}"
-
-
-LEFT_TEXT = "It ended with exit status 0, as if all were done, while others were still at work and needed it."
-
-_DESCRIPTIONS = {
-    RAISED: "raised an error",
-    EXITED: "ended",
-    LEFT: "left",
-    KILLED: "was killed",
-    STALLED: "kept the others waiting",
-    LOST: "can't be reached",
-    MISSING: "never came up",
-    COLLECTIVE: "lost touch with the others",
-}
+            return f"Interrupted: {self.process}, {self.where}; all processes were stopped."
+        return f"\nFAILED: {self.process} {_DESCRIPTIONS[self.kind]}, {self.where}. All processes were stopped.\n{text}"
 
 
 def root_cause(reports: Sequence[Report]) -> Report:
     """The report that explains the others."""
-    return min(reports, key=lambda report: report.order)
+    return min(reports, key=lambda report: report.priority)
 
 
 def save_report(report: Report, folder: Path, node: int) -> None:
-    """Appends it to the run folder: what failed before a restart isn't lost by what fails after it."""
-    if report.kind in NOT_FILED:
+    """Appends to the file in the run folder: a failure after a restart must not replace the one before it."""
+    if report.kind in NOT_SAVED:
         return
-    name = "failures.txt" if node == 0 else f"failures-node{node}.txt"  # files of one name would end the upload
-    with contextlib.suppress(OSError):  # it is told in the log as well
+    # Azure ML refuses the upload of a second file with the same name
+    name = "failures.txt" if node == 0 else f"failures-node{node}.txt"
+    with contextlib.suppress(OSError):  # the log has the report as well
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("a") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
 
 
 def exit_status(kind: str) -> int:
-    """With which a process ends that did nothing wrong itself."""
+    """Exit status of a process that is stopped because another one failed."""
     return 2 if kind == USAGE_ERROR else 1
 
 
 def reported_by_all(reports: Sequence[Report], processes: int) -> bool:
-    """Whether all say the same, as after a mistake in the command, which all processes have been given."""
+    """Whether all processes report the same, as after a mistake in the command, which is the same for all."""
     return len(reports) == processes and len({(report.kind, report.text) for report in reports}) == 1

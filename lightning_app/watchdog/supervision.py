@@ -1,4 +1,4 @@
-"""Runs a command under the watchdog: whatever its end, the other processes hear of it."""
+"""Runs a command under the watchdog: however it ends, the other processes are notified."""
 
 import contextlib
 import os
@@ -8,40 +8,40 @@ from collections.abc import Callable
 from lightning_app.distributed.launch import LIGHTNING, Launch
 from lightning_app.watchdog import reports
 from lightning_app.watchdog.protocol import ProcessId
-from lightning_app.watchdog.watchdog import WHERE, Watchdog
+from lightning_app.watchdog.watchdog import COORDINATOR_ADDRESS, Watchdog
 
 _COMMUNICATION = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore", "Broken pipe")
 
 
 def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> None:
-    """Starts it where the launcher has started several processes; where Lightning is to do so, ``start_alone`` does."""
-    place = ProcessId(launch.node_rank, launch.local_rank, None if launch.lightning_starts_rest else launch.rank)
+    """Starts it where a launcher has started several processes; otherwise ``start_before_lightning`` does."""
+    process = ProcessId(launch.node_rank, launch.local_rank, None if launch.lightning_starts_rest else launch.rank)
     if launch.launcher == LIGHTNING:
-        address, _, port = environment.get(WHERE, "").rpartition(":")
+        address, _, port = environment.get(COORDINATOR_ADDRESS, "").rpartition(":")
         if address and port.isdecimal():
             watchdog.starter = os.getppid() if launch.local_rank > 0 else None
-            watchdog.start(place, address, int(port), launch.nodes or 1, launch.world_size)
+            watchdog.start(process, address, int(port), launch.nodes or 1, launch.world_size)
     elif launch.world_size > 1:
-        # the port of rank 0 itself is torch's
-        several = launch.nodes if launch.nodes is not None else 2
-        watchdog.start(place, launch.address or "127.0.0.1", (launch.port or 0) + 1, several, launch.world_size)
+        # MASTER_PORT itself is torch's
+        nodes = launch.nodes if launch.nodes is not None else 2  # not known yet, and there may be several
+        watchdog.start(process, launch.address or "127.0.0.1", (launch.port or 0) + 1, nodes, launch.world_size)
 
 
-def start_alone(watchdog: Watchdog, processes: int) -> None:
-    """In the only process so far of a training on one node, before Lightning starts the others."""
+def start_before_lightning(watchdog: Watchdog, processes: int) -> None:
+    """Called in the only process so far of a training on one node, before Lightning starts the others."""
     if not watchdog.is_running and processes > 1:
         watchdog.start(ProcessId(0, 0, 0), "127.0.0.1", 0, 1, processes)
 
 
 def run_supervised(
-    watchdog: Watchdog, command: Callable[[], None], told: Callable[[BaseException], str | None]
+    watchdog: Watchdog, command: Callable[[], None], usage_error: Callable[[BaseException], str | None]
 ) -> None:
-    """Runs ``command``; if it or another process fails, this one ends as well.
+    """Runs ``command``; if it or another process fails, this process ends as well.
 
     Args:
-        watchdog: That of this process; if it isn't running, what the command raises is raised.
+        watchdog: Of this process; if it isn't running, errors of the command are raised.
         command: The work.
-        told: The one line for an error that the user can mend.
+        usage_error: Returns the one-line message for an error that the user can fix, and None for any other error.
     """
     status: int = 0
     try:
@@ -55,19 +55,19 @@ def run_supervised(
         if verdict is None:
             raise
     except BaseException as error:
-        status, kind, text = _described(error, told)
+        status, kind, text = _classify(error, usage_error)
         verdict = watchdog.failed(kind, text)
         if verdict is None:
             raise
     if verdict is not None:
-        watchdog.leave(verdict, status if verdict.is_ours and status else verdict.status)
+        watchdog.leave(verdict, status if verdict.is_own and status else verdict.status)
 
 
-def _described(error: BaseException, told: Callable[[BaseException], str | None]) -> tuple[int, str, str]:
-    """Exit status, kind and text."""
-    line = told(error)
-    if line is not None:
-        return 2, reports.USAGE_ERROR, line
+def _classify(error: BaseException, usage_error: Callable[[BaseException], str | None]) -> tuple[int, str, str]:
+    """Exit status, kind and text of the report."""
+    message = usage_error(error)
+    if message is not None:
+        return 2, reports.USAGE_ERROR, message
     if isinstance(error, KeyboardInterrupt):
         return 1, reports.INTERRUPTED, ""
     kind = reports.COLLECTIVE if is_communication_error(error) else reports.RAISED
@@ -75,9 +75,9 @@ def _described(error: BaseException, told: Callable[[BaseException], str | None]
 
 
 def is_communication_error(error: BaseException) -> bool:
-    """Whether somebody else is the cause, who doesn't answer."""
+    """Whether another process is the cause, because it stopped responding."""
     with contextlib.suppress(ImportError):
-        from torch.distributed import DistError  # here: a process that failed before loading torch needn't load it
+        from torch.distributed import DistError  # imported here: a process may fail before it has loaded torch
 
         if isinstance(error, DistError):
             return True

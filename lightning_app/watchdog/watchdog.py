@@ -1,4 +1,4 @@
-"""The training's side: starts the agent, says where it is, and hears when it has to end."""
+"""The training's side of the watchdog: starts the agent, reports to it, and ends the process after a failure."""
 
 import contextlib
 import json
@@ -8,46 +8,66 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from lightning_app.watchdog import reports
-from lightning_app.watchdog.protocol import Message, ProcessId, SharedProgress, Timeouts, encode_message, truncate
+from lightning_app.watchdog.protocol import (
+    AgentOptions,
+    Message,
+    ProcessId,
+    SharedProgress,
+    Timeouts,
+    encode_message,
+    truncate,
+)
 from lightning_app.watchdog.stacks import stack_of_main_thread
 
-WHERE = "LIGHTNING_APP_WATCHDOG"  # ADDRESS:PORT of rank 0's, for the processes that Lightning starts
-# what tells one training from another that runs beside it
-_JOBS = ("AZUREML_RUN_ID", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
+COORDINATOR_ADDRESS = "LIGHTNING_APP_WATCHDOG"  # HOST:PORT, for the processes that Lightning starts
+# distinguish a training from another one on the same nodes; Open MPI 5 sets PMIX_NAMESPACE, and 4 the last one
+_JOB_IDS = ("AZUREML_RUN_ID", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = "import sys; sys.path.append(sys.argv[1]); from lightning_app.watchdog.agent import main; main(sys.argv[2])"
-_SECONDS_TO_START = 20.0
-_SECONDS_BEHIND = 0.5  # launchers name the process that ended first as the one to blame
+_STARTUP_SECONDS = 20.0
+_SECONDS_AFTER_FIRST = 0.5  # launchers blame the process that ends first, which must be the one that failed
+
+
+def job_id(environment: Mapping[str, str]) -> str:
+    """The same in all processes of a training; empty where the launcher sets none."""
+    return next((environment[name] for name in _JOB_IDS if name in environment), "")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The training has failed; ``is_ours`` where it was this process."""
+    """The training has failed.
+
+    Args:
+        text: The report, for the log.
+        is_own: Whether this process caused the failure.
+        is_shared: Whether all processes made the same usage error; then only the first prints it.
+        status: Exit status for this process.
+    """
 
     text: str
-    is_ours: bool
-    is_from_all: bool
+    is_own: bool
+    is_shared: bool
     status: int
 
 
 class Watchdog:
-    """Does nothing until it is started, which a training of one process never does."""
+    """Does nothing until it is started; a training of one process never starts it."""
 
-    def __init__(self, limits: Timeouts | None = None) -> None:
-        self._limits = limits or Timeouts()
-        self.page: SharedProgress | None = None
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self.progress: SharedProgress | None = None
         self.is_first = True
-        self.starter: int | None = None  # the process of this program that had Lightning start this one
+        self.starter: int | None = None  # pid of the process in which Lightning started this one
         self.before_end: list[Callable[[], None]] = []
         self._agent: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
         self._port: int | None = None
         self._verdict: Verdict | None = None
         self._is_closed = self._is_waiting = False
@@ -56,62 +76,63 @@ class Watchdog:
     def is_running(self) -> bool:
         return self._socket is not None
 
-    def start(self, place: ProcessId, address: str, port: int, nodes: int, expected: int) -> None:
+    def start(self, process: ProcessId, address: str, port: int, nodes: int, expected_processes: int) -> None:
         """Starts the agent.
 
         Args:
-            place: This process among the others.
-            address: Of rank 0; the first process listens there itself.
-            port: There; 0 for a free one.
-            nodes: On which there are processes.
-            expected: Processes of the training, as far as is known.
+            process: This process.
+            address: Host of rank 0; the agent of the first process listens there.
+            port: Its port; 0 for a free one.
+            nodes: Number of nodes with processes of the training.
+            expected_processes: Number of processes of the training, as far as is known.
         """
-        self.is_first = place.is_first
+        self.is_first = process.is_first
         ours, theirs = socket.socketpair()
-        self.page = SharedProgress()
-        task = {
-            "place": place.as_message(),
-            "parent": os.getpid(),
-            "address": address,
-            "port": port,
-            "nodes": nodes,
-            "expected": expected,
-            "job": next((os.environ[name] for name in _JOBS if name in os.environ), ""),
-            "folder": "outputs",
-            "training": theirs.fileno(),
-            "page": self.page.descriptor,
-            "limits": asdict(self._limits),
-        }
+        self.progress = SharedProgress()
+        options = AgentOptions(
+            process=process,
+            parent=os.getpid(),
+            address=address,
+            port=port,
+            nodes=nodes,
+            expected_processes=expected_processes,
+            job=job_id(os.environ),
+            folder="outputs",
+            training_socket=theirs.fileno(),
+            progress_file=self.progress.descriptor,
+            timeouts=self._timeouts,
+        )
         self._agent = subprocess.Popen(  # noqa: S603 this program's own
-            [sys.executable, "-I", "-S", "-c", _SCRIPT, str(_ROOT), json.dumps(task)],
-            pass_fds=(theirs.fileno(), self.page.descriptor),
+            [sys.executable, "-I", "-S", "-c", _SCRIPT, str(_ROOT), options.to_json()],
+            pass_fds=(theirs.fileno(), self.progress.descriptor),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # whoever ends the training's group leaves the agent to tell of it
+            start_new_session=True,  # a signal to the training's process group must not end the agent
         )
         theirs.close()
         self._socket = ours
-        threading.Thread(target=self._listen, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._receive, name="watchdog", daemon=True).start()
         if port == 0:
-            self._wait(lambda: self._port is not None, _SECONDS_TO_START)
-        os.environ[WHERE] = f"{address}:{port or self._port}"
+            self._wait(lambda: self._port is not None, _STARTUP_SECONDS)
+        os.environ[COORDINATOR_ADDRESS] = f"{address}:{port or self._port}"
 
     def describe(self, rank: int, world_size: int, folder: Path, stall_timeout: float) -> None:
-        """What is known only when the command line has been read."""
-        self._send({"rank": rank, "expected": world_size, "folder": str(folder.absolute()), "stall": stall_timeout})
+        """Sends what is known only after the command line has been read; ``stall_timeout`` is in seconds."""
+        description = {"rank": rank, "expected_processes": world_size, "stall_timeout": stall_timeout}
+        self._send({**description, "folder": str(folder.absolute())})
 
     def failed(self, kind: str, text: str) -> Verdict | None:
-        """Tells the others, and waits for what was the cause; None where nobody is there to say."""
+        """Reports a failure, and waits for the verdict with the root cause; None if there is no watchdog."""
         if not self.is_running:
             return None
         self._is_waiting = True
-        self._send({"failed": {"kind": kind, "text": truncate(text)}})
-        longest = self._limits.collective + 2 * self._limits.lost
-        self._wait(lambda: self._verdict is not None or self._is_closed, longest)
+        self._send({"failure": {"kind": kind, "text": truncate(text)}})
+        timeout = self._timeouts.collective + 2 * self._timeouts.lost
+        self._wait(lambda: self._verdict is not None or self._is_closed, timeout)
         return self._verdict
 
     def done(self) -> Verdict | None:
-        """This process has nothing more to do; the first waits for the others, and hears if one fails meanwhile."""
+        """Reports that this process is done; the first one waits for all others, and returns a verdict if one fails."""
         if not self.is_running:
             return None
         self._is_waiting = True
@@ -125,50 +146,53 @@ class Watchdog:
                 self._socket.sendall(encode_message(message))
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> None:
-        with self._heard:
-            self._heard.wait_for(condition, timeout)
+        with self._changed:
+            self._changed.wait_for(condition, timeout)
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         assert self._socket is not None
         with self._socket.makefile("rb") as lines:
             for text in lines:
-                self._hear(json.loads(text))
-        self._hear(
-            {"closed": True} if self._is_waiting else {"text": "\nFAILED: the watchdog was ended.", "verdict": {}}
-        )
+                self._handle_message(json.loads(text))
+        agent_ended = {"text": "\nFAILED: the watchdog's agent has ended.", "verdict": {}}
+        self._handle_message({"closed": True} if self._is_waiting else agent_ended)
 
-    def _hear(self, message: Message) -> None:
-        if "stack?" in message:
+    def _handle_message(self, message: Message) -> None:
+        if "stack_request" in message:
             self._send({"stack": truncate(stack_of_main_thread())})
             return
-        with self._heard:
+        with self._changed:
             self._port = message.get("port", self._port)
             self._is_closed = self._is_closed or "closed" in message
             if "verdict" in message and self._verdict is None:
-                who, kind = message["verdict"].get("who"), message["verdict"].get("kind")
-                everybody = kind == reports.USAGE_ERROR and not who
-                status = reports.exit_status(kind or reports.KILLED)
-                self._verdict = Verdict(message["text"], bool(message.get("yours")), everybody, status)
-            self._heard.notify_all()
-        if self._verdict is not None and not self._is_waiting and not self._verdict.is_ours:
-            # from this thread: the main one waits in a collective operation for somebody who is gone
+                self._verdict = _verdict(message)
+            self._changed.notify_all()
+        if self._verdict is not None and not self._is_waiting and not self._verdict.is_own:
+            # from this thread: the main thread waits in a collective operation for a process that is gone
             self.leave(self._verdict, self._verdict.status)
 
     def leave(self, verdict: Verdict, status: int) -> NoReturn:
-        """Ends the process at once: what would be done at the interpreter's end may wait for the others again."""
+        """Ends the process at once: the interpreter's own shutdown may wait for the other processes again."""
         for action in self.before_end:
-            with contextlib.suppress(Exception):  # whatever fails here, the process has to end
+            with contextlib.suppress(Exception):  # the process has to end even if this fails
                 action()
-        if not verdict.is_ours:
-            time.sleep(_SECONDS_BEHIND)
-        if not verdict.is_from_all or self.is_first:
+        if not verdict.is_own:
+            time.sleep(_SECONDS_AFTER_FIRST)
+        if not verdict.is_shared or self.is_first:
             print(verdict.text, file=sys.stderr, flush=True)
         sys.stdout.flush()
-        self._let_starter_go_first()
+        self._wait_for_starter()
         os._exit(status)
 
-    def _let_starter_go_first(self) -> None:
-        """Lightning kills the process that has started others as soon as one of them ends, whatever it is still at."""
-        deadline = time.monotonic() + 2 * self._limits.end
+    def _wait_for_starter(self) -> None:
+        """Lightning kills the process that has started others as soon as one of them ends, whatever it is doing."""
+        deadline = time.monotonic() + 2 * self._timeouts.shutdown
         while self.starter is not None and os.getppid() == self.starter and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _verdict(message: Message) -> Verdict:
+    report = message["verdict"]
+    kind = report.get("kind", reports.KILLED)
+    is_shared = kind == reports.USAGE_ERROR and not report.get("process")
+    return Verdict(message["text"], bool(message.get("is_own")), is_shared, reports.exit_status(kind))

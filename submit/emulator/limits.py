@@ -30,9 +30,9 @@ def metric_errors(
 ) -> Iterator[str]:
     """Errors of a metric, given the names that the run has already."""
     if not 0 < len(name) <= CHARACTERS:
-        yield f"the metric's name has {len(name)} characters; 1 to {CHARACTERS} are possible"
+        yield f"the metric's name has {len(name)} characters; 1 to {CHARACTERS} are allowed"
     if name not in known and len(known) >= METRIC_NAMES:
-        yield f"the run has {len(known)} metric names; {METRIC_NAMES} are possible"
+        yield f"the run has {len(known)} metric names; {METRIC_NAMES} are allowed"
     if max([len(columns), *map(len, rows)]) > COLUMNS:
         yield f"the metric has more than {COLUMNS} columns"
     if any(len(column) > CHARACTERS for column in columns):
@@ -50,12 +50,12 @@ def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
             raise ApiError(
                 400,
                 "BadArgument",
-                f"{what}: {name[:LABEL_NAME]!r} has {len(name)} characters ({LABEL_NAME} are possible) "
-                f"and its value {len(value or '')} ({LABEL_VALUE} are possible)",
+                f"{what}: {name[:LABEL_NAME]!r} has {len(name)} characters ({LABEL_NAME} are allowed) "
+                f"and its value {len(value or '')} ({LABEL_VALUE} are allowed)",
             )
 
 
 def check_display_name(name: str) -> None:
     """Raises ApiError for a name that is too long."""
     if len(name) > DISPLAY_NAME:
-        raise ApiError(400, "BadArgument", f"the display name has {len(name)} characters; {DISPLAY_NAME} are possible")
+        raise ApiError(400, "BadArgument", f"the display name has {len(name)} characters; {DISPLAY_NAME} are allowed")

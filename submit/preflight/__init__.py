@@ -1,5 +1,7 @@
 """Checks of a job before anything is sent, without a network and without torch.
 
+    from submit.preflight.checks import check_snapshot
+
     findings = check_snapshot(Snapshot.of(folder), training_arguments)
 
 Each check is a function that returns findings; errors stop the submission, warnings are printed.

@@ -65,7 +65,8 @@ def _names_a_workspace(path: Path) -> bool:
 
 
 MAX_BYTES = 1024 * 1024  # larger files aren't searched
-_VALUE = rb"""\s*[=:]\s*['"]?(?=[A-Za-z~_.+/-]*\d)[A-Za-z0-9~_.+/-]{16,}(?![A-Za-z0-9~_.+/(\[-])"""  # neither a name nor a call
+# neither a name nor a call
+_VALUE = rb"""\s*[=:]\s*['"]?(?=[A-Za-z~_.+/-]*\d)[A-Za-z0-9~_.+/-]{16,}(?![A-Za-z0-9~_.+/(\[-])"""
 _KINDS = {
     rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----": "a private key",
     rb"(?i:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}": "the key of a storage account",

@@ -1,9 +1,9 @@
 """Checks of a job's settings: names, image, shared memory, environment variables and the conda file.
 
-azureml-core accepts most wrong values, and Azure ML refuses them much later. Of a conda file it reads ``python=3.11`` and
-the last number of a range; if there is no such entry, or one that it can't read (``python``, ``python 3.11``,
-``python==3.11.*``, ``conda-forge::python=3.11``), it chooses a Python itself, and only its log says so. Environment
-variables are part of the job's definition, which everybody with access to the run can read.
+azureml-core accepts most wrong values, and Azure ML refuses them much later. Of a conda file it reads
+``python=3.11`` and the last number of a range; if there is no such entry, or one that it can't read (``python``,
+``python 3.11``, ``python==3.11.*``, ``conda-forge::python=3.11``), it chooses a Python itself, and only its log says
+so. Environment variables are part of the job's definition, which everybody with access to the run can read.
 """
 
 import re

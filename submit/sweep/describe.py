@@ -16,7 +16,7 @@ def describe_sweep(job_options: JobOptions, options: SweepOptions, training: Seq
     """The sweep that the options mean.
 
     Raises:
-        SubmitError: Options contradict one another, or a file can't be used.
+        SubmitError: Options exclude one another, or a file can't be used.
     """
     flags = [text for each in options.parameters for text in (f"--{each.name}", each.placeholder)]
     max_runs = _max_runs(options)

@@ -64,8 +64,8 @@ def _check_grid(sweep: Sweep) -> Iterator[Finding]:
         )
     if not continuous and combinations(sweep.parameters) > sweep.max_runs:
         yield warning(
-            f"--max_runs {sweep.max_runs}: the grid has {combinations(sweep.parameters)} combinations, not all of which "
-            "are tried"
+            f"--max_runs {sweep.max_runs}: the grid has {combinations(sweep.parameters)} combinations, not all "
+            "of which are tried"
         )
 
 
@@ -85,8 +85,8 @@ def _check_bayesian(sweep: Sweep) -> Iterator[Finding]:
         yield warning(f"--max_runs {sweep.max_runs}: for --sampling bayesian {recommended} or more are recommended")
     if sweep.max_concurrent > _CONCURRENT:
         yield warning(
-            f"--max_concurrent {sweep.max_concurrent}: for --sampling bayesian {_CONCURRENT} or fewer are recommended, because "
-            "it learns from finished runs"
+            f"--max_concurrent {sweep.max_concurrent}: for --sampling bayesian {_CONCURRENT} or fewer are recommended, "
+            "because it learns from finished runs"
         )
 
 
@@ -104,7 +104,8 @@ def check_metric(sweep: Sweep, training: Sequence[str]) -> Iterator[Finding]:
     foreign = _foreign_classes(sweep, training)
     if foreign:
         yield warning(
-            f"--metric {sweep.metric}: can't be checked for {foreign[0]}; if the model doesn't log it, HyperDrive waits for ever"
+            f"--metric {sweep.metric}: can't be checked for {foreign[0]}; if the model doesn't log it, "
+            "HyperDrive waits for ever"
         )
     elif sweep.metric not in LOGGED:
         yield error(_unknown(sweep.metric))

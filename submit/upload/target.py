@@ -34,7 +34,7 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
     """The workspace's default datastore, or a named one.
 
     Raises:
-        SubmitError: There is no such datastore, or azureml-core alone can't upload to it.
+        SubmitError: There is no such datastore, or azureml-core can't upload to it.
         ServiceError: The service doesn't respond.
     """
     from azureml.core import Datastore
@@ -52,7 +52,7 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
 
 
 def require_blobs(datastore: Any) -> None:
-    """Raises SubmitError for a datastore to which azureml-core alone can't upload."""
+    """Raises SubmitError for a datastore to which azureml-core can't upload."""
     from azureml.data.azure_storage_datastore import AzureBlobDatastore
 
     given = f"--datastore {datastore.name!r}"

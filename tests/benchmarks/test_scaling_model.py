@@ -1,4 +1,4 @@
-"""The step on paper: an example by hand, limits, and that more nodes never make an exchange cheaper."""
+"""The model of a step: examples by hand, limits, and that communication never gets cheaper with more nodes."""
 
 import math
 
@@ -14,44 +14,44 @@ from benchmarks.scaling_model import (
     all_reduce,
     buckets,
     latency_share,
-    networks,
+    networks_on_a100,
     ring_bytes,
     rows,
     step,
 )
 
-FOUND = networks(248_024, 0.001, 44_726_568, 20_520, 0.3)
-BY_TITLE = {network.title: network for network in FOUND}
+NETWORKS = networks_on_a100(248_024, 0.001, 44_726_568, 20_520, 0.3)
+BY_TITLE = {network.title: network for network in NETWORKS}
 
 
 def test_ring_bytes_by_hand() -> None:
-    """Four processes with 100 bytes: 3 parts of 25 to sum up, and 3 parts of 25 to tell."""
+    """Four processes with 100 bytes: 3 chunks of 25 to sum, and 3 chunks of 25 to share the sums."""
     assert ring_bytes(100, 4) == 150
     assert ring_bytes(100, 1) == 0
     assert ring_bytes(100, 1000) == pytest.approx(200, rel=0.001)
 
 
 def test_all_reduce_by_hand() -> None:
-    """10 GB between two nodes of one GPU: bytes count alone, through a ring whose messages carry nothing but data."""
+    """10 GB between two nodes with one GPU: only bytes matter, in a ring whose messages have no flags."""
     fabric = Fabric("slow", 1e9)
 
-    assert all_reduce(10e9, 2, fabric, gpus_a_node=1) == pytest.approx(10, rel=1e-4)
+    assert all_reduce(10e9, 2, fabric, gpus_per_node=1) == pytest.approx(10, rel=1e-4)
 
 
 def test_an_empty_message_on_eight_gpus_by_hand() -> None:
-    """A ring of 14 hops of 0.47 µs after 3.6 µs; the tree, after 4.4 µs, has 14 hops of 0.52 µs."""
+    """A ring has 14 hops of 0.47 µs after 3.6 µs; a tree has 14 hops of 0.52 µs after 4.4 µs."""
     assert all_reduce(0, 1, INFINIBAND) == pytest.approx(10.18e-6)
 
 
 def test_one_gpu_exchanges_nothing() -> None:
-    for network in FOUND:
-        alone = step(network, 1, INFINIBAND, gpus_a_node=1)
+    for network in NETWORKS:
+        alone = step(network, 1, INFINIBAND, gpus_per_node=1)
         assert (alone.exchange, alone.efficiency) == (0, pytest.approx(1))
 
 
 @pytest.mark.parametrize("fabric", [INFINIBAND, ETHERNET], ids=lambda fabric: fabric.title)
-@pytest.mark.parametrize("network", FOUND, ids=lambda network: network.title)
-def test_more_nodes_cost_more_and_never_more_than_everything(network: Network, fabric: Fabric) -> None:
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.title)
+def test_communication_grows_with_the_number_of_nodes(network: Network, fabric: Fabric) -> None:
     steps = [step(network, nodes, fabric) for nodes in NODES]
 
     assert [one.exchange for one in steps] == sorted(one.exchange for one in steps)
@@ -59,8 +59,8 @@ def test_more_nodes_cost_more_and_never_more_than_everything(network: Network, f
     assert all(0 < one.exposed <= one.exchange + 1e-12 and 0 < one.efficiency < 1 for one in steps)
 
 
-@pytest.mark.parametrize("network", FOUND, ids=lambda network: network.title)
-def test_a_slower_fabric_is_no_better_and_makes_no_difference_inside_a_node(network: Network) -> None:
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.title)
+def test_a_slower_fabric_is_worse_between_nodes_and_the_same_inside_a_node(network: Network) -> None:
     assert step(network, 1, ETHERNET) == step(network, 1, INFINIBAND)
     assert all(step(network, n, ETHERNET).efficiency < step(network, n, INFINIBAND).efficiency for n in NODES[1:])
 
@@ -71,32 +71,32 @@ def test_buckets_are_those_of_ddp() -> None:
     assert buckets(44_726_568) == [MIB, 25 * MIB, 44_726_568 - 26 * MIB]
 
 
-def test_the_backward_pass_hides_all_but_the_last_bucket() -> None:
-    """With as much time as one could wish, the last one remains: it is ready when nothing is left to compute."""
-    patient = Network("patient", 27 * MIB, 100.0, 90.0)
+def test_a_long_backward_pass_overlaps_with_all_but_the_last_bucket() -> None:
+    """The last bucket is ready only at the end of the backward pass."""
+    slow = Network("slow", 27 * MIB, 100.0, 90.0)
 
-    assert step(patient, 2, ETHERNET).exposed == pytest.approx(all_reduce(MIB, 2, ETHERNET))
+    assert step(slow, 2, ETHERNET).exposed == pytest.approx(all_reduce(MIB, 2, ETHERNET))
 
 
-def test_without_a_backward_pass_nothing_is_hidden() -> None:
+def test_without_a_backward_pass_nothing_overlaps() -> None:
     frozen = step(BY_TITLE["ResNet-18 frozen"], 4, ETHERNET)
 
     assert frozen.exposed == frozen.exchange
 
 
-def test_why_each_network_stops() -> None:
+def test_latency_limits_small_networks_and_bandwidth_large_ones() -> None:
     small, large = BY_TITLE["ResNet-18 frozen"], BY_TITLE["ResNet-18 fine-tuned"]
 
     assert latency_share(small, 16, INFINIBAND) > 0.8  # 20 kB: latency
     assert latency_share(large, 16, ETHERNET) < 0.1  # 44.7 MB: bandwidth
     assert step(large, 2, ETHERNET).efficiency < 0.5 < 0.9 < step(large, 16, INFINIBAND).efficiency
-    # no less than the bytes need: what comes in and goes out of a node, at its bandwidth
+    # at least the time for the bytes into and out of a node, at its bandwidth
     assert step(large, 16, ETHERNET).exchange > ring_bytes(large.gradient_bytes, 128) / ETHERNET.bandwidth
 
 
 def test_rows_are_as_wide_as_the_heading() -> None:
-    lines = rows(FOUND)
+    table = rows(NETWORKS)
 
-    assert {len(line) for line in lines} == {2 + len(NODES)}
-    assert len({line[0] for line in lines}) == len(lines) == 2 * len(FOUND)
-    assert all(math.isfinite(network.seconds) for network in FOUND)
+    assert {len(row) for row in table} == {2 + len(NODES)}
+    assert len({row[0] for row in table}) == len(table) == 2 * len(NETWORKS)
+    assert all(math.isfinite(network.seconds) for network in NETWORKS)

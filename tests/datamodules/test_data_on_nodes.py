@@ -112,6 +112,7 @@ def assert_prepared_once(node: Node, processes: int) -> None:
     assert caches(node) == ["generated-cifar10-2"]
 
 
+@pytest.mark.namespaces
 def test_a_killed_preparation_leaves_no_incomplete_folder_and_is_repeated(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_killed_preparation_leaves_no_incomplete_folder_and_is_repeated(
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 @pytest.mark.parametrize("seconds", ["5", "75"])  # longer than a time limit of one minute
 def test_each_node_prepares_once_before_any_process_reads(
     seconds: str, variables: Mapping[str, str], tmp_path: Path
@@ -190,6 +192,7 @@ def served(archive: Archive, node: Node) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_a_download_to_a_shared_mount_is_complete_whichever_node_is_first(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -230,6 +233,7 @@ def test_each_process_needs_an_image(count: int, message: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_nodes_with_different_data_are_an_error(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         for node, count in zip(cluster.nodes, (10, 11), strict=True):

@@ -27,7 +27,7 @@ print(json.dumps([*result, list(ws.compute_targets)]))
 """
 
 
-def test_a_compute_is_created_in_a_moment_changed_and_deleted(submitter: Submitter) -> None:
+def test_a_compute_is_created_changed_and_deleted(submitter: Submitter) -> None:
     states, *result = submitter.script_result(COMPUTES)
 
     assert states == ["Creating", "Succeeded"]

@@ -1,4 +1,4 @@
-"""Several processes of one run on this machine, as Lightning starts them, do what one process does."""
+"""Several processes on this machine, started by Lightning, have the results of one process."""
 
 import csv
 from pathlib import Path
@@ -13,11 +13,11 @@ from tests.support.commands import Command
 from tests.support.images import make_image_folder, write_batch
 
 CPU = ("--trainer.accelerator", "cpu")
-# Sums of float32 in another order differ in the last places; what was seen after 18 steps is at most 5e-8 for weights
-# and 3e-7 for metrics. Repeated images that count make one of 6e-2 for weights and 3e-3 for metrics.
-WEIGHTS, METRICS = 1e-6, 1e-5
-TRAINING, VALIDATION, TESTING = 43, 41, 41  # no multiples of 2 or 4
-GLOBAL_BATCH = 8  # leaves 3 for the last step of an epoch: with 4 processes one has nothing new in it
+# Float32 sums in another order differ in the last places: after 18 steps, by at most 5e-8 for weights and 3e-7 for
+# metrics. If repeated images counted, the difference would be 6e-2 for weights and 3e-3 for metrics.
+WEIGHTS_TOLERANCE, METRICS_TOLERANCE = 1e-6, 1e-5
+TRAINING, VALIDATION, TESTING = 43, 41, 41  # not multiples of 2 or 4
+GLOBAL_BATCH = 8  # 3 remain for the last step of an epoch: one of 4 processes has no new image in it
 
 
 def make_uneven_cifar10(root: Path) -> Path:
@@ -31,7 +31,7 @@ def make_uneven_cifar10(root: Path) -> Path:
 
 
 def fit(run: Command, data: Path, processes: int, *further: str) -> Path:
-    """The run folder of three epochs with the same global batch."""
+    """Trains three epochs with the same global batch; returns the run folder."""
     folder = Path(f"by{processes}")
     flags = ["--data_path", str(data), "--data.val_split", str(VALIDATION), "--data.augment", "true"]
     flags += ["--batch_size", str(GLOBAL_BATCH // processes), "--num_epochs", "3", "--learning_rate", "0.05", *further]
@@ -42,7 +42,7 @@ def fit(run: Command, data: Path, processes: int, *further: str) -> Path:
 
 
 def charts(folder: Path) -> dict[str, bytes]:
-    """Their files, pictures included."""
+    """The content of each chart's file."""
     return {path.name: path.read_bytes() for path in (folder / "charts").iterdir()}
 
 
@@ -52,7 +52,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         (row["step"], list(row["metrics"])) for row in expected
     ]
     for row, wanted in zip(rows, expected, strict=True):
-        assert row["metrics"] == pytest.approx(wanted["metrics"], abs=METRICS)
+        assert row["metrics"] == pytest.approx(wanted["metrics"], abs=METRICS_TOLERANCE)
     for name in ("last", "best"):
         weights, wanted = (
             torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
@@ -60,7 +60,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         )
         assert weights.keys() == wanted.keys()
         for key in weights:
-            torch.testing.assert_close(weights[key], wanted[key], rtol=0, atol=WEIGHTS)
+            torch.testing.assert_close(weights[key], wanted[key], rtol=0, atol=WEIGHTS_TOLERANCE)
     assert charts(other) == charts(one)
 
 
@@ -69,13 +69,13 @@ def predicted(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_two_processes_train_measure_and_label_as_one_does(run: Command, tmp_path: Path) -> None:
+def test_two_processes_train_evaluate_and_predict_as_one_does(run: Command, tmp_path: Path) -> None:
     data, photos = make_uneven_cifar10(tmp_path / "cifar"), make_image_folder(tmp_path / "photos", ("",), count=3)
     alone = fit(run, data, 1)
     together = fit(run, data, 2)
     assert_same_run(alone, together)
 
-    # seven images for two processes
+    # seven images, an odd number
     (photos / "dark" / "dark9.jpg").write_bytes((photos / "dark" / "dark0.jpg").read_bytes())
     flags = ["--output_dir", str(together), "--data_path", str(photos), "--batch_size", "2", *CPU]
     for processes in ("1", "2"):
@@ -87,11 +87,12 @@ def test_two_processes_train_measure_and_label_as_one_does(run: Command, tmp_pat
     ]
     for row, wanted in zip(rows, predicted(Path("1.csv")), strict=True):
         assert (row["file"], row["label"]) == (wanted["file"], wanted["label"])
-        assert float(row["probability"]) == pytest.approx(float(wanted["probability"]), abs=1.1e-4)  # it is rounded
+        # the file has probabilities rounded to four digits
+        assert float(row["probability"]) == pytest.approx(float(wanted["probability"]), abs=1.1e-4)
 
 
 @pytest.mark.slow
-def test_four_processes_train_and_measure_as_one_does(run: Command, tmp_path: Path) -> None:
+def test_four_processes_train_and_evaluate_as_one_does(run: Command, tmp_path: Path) -> None:
     data = make_uneven_cifar10(tmp_path / "cifar")
     alone = fit(run, data, 1)
 
@@ -105,7 +106,7 @@ def test_four_processes_train_and_measure_as_one_does(run: Command, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_accumulated_batches_of_several_processes_are_those_of_one(run: Command, tmp_path: Path) -> None:
+def test_several_processes_accumulate_batches_as_one_does(run: Command, tmp_path: Path) -> None:
     data = make_uneven_cifar10(tmp_path / "cifar")
     further = ("--trainer.accumulate_grad_batches", "4", "--trainer.log_every_n_steps", "2")
 
@@ -113,8 +114,8 @@ def test_accumulated_batches_of_several_processes_are_those_of_one(run: Command,
 
 
 @pytest.mark.slow
-def test_batch_norms_are_measured_as_they_are_saved(run: Command, tmp_path: Path) -> None:
-    """In a training step each process has its own; the network that is saved has rank 0's."""
+def test_validation_uses_the_batch_norms_that_are_saved(run: Command, tmp_path: Path) -> None:
+    """In a training step each process has its own statistics; the saved network has those of rank 0."""
     make_image_folder(tmp_path / "data", ("train", "val"), count=5)
     flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--model.freeze_backbone", "false"]
     flags += ["--data_path", "data", "--data.image_size", "48", "--num_workers", "0", "--num_epochs", "1"]
@@ -127,7 +128,7 @@ def test_batch_norms_are_measured_as_they_are_saved(run: Command, tmp_path: Path
     assert alone.out == f"val_loss {logged['val_loss']:.4f}\nval_accuracy {logged['val_accuracy']:.4f}\n"
 
 
-def test_fewer_images_than_processes_are_told_before_anything_is_made(run: Command, tmp_path: Path) -> None:
+def test_fewer_images_than_processes_are_refused_before_a_folder_is_created(run: Command, tmp_path: Path) -> None:
     data = make_uneven_cifar10(tmp_path / "cifar")
     write_batch(data / cifar10_files.FOLDER / cifar10_files.TEST_FILE, 1, 9)
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""The journal of a run: what is written, read back, and skipped."""
 
 import json
 import math

@@ -1,6 +1,6 @@
-"""Trainings in all the ways in which Azure ML jobs start one end as one process with the same global batch does.
+"""In each way in which Azure ML starts a job, a training has the result of one process with the same global batch.
 
-The launchers are the real ones, and nodes are network namespaces of this machine, see tests.support.namespaces.
+The launchers are real, and nodes are network namespaces of this machine, see tests.support.namespaces.
 """
 
 import itertools
@@ -24,20 +24,22 @@ from tests.support.images import make_cifar10, write_batch
 from tests.support.jobs import Job, journal_scalars
 from tests.support.namespaces import Cluster
 
+pytestmark = pytest.mark.namespaces
+
 GLOBAL_BATCH = 8
-VALIDATION_IMAGES = 40  # which leaves 160 for training: 20 steps of 8
+VALIDATION_IMAGES = 40  # 160 remain for training: 20 steps of 8
 FIT = (
     *("--data.val_split", str(VALIDATION_IMAGES), "--num_epochs", "1", "--trainer.log_every_n_steps", "5"),
-    *("--learning_rate", "0.01"),  # ten times the usual one, so that 20 steps change the weights by more than a little
+    *("--learning_rate", "0.01"),  # ten times the default, so that 20 steps change the weights enough
 )
-# A step's gradient is the mean over 8 images. One process sums them in one go; of several, each sums its share, and
-# gloo sums the shares. Float32 addition isn't associative: the gradients differ by a few units in the last place,
-# 6e-8 of their value, and so do the weights, which are below 0.12; 2.3e-8 was seen. A batch that lacks one of its
-# images makes a difference of more than 1e-3: see below.
-WEIGHTS = 1e-6
-METRICS = 1e-5  # the same of losses of about 2.3: 2.4e-7 is a unit in the last place, and two of them were seen
+# A step's gradient is the mean over 8 images. One process sums over all of them; several processes sum over their
+# shares, and gloo sums the shares. Float32 addition isn't associative: the gradients differ by a few units in the last
+# place, 6e-8 of their value, and so do the weights, which are below 0.12; the largest difference observed is 2.3e-8.
+# A batch with an image less makes a difference of more than 1e-3, see below.
+WEIGHTS_TOLERANCE = 1e-6
+METRICS_TOLERANCE = 1e-5  # losses are about 2.3, whose last place is 2.4e-7; twice that was observed
 
-QUICK = [  # one of each launcher
+FAST = [  # one of each launcher
     ("mpi_for_devices", 2, 1),
     ("mpi_for_nodes", 1, 2),
     ("pytorch_for_devices", 2, 1),
@@ -46,7 +48,7 @@ QUICK = [  # one of each launcher
     ("none", 1, 2),
 ]
 ALL = [case for case in itertools.product(clusters.SHAPES, (1, 2), (1, 2)) if case[0] != "none" or case[1] == 1]
-CASES = [pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in ALL]
+CASES = [pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow) for case in ALL]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +57,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of one process that was started as on a laptop."""
-    with Cluster(tmp_path_factory.mktemp("alone") / "cluster", nodes=1) as cluster:
+def one_process(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a training with one process and no launcher."""
+    with Cluster(tmp_path_factory.mktemp("one_process") / "cluster", nodes=1) as cluster:
         clusters.finish(clusters.start("none", cluster, 1, fit(images, 1)))
         return cluster.nodes[0].folder / "outputs"
 
@@ -67,55 +69,56 @@ def fit(images: Path, processes: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("shape", "nodes", "processes"), CASES)
-def test_a_training_of_this_shape_ends_as_that_of_one_process(
-    shape: str, nodes: int, processes: int, images: Path, alone: Path, tmp_path: Path
+def test_each_shape_has_the_result_of_one_process(
+    shape: str, nodes: int, processes: int, images: Path, one_process: Path, tmp_path: Path
 ) -> None:
     with Cluster(tmp_path / "cluster", nodes) as cluster:
         started = clusters.start(shape, cluster, processes, fit(images, nodes * processes))
         clusters.finish(started)
-        assert cluster.left() == []
+        remaining = cluster.remaining_processes()
 
-    assert sum(process.out.count("Finished: ") for process in started) == 1  # one process speaks
+    assert remaining == []
+    assert sum(process.out.count("Finished: ") for process in started) == 1  # only rank 0 prints
     assert_one_run_folder(cluster)
     outputs = cluster.nodes[0].folder / "outputs"
-    assert_same_weights(outputs, alone)
-    assert_same_metrics(outputs, alone)
+    assert_same_weights(outputs, one_process)
+    assert_same_metrics(outputs, one_process)
 
 
 def assert_one_run_folder(cluster: Cluster) -> None:
-    """The first node has it, and nobody has written anything elsewhere."""
+    """It is on the first node, and nothing was written elsewhere."""
     first, *others = [sorted(path.name for path in node.folder.iterdir()) for node in cluster.nodes]
     assert first == ["logs", "outputs"]
     assert others == [[]] * len(others)
     assert not (cluster.nodes[0].folder / "outputs" / "previous").exists()
     events = (cluster.nodes[0].folder / "logs").rglob("events.out.tfevents.*")
-    assert len({path.name.split(".")[-2] for path in events}) == 1  # the number of the process that wrote it
+    assert len({path.name.split(".")[-2] for path in events}) == 1  # the pid of the writer
 
 
 def assert_same_weights(outputs: Path, expected: Path) -> None:
-    found, wanted = (weights(folder) for folder in (outputs, expected))
-    assert found.keys() == wanted.keys()
-    assert difference(found, wanted) <= WEIGHTS
+    actual, wanted = (weights(folder) for folder in (outputs, expected))
+    assert actual.keys() == wanted.keys()
+    assert difference(actual, wanted) <= WEIGHTS_TOLERANCE
 
 
-def difference(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> float:
-    """The largest one of all weights."""
-    return max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
+def difference(actual: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> float:
+    """The largest difference of a weight."""
+    return max(float((actual[name] - wanted[name]).abs().max()) for name in wanted)
 
 
 def weights(outputs: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = read_checkpoint(outputs / "checkpoints" / "last.ckpt")["state_dict"]
-    return found
+    state: dict[str, torch.Tensor] = read_checkpoint(outputs / "checkpoints" / "last.ckpt")["state_dict"]
+    return state
 
 
 def assert_same_metrics(outputs: Path, expected: Path) -> None:
-    found, wanted = (values(folder) for folder in (outputs, expected))
-    assert set(Counter(name_and_step for name_and_step, _ in found).values()) == {1}
-    assert dict(found) == pytest.approx(dict(wanted), rel=0, abs=METRICS)
+    actual, wanted = (values(folder) for folder in (outputs, expected))
+    assert set(Counter(name_and_step for name_and_step, _ in actual).values()) == {1}
+    assert dict(actual) == pytest.approx(dict(wanted), rel=0, abs=METRICS_TOLERANCE)
 
 
 def values(outputs: Path) -> list[tuple[tuple[str, int], float]]:
-    """Each value with the name and the step that it was logged with."""
+    """Each logged value with its name and step."""
     return [
         ((name, row["step"]), value)
         for row in read_journal(outputs / "metrics.jsonl")
@@ -124,14 +127,14 @@ def values(outputs: Path) -> list[tuple[tuple[str, int], float]]:
 
 
 @pytest.mark.slow
-def test_a_batch_that_lacks_an_image_makes_a_difference_far_above_the_tolerance(
-    images: Path, alone: Path, tmp_path: Path
+def test_a_batch_with_an_image_less_makes_a_difference_far_above_the_tolerance(
+    images: Path, one_process: Path, tmp_path: Path
 ) -> None:
     flags = ["--data_path", str(images), *FIT, "--batch_size", str(GLOBAL_BATCH - 1)]
     with Cluster(tmp_path / "cluster", nodes=1) as cluster:
         clusters.finish(clusters.start("none", cluster, 1, [*flags, "--trainer.limit_train_batches", "20"]))
 
-    assert difference(weights(cluster.nodes[0].folder / "outputs"), weights(alone)) > 1000 * WEIGHTS
+    assert difference(weights(cluster.nodes[0].folder / "outputs"), weights(one_process)) > 1000 * WEIGHTS_TOLERANCE
 
 
 @pytest.mark.slow
@@ -155,7 +158,7 @@ def test_a_job_of_four_processes_on_two_nodes_sends_each_value_once(shape: str, 
     assert_one_run_folder(cluster)
 
 
-# the command as it is, which prints its metrics with all their digits
+# the real command, but with all digits of its metrics
 MEASURE = """
 import json
 from lightning_app import evaluation, main
@@ -166,39 +169,39 @@ main.main()
 
 
 @pytest.mark.slow
-def test_four_processes_measure_the_accuracy_on_103_images_exactly_as_one_does(tmp_path: Path) -> None:
-    # 103 is prime: shares that were padded to equal length would count an image twice
-    data = images_for_measuring(tmp_path / "cifar", 103)
+def test_four_processes_measure_the_same_accuracy_on_103_images_as_one(tmp_path: Path) -> None:
+    # 103 is prime: if shares were padded to equal length, an image would count twice
+    data = make_cifar10_for_accuracy(tmp_path / "cifar", 103)
     flags = ["--data_path", str(data), "--data.val_split", "103", "--batch_size", "1"]
     learning = ["--num_epochs", "5", "--learning_rate", "0.02"]
     with Cluster(tmp_path / "cluster", nodes=1) as cluster:
         clusters.finish(clusters.start("mpi_for_devices", cluster, 4, [*flags, *learning]))
         outputs = cluster.nodes[0].folder / "outputs"
-        alone = {name: measured_alone(cluster, name) for name in ("validate", "test")}
+        single = {name: measured_by_one_process(cluster, name) for name in ("validate", "test")}
 
     best = read_checkpoint(outputs / "checkpoints" / "best.ckpt")["global_step"]
     together = dict(values(outputs))
-    assert together["val_accuracy", best] == alone["validate"]["val_accuracy"]
-    assert together["test_accuracy", last_step(together)] == alone["test"]["test_accuracy"]
-    for accuracy in (alone["validate"]["val_accuracy"], alone["test"]["test_accuracy"]):
+    assert together["val_accuracy", best] == single["validate"]["val_accuracy"]
+    assert together["test_accuracy", last_step(together)] == single["test"]["test_accuracy"]
+    for accuracy in (single["validate"]["val_accuracy"], single["test"]["test_accuracy"]):
         assert accuracy == np.float32(round(accuracy * 103) / 103)
-        assert 0.15 < accuracy < 1  # not a network that says the same of every image
+        assert 0.15 < accuracy < 1  # not the same label for every image
 
 
-def images_for_measuring(root: Path, count: int) -> Path:
-    """CIFAR-10 with so many test images, and enough others to hold as many out."""
+def make_cifar10_for_accuracy(root: Path, count: int) -> Path:
+    """CIFAR-10 with ``count`` test images, and enough others for as many validation images."""
     make_cifar10(root)
     write_batch(root / cifar10_files.FOLDER / cifar10_files.TEST_FILE, count, seed=9)
     return root
 
 
-def measured_alone(cluster: Cluster, command: str) -> Mapping[str, float]:
-    """What one process measures of the cluster's run."""
+def measured_by_one_process(cluster: Cluster, command: str) -> Mapping[str, float]:
+    """The metrics of the cluster's run, measured by one process."""
     process = cluster.nodes[0].start([sys.executable, "-c", MEASURE, command, "--trainer.accelerator", "cpu"])
     outcome = process.finish()
-    found: dict[str, Any] = json.loads(outcome.out.splitlines()[0])
-    return found
+    metrics: dict[str, Any] = json.loads(outcome.out.splitlines()[0])
+    return metrics
 
 
-def last_step(found: Mapping[tuple[str, int], float]) -> int:
-    return max(step for _, step in found)
+def last_step(metrics: Mapping[tuple[str, int], float]) -> int:
+    return max(step for _, step in metrics)

@@ -9,27 +9,28 @@ from tests.support.clusters import start
 from tests.support.images import make_cifar10
 from tests.support.namespaces import Cluster
 
-SECONDS = 20  # within which both sides have to end: 10 s of silence, and a little more
+SECONDS = 20  # both nodes must end within them: after 10 s of silence and some time to stop
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 @pytest.mark.parametrize("shape", ["pytorch_for_devices", "torchrun"])
-def test_both_sides_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
+def test_both_nodes_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
     data = make_cifar10(tmp_path / "cifar", images_per_file=2000)
     training = ["--data_path", str(data), "--num_epochs", "50", "--trainer.log_every_n_steps", "50"]
     with Cluster(tmp_path / "cluster", 2) as cluster:
         first, second = start(shape, cluster, 1, training)
         first.wait_for("batch=  100")
-        cluster.cut(1)
-        cut_at = time.monotonic()
+        cluster.disconnect(1)
+        disconnected_at = time.monotonic()
 
-        left = cluster.left(SECONDS)
-        seconds = time.monotonic() - cut_at
+        remaining = cluster.remaining_processes(SECONDS)
+        seconds = time.monotonic() - disconnected_at
         statuses = [process.finish(SECONDS).status for process in (first, second)]
 
-    assert (left, statuses[0] != 0, statuses[1] != 0) == ([], True, True), (first.told(), second.told())
+    assert (remaining, statuses[0] != 0, statuses[1] != 0) == ([], True, True), (first.logs(), second.logs())
     assert seconds < SECONDS
-    assert "FAILED: rank 1 (node 1, 10.77.0.2) can't be reached, last heard of in training, epoch 1" in first.err
+    assert "FAILED: rank 1 (node 1, 10.77.0.2) can't be reached, last seen in training, epoch 1" in first.err
     assert "between it and rank 0 (node 0, 10.77.0.1)" in first.err
     assert "FAILED: rank 0 (node 0, 10.77.0.1) can't be reached" in second.err
     assert "rank 1 (node 1)" in second.err

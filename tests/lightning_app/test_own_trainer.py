@@ -1,4 +1,4 @@
-"""``AzureMLEnvironment`` in a Trainer and a script of somebody's own."""
+"""``AzureMLEnvironment`` in a Trainer that this project doesn't create."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import environment
-from tests.support.programs import require_program
+from tests.support.programs import require_mpirun
 
 SCRIPT = """
 import sys
@@ -27,7 +27,7 @@ class Sums(pl.LightningModule):
 
     def on_train_end(self):
         total = self.all_gather(torch.tensor(float(self.global_rank))).sum()
-        # in one piece: the processes share a pipe
+        # in one write: the processes share a pipe
         sys.stdout.write(f"rank {self.global_rank} of {self.trainer.world_size} sum {int(total)}\\n")
 
     def configure_optimizers(self):
@@ -35,8 +35,7 @@ class Sums(pl.LightningModule):
 
 
 environment = AzureMLEnvironment()
-say = rank_zero_only(print)
-say("before the Trainer", flush=True)
+rank_zero_only(print)("before the Trainer", flush=True)
 trainer = pl.Trainer(
     strategy="ddp", accelerator="cpu", devices=int(sys.argv[1]), plugins=[environment], max_epochs=1, logger=False,
     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -58,32 +57,32 @@ def run(command: list[str], port: int, **variables: str) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment() | further)
 
 
-def assert_two_together(done: subprocess.CompletedProcess[str]) -> None:
-    """Each has heard of the other, and what rank 0 alone is to say was said once."""
+def assert_two_connected_processes(done: subprocess.CompletedProcess[str]) -> None:
+    """Each has the sum of both ranks, and what only rank 0 prints was printed once."""
     assert done.returncode == 0, done.stderr
-    said = [line for line in done.stdout.splitlines() if line.startswith("rank")]
-    assert sorted(said) == ["rank 0 of 2 sum 1", "rank 1 of 2 sum 1"]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("rank")]
+    assert sorted(lines) == ["rank 0 of 2 sum 1", "rank 1 of 2 sum 1"]
     assert done.stdout.count("before the Trainer") == 1
 
 
-def test_processes_that_mpi_has_started(script: str, free_port: int) -> None:
-    mpirun = [require_program("mpirun", "openmpi-bin"), "--allow-run-as-root", "--oversubscribe", "-np", "2"]
+def test_processes_started_by_mpi_train_together(script: str, free_port: int) -> None:
+    mpirun = require_mpirun().command(2)
 
     done = run([*mpirun, sys.executable, script, "2"], free_port)
 
-    assert_two_together(done)
+    assert_two_connected_processes(done)
 
 
 @pytest.mark.slow
-def test_processes_that_lightning_starts_whatever_strays_there_are(script: str, free_port: int) -> None:
+def test_processes_started_by_lightning_train_together_despite_left_over_variables(script: str, free_port: int) -> None:
     done = run([sys.executable, script, "2"], free_port, LOCAL_RANK="0", NODE_RANK="1", RANK="1")
 
-    assert_two_together(done)
+    assert_two_connected_processes(done)
 
 
 @pytest.mark.slow
-def test_a_trainer_that_counts_on_others_is_told(script: str, free_port: int) -> None:
-    mpirun = [require_program("mpirun", "openmpi-bin"), "--allow-run-as-root", "--oversubscribe", "-np", "2"]
+def test_a_trainer_with_more_devices_than_processes_is_refused(script: str, free_port: int) -> None:
+    mpirun = require_mpirun().command(2)
 
     done = run([*mpirun, sys.executable, script, "3"], free_port)
 

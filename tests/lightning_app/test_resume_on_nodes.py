@@ -13,7 +13,8 @@ from lightning_app.run_folder import RunFolder
 from tests.support import clusters
 from tests.support.commands import command_line
 from tests.support.images import make_cifar10
-from tests.support.namespaces import Cluster, Process
+from tests.support.namespaces import Cluster
+from tests.support.node_process import Process
 
 # the first epoch is the best one, so that the test at the end doesn't use the last weights
 FLAGS = ("--data.val_split", "41", "--learning_rate", "0.05", "--trainer.log_every_n_steps", "7")
@@ -69,6 +70,7 @@ def test_only_rank_0_makes_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert plan_resume(folder, "/nowhere", {}) == ResumePlan()
 
 
+@pytest.mark.namespaces
 def test_a_node_without_the_checkpoint_continues_from_rank_0s(images: Path, tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         fit(cluster, images, 1)
@@ -88,6 +90,7 @@ def test_a_node_without_the_checkpoint_continues_from_rank_0s(images: Path, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.namespaces
 def test_an_old_run_on_another_nodes_disk_is_neither_used_nor_changed(images: Path, tmp_path: Path) -> None:
     with Cluster(tmp_path / "one_disk", nodes=1) as cluster:
         fit(cluster, images, 3)
@@ -117,7 +120,7 @@ def test_an_old_run_on_another_nodes_disk_is_neither_used_nor_changed(images: Pa
     rows = [row["metrics"] for row in read_journal(journal) if "val_loss" in row["metrics"]]
     best = max(rows, key=lambda metrics: metrics["val_accuracy"])
     assert [outcome.status for outcome in refused] == [2, 2]
-    message = "checkpoint 'outputs/checkpoints/best.ckpt': node 1 has another one than node 0; give --ckpt_path, a file"
+    message = "checkpoint 'outputs/checkpoints/best.ckpt': node 1 has another file than node 0; give a --ckpt_path"
     assert message in refused[0].err
     assert measured[0].out == f"val_loss {best['val_loss']:.4f}\nval_accuracy {best['val_accuracy']:.4f}\n"
     assert measured[1].out == ""

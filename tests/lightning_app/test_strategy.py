@@ -1,4 +1,4 @@
-"""Which strategy a Trainer gets, with which options; two processes in step; what SyncBatchNorm is refused for."""
+"""The strategy of a Trainer and its options; two processes in step; where SyncBatchNorm is refused."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from lightning_app.errors import UsageError
 from models import CifarNet, ResNetTransfer
 from tests.support.commands import environment
 
-# A training of its own, on 3 + 3 + 3 validation images in two processes, which makes 5 and 4: 3 and 2 batches of 2.
+# A training with two processes. Of 9 validation images one has 5 and the other 4, in 3 and 2 batches of 2.
 PROGRAM = """
 import hashlib, json, sys
 from pathlib import Path
@@ -29,12 +29,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_app.distributed.strategy import ddp_defaults
 from models import CifarNet, ResNetTransfer
 
-class Noted(pl.Callback):
+class SaveOutcome(pl.Callback):
     def on_fit_end(self, trainer, module):
-        bytes_of = b"".join(value.numpy().tobytes() for value in module.state_dict().values())
-        noted = {"options": trainer.strategy._ddp_kwargs, "steps": trainer.global_step,
-                 "weights": hashlib.sha256(bytes_of).hexdigest()}
-        Path(f"rank{trainer.global_rank}.json").write_text(json.dumps(noted))
+        state = b"".join(value.numpy().tobytes() for value in module.state_dict().values())
+        outcome = {"options": trainer.strategy._ddp_kwargs, "steps": trainer.global_step,
+                   "weights": hashlib.sha256(state).hexdigest()}
+        Path(f"rank{trainer.global_rank}.json").write_text(json.dumps(outcome))
 
 def images(count):
     random = torch.Generator().manual_seed(count)
@@ -46,7 +46,7 @@ torch.manual_seed(0)
 model = ResNetTransfer(weights="none", learning_rate=0.01)
 with ddp_defaults(model):
     trainer = pl.Trainer(
-        accelerator="cpu", devices=2, max_epochs=2, accumulate_grad_batches=int(sys.argv[1]), callbacks=[Noted()],
+        accelerator="cpu", devices=2, max_epochs=2, accumulate_grad_batches=int(sys.argv[1]), callbacks=[SaveOutcome()],
         logger=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )
 trainer.fit(model, images(16), images(9))
@@ -69,7 +69,7 @@ def strategy(model: pl.LightningModule, **settings: object) -> Strategy:
         return trainer(**settings).strategy
 
 
-def test_one_process_has_no_ddp() -> None:
+def test_one_process_uses_no_ddp() -> None:
     assert isinstance(strategy(CifarNet(), devices=1), SingleDeviceStrategy)
 
 
@@ -77,7 +77,7 @@ def test_one_process_has_no_ddp() -> None:
     "settings", [{"devices": 2}, {"devices": 2, "strategy": "ddp"}, {"devices": 1, "num_nodes": 2}]
 )
 @pytest.mark.parametrize("model", [CifarNet(), resnet(frozen=False), resnet(frozen=True)], ids=["cifar", "all", "head"])
-def test_several_processes_have_ddp_with_our_options(model: pl.LightningModule, settings: dict[str, object]) -> None:
+def test_several_processes_use_ddp_with_our_options(model: pl.LightningModule, settings: dict[str, object]) -> None:
     found = strategy(model, **settings)
 
     assert type(found) is DDPStrategy
@@ -86,13 +86,17 @@ def test_several_processes_have_ddp_with_our_options(model: pl.LightningModule, 
     assert found._start_method == "popen"
 
 
-def test_only_a_frozen_backbone_keeps_its_buffers_to_itself() -> None:
+def test_only_buffers_of_a_frozen_backbone_are_not_sent() -> None:
     assert without_buffers().items() <= ddp_options(resnet(frozen=True)).items()
     assert not without_buffers().items() & ddp_options(resnet(frozen=False)).items()
     assert list(without_buffers().values()) == [False]
 
 
-def test_a_strategy_by_another_name_is_as_its_author_made_it() -> None:
+def test_a_models_buffers_are_sent_by_default() -> None:
+    assert not without_buffers().items() & ddp_options(pl.LightningModule()).items()
+
+
+def test_another_strategy_is_left_as_it_is() -> None:
     named = strategy(CifarNet(), devices=2, strategy="ddp_find_unused_parameters_true")
     own = DDPStrategy(static_graph=True)
 
@@ -102,7 +106,7 @@ def test_a_strategy_by_another_name_is_as_its_author_made_it() -> None:
     assert own._ddp_kwargs == {"static_graph": True}
 
 
-def test_lightnings_own_ddp_is_back_afterwards() -> None:
+def test_lightnings_own_ddp_is_restored() -> None:
     before = dict(StrategyRegistry["ddp"])
 
     with pytest.raises(RuntimeError, match="no Trainer"), ddp_defaults(CifarNet()):
@@ -115,8 +119,8 @@ def test_lightnings_own_ddp_is_back_afterwards() -> None:
 
 
 @pytest.mark.parametrize("accumulated", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_two_processes_stay_in_step(accumulated: int, tmp_path: Path) -> None:
-    """Also with gradients over several batches, which DDP's static graph can't do."""
+def test_two_processes_have_the_same_weights(accumulated: int, tmp_path: Path) -> None:
+    """Also with accumulated gradients, which DDP's static graph doesn't support."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
@@ -131,7 +135,7 @@ def test_two_processes_stay_in_step(accumulated: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "processes", "accelerator", "told"),
+    ("model", "processes", "accelerator", "message"),
     [
         (CifarNet(), 2, CUDAAccelerator(), "CifarNet has no batch norms; leave it out"),
         (resnet(frozen=True), 2, CUDAAccelerator(), "give --model.freeze_backbone false"),
@@ -139,31 +143,31 @@ def test_two_processes_stay_in_step(accumulated: int, tmp_path: Path) -> None:
         (resnet(frozen=False), 2, CPUAccelerator(), "on GPUs only; leave it out, or train on GPUs"),
     ],
 )
-def test_sync_batchnorm_is_refused_where_it_could_do_nothing(
-    model: pl.LightningModule, processes: int, accelerator: Accelerator, told: str
+def test_sync_batchnorm_is_refused_where_it_has_no_effect(
+    model: pl.LightningModule, processes: int, accelerator: Accelerator, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=told) as raised:
-        check_sync_batchnorm(model, imagined(processes, accelerator))
+    with pytest.raises(UsageError, match=message) as raised:
+        check_sync_batchnorm(model, fake_trainer(processes, accelerator))
 
     assert str(raised.value).startswith("--trainer.sync_batchnorm true: ")
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_sync_batchnorm_of_a_whole_resnet_on_gpus(nodes: int) -> None:
+def test_sync_batchnorm_is_accepted_for_a_fine_tuned_resnet_on_gpus(nodes: int) -> None:
     model = resnet(frozen=False)
 
-    check_sync_batchnorm(model, imagined(2 // nodes, CUDAAccelerator(), nodes))
+    check_sync_batchnorm(model, fake_trainer(2 // nodes, CUDAAccelerator(), nodes))
     converted = TorchSyncBatchNorm().apply(model)
 
     assert sum(isinstance(module, nn.SyncBatchNorm) for module in converted.modules()) == 20
     assert not any(isinstance(module, nn.BatchNorm2d) for module in converted.modules())
 
 
-def test_a_real_trainer_of_two_processes_on_this_machine_is_refused() -> None:
+def test_sync_batchnorm_of_a_real_trainer_on_the_cpu_is_refused() -> None:
     with pytest.raises(UsageError, match="on GPUs only"):
         check_sync_batchnorm(resnet(frozen=False), trainer(devices=2, sync_batchnorm=True))
 
 
-def imagined(devices: int, accelerator: Accelerator, nodes: int = 1) -> pl.Trainer:
-    """What the check asks of a Trainer; a real one with GPUs needs GPUs."""
+def fake_trainer(devices: int, accelerator: Accelerator, nodes: int = 1) -> pl.Trainer:
+    """The attributes that the check reads; a real Trainer with GPUs needs GPUs."""
     return cast(pl.Trainer, SimpleNamespace(num_nodes=nodes, num_devices=devices, accelerator=accelerator))

@@ -169,17 +169,20 @@ def test_an_image_alone_holds_everything(tmp_path: Path) -> None:
         ("--dataset azureml://datastores/a", "expected azureml://datastores/NAME/paths/FOLDER"),
         ("--dataset cifar10:new", "expected NAME, NAME:VERSION"),
         ("--data_path data", "--data_path: names a folder of this machine, which the job doesn't have; give --dataset"),
-        ("--dataset a --data_path b", "--data_path: --dataset says it to the launcher and to the training alike"),
-        ("--trainer.devices 2", "--trainer.devices: --processes_per_node says it to the launcher and to the training"),
-        ("--trainer.num_nodes=2", "--trainer.num_nodes: --nodes says it to the launcher and to the training alike"),
+        ("--dataset a --data_path b", "--data_path: --dataset sets it for the launcher and for the training"),
+        (
+            "--trainer.devices 2",
+            "--trainer.devices: --processes_per_node sets it for the launcher and for the training",
+        ),
+        ("--trainer.num_nodes=2", "--trainer.num_nodes: --nodes sets it for the launcher and for the training"),
         ("--env A", "--env 'A': expected NAME=VALUE"),
         ("--conda_file no.yaml", "--conda_file 'no.yaml': can't be read"),
-        ("--environment a --conda_file b", "--environment and --conda_file each say what the environment is"),
-        ("--environment a --docker_image b", "--environment and --docker_image each say what the environment is"),
+        ("--environment a --conda_file b", "--environment and --conda_file each define the environment"),
+        ("--environment a --docker_image b", "--environment and --docker_image each define the environment"),
         ("--source_directory nowhere", "no dependencies in its pyproject.toml"),
     ],
 )
-def test_what_cannot_be_is_told(flags: str, message: str) -> None:
+def test_impossible_options_are_reported(flags: str, message: str) -> None:
     with pytest.raises(SubmitError) as error:
         job_of(flags)
 
@@ -196,7 +199,7 @@ def test_mistakes_are_one_line_and_status_2() -> None:
 def test_a_dry_run_loads_neither_torch_nor_lightning() -> None:
     program = (
         "import sys; from submit.main import main; main(['run', '--dry_run']); "
-        "print([name for name in ('torch', 'pytorch_lightning', 'lightning_app') if name in sys.modules])"
+        "print([name for name in ('torch', 'pytorch_lightning', 'lightning_app.cli') if name in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment())

@@ -43,7 +43,7 @@ def test_a_cluster_is_created_as_it_is_asked_for(submitter: Submitter) -> None:
     assert facts(submitter.service) == [("gpu-cluster", T4, 1, 4, "lowpriority", "PT600S")]
 
 
-def test_where_a_cluster_differs_is_told_a_line_each(submitter: Submitter) -> None:
+def test_where_a_cluster_differs_is_reported_a_line_each(submitter: Submitter) -> None:
     submitter.service.add_compute("gpu-cluster", "STANDARD_NC24ADS_A100_V4", 2)
 
     outcome = submitter.submit(*FLAGS, "--min_nodes", "1", "--idle_seconds", "600", "--low_priority")
@@ -97,7 +97,7 @@ def test_mistakes_are_one_line_and_nothing_is_asked(submitter: Submitter, flags:
     assert submitter.service.requests == []
 
 
-def test_a_size_that_is_not_there_is_told_with_the_nearest(submitter: Submitter) -> None:
+def test_a_size_that_is_not_there_is_reported_with_the_nearest(submitter: Submitter) -> None:
     outcome = submitter.submit(*FLAGS, "--vm_size", "Standard_NC4as_T4_v4")
 
     assert outcome.status == 2
@@ -108,7 +108,7 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest(submitter: Submitter)
     assert changes(submitter.service) == []
 
 
-def test_whoever_may_not_ask_for_sizes_may_create(submitter: Submitter) -> None:
+def test_a_user_without_access_to_the_sizes_can_create(submitter: Submitter) -> None:
     submitter.service.inject(Fault.status(403, path="/vmSizes"))
 
     outcome = submitter.submit(*FLAGS)
@@ -117,7 +117,7 @@ def test_whoever_may_not_ask_for_sizes_may_create(submitter: Submitter) -> None:
     assert len(submitter.service.computes) == 1
 
 
-def test_a_missing_quota_is_told_in_azures_words(submitter: Submitter) -> None:
+def test_a_missing_quota_is_reported_in_azures_words(submitter: Submitter) -> None:
     submitter.service.inject(Fault.quota())
 
     outcome = submitter.submit(*FLAGS)
@@ -148,7 +148,7 @@ def test_refusals_are_one_line(submitter: Submitter, path: str, message: str) ->
     assert message in outcome.err
 
 
-def test_a_wait_outlasts_a_moment_without_the_service(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_survives_a_short_outage(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
     def statuses() -> list[int | None]:
         return [request.status for request in submitter.service.requests if "/rp/workspaces/" in request.path]
 
@@ -194,7 +194,7 @@ def test_an_interrupted_wait_goes_on(submitter: Submitter, monkeypatch: pytest.M
     assert second.out.startswith("gpu-cluster was there: ")
 
 
-def test_a_failed_creation_is_told(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_creation_is_reported(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
     def failed(compute: Any) -> dict[str, Any]:
         content = whole(compute)
         error = {"error": {"code": "ClusterCoreQuotaReached", "message": "Operation results in exceeding quota."}}
@@ -227,7 +227,7 @@ def test_nodes_that_it_must_have_are_waited_for(submitter: Submitter, monkeypatc
     assert len(asked) == 4
 
 
-def test_what_azure_says_of_a_cluster_is_passed_on(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
     error = {"error": {"code": "ClusterCoreQuotaReached", "message": "No quota for 2 of 4 nodes."}}
     whole = computes._cluster
     monkeypatch.setattr(computes, "_cluster", lambda compute: whole(compute) | {"errors": [error]})
@@ -239,7 +239,7 @@ def test_what_azure_says_of_a_cluster_is_passed_on(submitter: Submitter, monkeyp
     assert outcome.out.startswith("gpu-cluster was there: ")
 
 
-def test_something_else_of_that_name_is_told(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_something_else_of_that_name_is_reported(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> None:
     def other(compute: Any) -> dict[str, Any]:
         content = whole(compute)
         content["properties"] |= {"computeType": "DataFactory"}
@@ -253,5 +253,6 @@ def test_something_else_of_that_name_is_told(submitter: Submitter, monkeypatch: 
 
     assert outcome.status == 2
     assert outcome.err == (
-        "error: --name 'gpu-cluster': the workspace has a compute of this name, of type DataFactory; take another name\n"
+        "error: --name 'gpu-cluster': the workspace has a compute of this name, of type DataFactory; "
+        "take another name\n"
     )

@@ -124,7 +124,7 @@ def test_a_download_goes_on_though_connections_drop(submitter: Submitter) -> Non
     assert files(submitter.folder / run) == {BEST: LARGE, LAST: LARGE}
 
 
-def test_a_file_that_never_comes_right_is_told_and_does_not_stay(submitter: Submitter) -> None:
+def test_a_file_that_never_comes_right_is_reported_and_does_not_stay(submitter: Submitter) -> None:
     """It was replaced while it came, so that its pieces are from two files."""
     run = submitter.add_run({BEST: LARGE})
     submitter.service.inject(Fault.slow(0.5, BEST))
@@ -142,7 +142,7 @@ def test_a_file_that_never_comes_right_is_told_and_does_not_stay(submitter: Subm
     assert files(submitter.folder / run) == {}
 
 
-def test_a_refusal_is_told_without_the_signature_of_the_address(submitter: Submitter) -> None:
+def test_a_refusal_is_reported_without_the_signature_of_the_address(submitter: Submitter) -> None:
     run = submitter.add_run({BEST: b"best"})
     submitter.service.inject(Fault.status(403, ".net/azureml/"))
 
@@ -153,7 +153,7 @@ def test_a_refusal_is_told_without_the_signature_of_the_address(submitter: Submi
     assert "sig=" not in done.err
 
 
-def test_a_run_without_such_files_is_told(submitter: Submitter) -> None:
+def test_a_run_without_such_files_is_reported(submitter: Submitter) -> None:
     run = submitter.add_run({LOG: b"line"})
 
     done = submitter.submit("download", run)

@@ -68,7 +68,7 @@ def test_all_logs_are_named_however_many_there_are(submitter: Submitter) -> None
     assert submitter.submit("logs", run, "--list").out.splitlines() == names
 
 
-def test_a_log_that_is_not_there_is_told(submitter: Submitter) -> None:
+def test_a_log_that_is_not_there_is_reported(submitter: Submitter) -> None:
     run = submitter.add_run({})
 
     none, named = submitter.submit("logs", run), submitter.submit("logs", run, "--file", "a.txt")
@@ -95,7 +95,7 @@ def test_follow_shows_every_line_once_though_connections_drop(submitter: Submitt
     assert done.err.splitlines()[-1] == "The run has ended: Completed."
 
 
-def test_who_reads_only_the_first_lines_is_told_nothing_else(submitter: Submitter) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(submitter: Submitter) -> None:
     run = submitter.add_run({LOG: text(100000)})
 
     with submitter.running("logs", run) as process:
@@ -166,7 +166,7 @@ def test_waiting_survives_a_service_that_fails(submitter: Submitter) -> None:
     assert [line for line in done.out.splitlines() if line.startswith("line")] == text(3).decode().splitlines()
 
 
-def test_who_is_done_waiting_is_told_how_to_go_on(submitter: Submitter) -> None:
+def test_who_is_done_waiting_is_reported_how_to_go_on(submitter: Submitter) -> None:
     with submitter.running(*submitter.run_arguments("--wait")) as process:
         until(lambda: submitter.service.jobs)
         run = submitter.service.jobs[-1].run_id

@@ -9,9 +9,7 @@ import pytest
 from submit.preflight.checks import check_folder
 from submit.preflight.findings import Finding
 from tests.support.commands import ROOT, environment
-from tests.support.preflight import project, write
-
-__all__ = ["project"]  # the fixture
+from tests.support.preflight import write
 
 
 def test_a_finding_is_one_line() -> None:
@@ -27,7 +25,7 @@ def test_odd_names_of_files_still_make_one_line(project: Path) -> None:
 
 def test_preflight_loads_neither_torch_nor_azureml_core(project: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from submit import preflight; "
+        "import sys; from pathlib import Path; from submit.preflight.checks import check_folder; "
         f"check_folder(Path({str(project)!r})); "
         "print([name for name in ('torch', 'azureml.core', 'requests', 'msrest') if name in sys.modules])"
     )

@@ -6,9 +6,7 @@ import pytest
 
 from submit.preflight.checks import check_folder
 from submit.preflight.snapshot_checks import MEGABYTE
-from tests.support.preflight import about, project, write
-
-__all__ = ["project"]  # the fixture
+from tests.support.preflight import about, write
 
 
 def sparse(path: Path, size: int) -> None:
@@ -20,7 +18,7 @@ def sparse(path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     ("size", "levels"), [(24, []), (25, ["warning"]), (299, ["warning"]), (301, ["error"])], ids=str
 )
-def test_a_large_snapshot_is_told_with_its_largest_files(project: Path, size: int, levels: list[str]) -> None:
+def test_a_large_snapshot_is_reported_with_its_largest_files(project: Path, size: int, levels: list[str]) -> None:
     sparse(project / "big.bin", size * MEGABYTE)
 
     found = about(project, "MB")
@@ -29,7 +27,7 @@ def test_a_large_snapshot_is_told_with_its_largest_files(project: Path, size: in
     assert all(f"'big.bin' ({size}.0 MB)" in text for _, text in found)
 
 
-def test_many_files_are_told_with_the_folders_that_have_most(project: Path) -> None:
+def test_many_files_are_reported_with_the_folders_that_have_most(project: Path) -> None:
     write(project, *(f"many/{number}.txt" for number in range(1995)))
     assert not about(project, "2,000")
 
@@ -38,8 +36,8 @@ def test_many_files_are_told_with_the_folders_that_have_most(project: Path) -> N
     assert about(project, "2,000") == [
         (
             "error",
-            "snapshot: 2,001 files, most in 'many' (1,995), '.amlignore' (1), 'datamodules' (1); Azure ML takes 2,000 "
-            "at most, so name what isn't needed in .amlignore",
+            "snapshot: 2,001 files, most in 'many' (1,995), '.amlignore' (1), 'datamodules' (1); Azure ML accepts "
+            "2,000 at most; add what isn't needed to .amlignore",
         )
     ]
 
@@ -47,11 +45,11 @@ def test_many_files_are_told_with_the_folders_that_have_most(project: Path) -> N
 def test_an_empty_snapshot_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, ".amlignore", text="*\n")
 
-    assert about(tmp_path, "no file is left")[0][0] == "error"
+    assert about(tmp_path, "it has no files")[0][0] == "error"
 
 
 @pytest.mark.parametrize(
-    ("name", "level", "told"),
+    ("name", "level", "message"),
     [
         ("sub/.git/config", "error", "'sub/.git'"),
         (".worktree/.git", "error", "'.worktree/.git'"),
@@ -63,17 +61,17 @@ def test_an_empty_snapshot_is_an_error(tmp_path: Path) -> None:
         ("old.ckpt", "warning", "'old.ckpt' looks like a checkpoint"),
     ],
 )
-def test_what_does_not_belong_in_a_snapshot_is_told(project: Path, name: str, level: str, told: str) -> None:
+def test_what_does_not_belong_in_a_snapshot_is_reported(project: Path, name: str, level: str, message: str) -> None:
     write(project, name)
 
     findings = check_folder(project)
 
     assert [finding.level for finding in findings] == [level]
-    assert told in findings[0].text
+    assert message in findings[0].text
     assert ".amlignore" in findings[0].text
 
 
-def test_a_virtual_environment_is_told_once(project: Path) -> None:
+def test_a_virtual_environment_is_reported_once(project: Path) -> None:
     write(project, "env/pyvenv.cfg", "env/lib/nested/pyvenv.cfg", "env/bin/python")
 
     assert len(about(project, "virtual environment")) == 1
@@ -90,18 +88,18 @@ def test_a_thousand_images_are_data(project: Path) -> None:
     assert text.startswith("snapshot: 'photos/train' holds 1,001 images; ")
 
 
-def test_a_project_without_amlignore_is_told_what_counts_instead(project: Path) -> None:
+def test_without_amlignore_a_warning_says_what_is_used_instead(project: Path) -> None:
     (project / ".amlignore").unlink()
-    assert "there is none, so everything is uploaded, .git included" in about(project, ".amlignore")[0][1]
+    assert "there is none, so everything is uploaded, even .git" in about(project, ".amlignore")[0][1]
 
     write(project, ".gitignore", text="data/\n")
 
     assert (
-        "there is none, so .gitignore decides, which leaves .git to be uploaded" in about(project, ".amlignore")[0][1]
+        "there is none, so .gitignore is used, and .git is uploaded" in about(project, ".amlignore")[0][1]
     )
 
 
-def test_nested_ignore_files_and_lost_patterns_are_told(project: Path) -> None:
+def test_nested_ignore_files_and_patterns_without_effect_are_reported(project: Path) -> None:
     write(project, "models/.gitignore", text="*.bin\n")
     write(project, "datamodules/.gitignore", text="# nothing\n")
     write(project, ".amlignore", text="data/*\n!data/keep/\n!data/**/\n")
@@ -110,4 +108,4 @@ def test_nested_ignore_files_and_lost_patterns_are_told(project: Path) -> None:
     assert (
         "'!data/keep/' includes no ignored folder in azureml-core; write '!data/keep'" in about(project, "keep")[0][1]
     )
-    assert len(about(project, "ignored folder back")) == 1
+    assert len(about(project, "includes no ignored folder")) == 1

@@ -10,9 +10,6 @@ import pytest
 from azureml._base_sdk_common.tracking import global_tracking_info_registry
 
 from submit.preflight.git_remote import check_addresses, clean_addresses, without_credentials
-from tests.support.preflight import project
-
-__all__ = ["project"]  # the fixture
 
 GIT = shutil.which("git") or "git"
 TOKEN = "a1B2" * 9
@@ -112,7 +109,7 @@ def test_azureml_stores_no_token_with_the_variables_it_is_given(
     assert TOKEN not in str(findings)
 
 
-def test_an_address_that_azureml_is_told_is_cleaned_as_well(repository: Path) -> None:
+def test_an_address_that_azureml_is_reported_is_cleaned_as_well(repository: Path) -> None:
     variables = git_environment(repository) | {"AZUREML_GIT_REPOSITORY_URI": f"https://{TOKEN}@host.example/r.git"}
 
     assert clean_addresses(repository, variables) == {"AZUREML_GIT_REPOSITORY_URI": "https://host.example/r.git"}

@@ -8,9 +8,7 @@ from submit.preflight.checks import check_folder
 from submit.preflight.secrets import secrets_in
 from submit.preflight.settings import check_variables
 from submit.preflight.snapshot_checks import MEGABYTE
-from tests.support.preflight import about, project, write
-
-__all__ = ["project"]  # the fixture
+from tests.support.preflight import about, write
 
 SECRETS = {
     "a private key": "-----BEGIN RSA PRIVATE" + " KEY-----",
@@ -32,7 +30,7 @@ SECRETS = {
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize(("kind", "text"), SECRETS.items(), ids=SECRETS)
-def test_a_secret_is_told_by_file_line_and_kind_and_never_itself(
+def test_a_secret_is_reported_by_file_line_and_kind_and_never_itself(
     project: Path, kind: str, text: str, encoding: str
 ) -> None:
     (project / "models" / "notes.txt").write_text(f"first\n{text}\n", encoding=encoding)
@@ -40,7 +38,7 @@ def test_a_secret_is_told_by_file_line_and_kind_and_never_itself(
     (finding,) = check_folder(project)
 
     assert finding.level == "error"
-    assert finding.text.startswith(f"snapshot: 'models/notes.txt' line 2 holds {kind}; ")
+    assert finding.text.startswith(f"snapshot: 'models/notes.txt' line 2 has {kind}; ")
     assert text[-12:] not in finding.text
 
 
@@ -57,7 +55,7 @@ def test_a_secret_is_told_by_file_line_and_kind_and_never_itself(
         "sig=short",
     ],
 )
-def test_code_that_speaks_of_secrets_holds_none(text: str) -> None:
+def test_code_about_secrets_has_none(text: str) -> None:
     assert list(secrets_in(text.encode())) == []
 
 
@@ -121,7 +119,7 @@ def test_the_address_of_a_workspace_is_found_whatever_its_name(project: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "level", "told"),
+    ("name", "value", "level", "expected"),
     [
         ("FOO", "bar", None, ""),
         ("FOO=", "bar", "error", "expected a name"),
@@ -140,9 +138,9 @@ def test_the_address_of_a_workspace_is_found_whatever_its_name(project: Path) ->
         ("TOKENIZERS_PARALLELISM", "false", None, ""),
     ],
 )
-def test_environment_variables(name: str, value: object, level: str | None, told: str) -> None:
+def test_environment_variables(name: str, value: object, level: str | None, expected: str) -> None:
     findings = check_variables({name: value})
 
     assert [finding.level for finding in findings] == ([level] if level else [])
-    assert all(told in finding.text for finding in findings)
+    assert all(expected in finding.text for finding in findings)
     assert all("hidden" not in finding.text and "a1B2" not in finding.text for finding in findings)

@@ -1,4 +1,4 @@
-"""Which files are in a snapshot: those that azureml-core uploads, and what it would end at."""
+"""Which files are in a snapshot: those that azureml-core uploads, and where it fails."""
 
 import os
 from collections.abc import Callable
@@ -8,14 +8,11 @@ import pytest
 from azureml._base_sdk_common.merkle_tree import DirTreeNode, create_merkletree
 from azureml._project.ignore_file import get_project_ignore_file
 
-from submit import preflight
 from submit.preflight import snapshot_checks
-from submit.preflight.checks import check_folder
+from submit.preflight.checks import check_folder, check_snapshot
 from submit.preflight.snapshot import Snapshot
 from tests.support.commands import ROOT
-from tests.support.preflight import project, texts, write
-
-__all__ = ["project"]  # the fixture
+from tests.support.preflight import texts, write
 
 
 def uploaded_by_azureml(folder: Path) -> list[str]:
@@ -115,7 +112,7 @@ def test_a_relative_folder_is_the_same_folder(project: Path, monkeypatch: pytest
     ],
     ids=["dangling", "to itself", "to its folder", "pipe"],
 )
-def test_where_azureml_would_end_with_an_exception_there_is_an_error(
+def test_where_azureml_core_fails_with_an_exception_there_is_an_error(
     project: Path, make: Callable[[Path], None], reason: str
 ) -> None:
     make(project / "models" / "odd")
@@ -125,11 +122,11 @@ def test_where_azureml_would_end_with_an_exception_there_is_an_error(
     (finding,) = check_folder(project)
 
     assert finding.level == "error"
-    assert f"'models/odd' is {reason}, at which azureml-core would end; " in finding.text
+    assert f"'models/odd' is {reason}, at which azureml-core fails; " in finding.text
 
 
 @pytest.mark.parametrize("content", [b"caf\xe9/\n", b"!\n"], ids=["not UTF-8", "no pattern"])
-def test_an_ignore_file_that_azureml_ends_at_is_an_error(project: Path, content: bytes) -> None:
+def test_an_ignore_file_at_which_azureml_core_fails_is_an_error(project: Path, content: bytes) -> None:
     (project / ".amlignore").write_bytes(content)
 
     with pytest.raises(ValueError):  # noqa: PT011 - of two kinds
@@ -146,13 +143,13 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert "isn't a folder; expected the folder of the project" in finding.text
 
 
-def test_files_that_can_not_be_read_are_told(project: Path) -> None:
+def test_files_that_can_not_be_read_are_reported(project: Path) -> None:
     snapshot = Snapshot(project, {}, unreadable=("models/a.py", "models/b.py"))
 
     assert "'models/a.py', 'models/b.py' can't be read" in snapshot_checks.check_readable(snapshot)[0].text
 
 
-def test_an_ignored_dangling_link_is_nobodys_business(project: Path) -> None:
+def test_an_ignored_broken_link_is_no_error(project: Path) -> None:
     (project / "old").symlink_to("nowhere")
     write(project, ".amlignore", text="old\n")
 
@@ -180,4 +177,4 @@ def test_this_projects_own_snapshot_has_what_a_job_needs_and_no_more() -> None:
     snapshot = Snapshot.of(ROOT)
 
     assert not [name for name in snapshot.files if name.startswith((".git/", ".venv/", "tests/", "outputs/", "data/"))]
-    assert not texts(preflight.check_snapshot(snapshot), "error")
+    assert not texts(check_snapshot(snapshot), "error")

@@ -6,13 +6,11 @@ import pytest
 
 from submit.preflight.checks import check_folder
 from submit.training_flags import class_paths
-from tests.support.preflight import project, texts, write
-
-__all__ = ["project"]  # the fixture
+from tests.support.preflight import texts, write
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "file"),
     [
         ("models/\n", "'models/cifar_net.py'"),
         ("*.py\n", "'lightning_app/fit.py'"),
@@ -21,13 +19,13 @@ __all__ = ["project"]  # the fixture
         ("own\n", "'own/nets/big.py'"),
     ],
 )
-def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, told: str) -> None:
+def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, file: str) -> None:
     write(project, "my_module.py", "own/nets/big.py")
     write(project, ".amlignore", text=rules)
 
     found = texts(check_folder(project, ["--model", "my_module.MyModel", "--data=own.nets.big.Data"]), "error")
 
-    assert f"snapshot: the job needs {told}; remove it of .amlignore" in found
+    assert f"snapshot: the job needs {file}; remove it from .amlignore" in found
 
 
 def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -63,7 +61,7 @@ def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--config", "ignored.yaml"], "--config 'ignored.yaml': the snapshot doesn't have this file; "),
         (["--config=missing.yaml"], "--config 'missing.yaml': no such file in "),
@@ -72,17 +70,17 @@ def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
     ],
 )
 def test_files_of_the_command_that_the_job_would_miss_are_errors(
-    project: Path, arguments: list[str], told: str
+    project: Path, arguments: list[str], message: str
 ) -> None:
     write(project, "ignored.yaml")
     write(project, ".amlignore", text="ignored.yaml\n")
 
     (text,) = texts(check_folder(project, arguments), "error")
 
-    assert text.startswith(told)
+    assert text.startswith(message)
 
 
-def test_weights_that_the_command_names_are_no_stray_checkpoint(project: Path) -> None:
+def test_weights_named_in_the_command_may_be_uploaded(project: Path) -> None:
     write(project, "weights/resnet18.pth")
 
     assert check_folder(project, ["--model.weights", "./weights/resnet18.pth"]) == []

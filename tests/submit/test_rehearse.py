@@ -153,7 +153,7 @@ def test_data_is_needed_where_the_job_has_some() -> None:
     assert outcome.stderr.startswith("error: --dataset is in the workspace; give --rehearsal_data DIR")
 
 
-def test_flags_that_the_training_does_not_take_are_told_before_anything_is_sent() -> None:
+def test_flags_that_the_training_does_not_take_are_reported_before_anything_is_sent() -> None:
     outcome = rehearse("--learning_rat", "0.1")
 
     assert (outcome.returncode, outcome.stdout) == (2, "")
@@ -176,10 +176,10 @@ def test_an_interrupted_rehearsal_leaves_nothing_behind(temporary: Path) -> None
         pass
 
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert told == "Interrupted.\n"
+    assert err == "Interrupted.\n"
     deadline = time.monotonic() + 20
     while left_behind(temporary) and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -80,7 +80,7 @@ def test_what_the_run_has_from_the_other_one_cannot_be_given(flag: str) -> None:
         resumed(recorded(""), flag)
 
 
-def test_a_command_of_somebody_else_is_told() -> None:
+def test_a_command_of_somebody_else_is_reported() -> None:
     with pytest.raises(SubmitError, match="expected one that submit run has sent"):
         resumed({"command": "python train.py"})
 
@@ -113,7 +113,7 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Subm
         ({LAST: b""}, "Completed", "the run's command is ''; expected one that submit run has sent"),
     ],
 )
-def test_what_cannot_be_gone_on_from_is_told(
+def test_what_cannot_be_gone_on_from_is_reported(
     submitter: Submitter, files: dict[str, bytes], status: str, message: str
 ) -> None:
     done = submitter.submit("resume", submitter.add_run(files, status), "--source_directory", "training")

@@ -84,7 +84,7 @@ del MISTAKES["no such command"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_and_no_job_is_sent(submitter: Submitter, mistake: str) -> None:
+def test_a_mistake_is_reported_and_no_job_is_sent(submitter: Submitter, mistake: str) -> None:
     flags, message = MISTAKES[mistake]
     before = {path for path in submitter.folder.rglob("*") if "__pycache__" not in path.parts}
 
@@ -106,7 +106,7 @@ def test_a_mistake_is_told_and_no_job_is_sent(submitter: Submitter, mistake: str
         (Fault.status(401, "/subscriptions"), "the workspace can't be opened"),
     ],
 )
-def test_a_service_that_fails_is_told(submitter: Submitter, fault: Fault, message: str) -> None:
+def test_a_service_that_fails_is_reported(submitter: Submitter, fault: Fault, message: str) -> None:
     submitter.service.inject(fault)
 
     outcome = submitter.submit("run")
@@ -118,7 +118,7 @@ def test_a_service_that_fails_is_told(submitter: Submitter, fault: Fault, messag
 
 
 @pytest.mark.slow
-def test_a_service_that_is_not_there_is_told(submitter: Submitter) -> None:
+def test_a_service_that_is_not_there_is_reported(submitter: Submitter) -> None:
     surroundings = submitter.service.user_token()
     submitter.service.stop()
 

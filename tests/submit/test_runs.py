@@ -162,7 +162,7 @@ def test_a_model_has_as_many_tags_as_it_may(submitter: Submitter) -> None:
         ({BEST: b""}, "Completed", "my model", "--name 'my model': expected letters, digits, '-', '.' and '_'"),
     ],
 )
-def test_what_cannot_be_registered_is_told(
+def test_what_cannot_be_registered_is_reported(
     submitter: Submitter, files: dict[str, bytes], status: str, name: str, message: str
 ) -> None:
     outcome = submitter.submit("register", submitter.add_run(files, status), "--name", name)

@@ -111,7 +111,7 @@ def test_the_values_of_a_choice_are_numbers_or_texts_and_not_both() -> None:
         (f"--param trainer.devices=choice(1,2) {BEST} --max_runs 2", "--processes_per_node says it to the launcher"),
     ],
 )
-def test_what_cannot_be_is_told(flags: str, message: str) -> None:
+def test_impossible_options_are_reported(flags: str, message: str) -> None:
     with pytest.raises(SubmitError) as error:
         sweep_of(flags)
 
@@ -167,12 +167,12 @@ def test_what_hyperdrive_would_not_take_is_refused(flags: str, message: str) -> 
         (BEST, ""),
     ],
 )
-def test_what_may_be_meant_otherwise_is_told(flags: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_be_meant_otherwise_is_reported(flags: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     check(f"{RATE} --max_runs 4 {flags}")
 
-    told = capsys.readouterr().err
-    assert told.count("warning: ") == bool(message)
-    assert message in told
+    err = capsys.readouterr().err
+    assert err.count("warning: ") == bool(message)
+    assert message in err
 
 
 def test_the_training_itself_looks_at_the_first_value_of_each_parameter() -> None:

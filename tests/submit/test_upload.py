@@ -104,7 +104,7 @@ def test_folders_that_an_account_lists_are_not_files_of_others(tmp_path: Path) -
     assert found.others == ["b"]
 
 
-def test_links_and_empty_folders_are_told_and_links_to_files_followed(submitter: Submitter) -> None:
+def test_links_and_empty_folders_are_reported_and_links_to_files_followed(submitter: Submitter) -> None:
     write_files(submitter.folder / "data", {"a.txt": b"a"})
     (submitter.folder / "data/link.txt").symlink_to("a.txt")
     (submitter.folder / "data/train/none").mkdir(parents=True)

@@ -102,7 +102,7 @@ def test_a_service_that_comes_back_gets_the_rest(submitter: Submitter) -> None:
     assert submitter.service.datastore == below("data/birds", files)
 
 
-def test_a_service_that_is_gone_for_good_is_told(submitter: Submitter) -> None:
+def test_a_service_that_is_gone_for_good_is_reported(submitter: Submitter) -> None:
     write_files(submitter.folder / "data", many(60))
     submitter.service.inject(Fault.slow(0.1, path="/data/"))
     impatient = (
@@ -118,13 +118,13 @@ def test_a_service_that_is_gone_for_good_is_told(submitter: Submitter) -> None:
     assert (outcome.status, outcome.out) == (1, "")
     last = outcome.err.splitlines()[-1]
     assert re.fullmatch(
-        r"error: 'train/\d+.bin' wasn't sent: no response from emulator.blob.core.windows.net; the same command goes on "
-        "when there is one",
+        r"error: 'train/\d+.bin' wasn't sent: no response from emulator.blob.core.windows.net; the same command "
+        "goes on when there is one",
         last,
     )
 
 
-def test_what_the_account_refuses_is_told_at_once(submitter: Submitter) -> None:
+def test_what_the_account_refuses_is_reported_at_once(submitter: Submitter) -> None:
     write_files(submitter.folder / "data", many(20))
     submitter.service.inject(Fault.status(403, path="/data/"))
 
@@ -136,7 +136,7 @@ def test_what_the_account_refuses_is_told_at_once(submitter: Submitter) -> None:
     assert submitter.service.datastore == {}
 
 
-def test_a_file_that_changes_while_it_is_sent_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_sent_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"grown")
 
     with pytest.raises(ServiceError, match="it had 3 bytes and has others now"):

@@ -12,7 +12,7 @@ from tests.support.submitters import Submitter
 pytestmark = pytest.mark.slow
 
 
-def test_what_cannot_be_sent_is_told_before_anything_is(submitter: Submitter) -> None:
+def test_what_cannot_be_sent_is_reported_before_anything_is(submitter: Submitter) -> None:
     data = submitter.folder / "data"
     write_files(data, {"a.txt": b"a", "locked.txt": b"", "train/ends.": b"", "new\nline": b"", "closed/b.txt": b""})
     (data / "broken").symlink_to("nowhere")
@@ -26,14 +26,14 @@ def test_what_cannot_be_sent_is_told_before_anything_is(submitter: Submitter) ->
     (data / "closed").chmod(0o755)
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.count("\n") == 1
-    for told in (
+    for part in (
         "error: --src 'data': 'closed/', 'locked.txt': can't be read; allow it; ",
         "'broken': is a broken symbolic link; repair or remove it; ",
         "'folder': is a symbolic link to a folder, which isn't followed; replace it by the folder; ",
         "'pipe': is neither a file nor a folder; remove it; ",
         "'new\\nline', 'train/ends.': can't be the name of a blob, which has 1024 characters at most",
     ):
-        assert told in outcome.err
+        assert part in outcome.err
     assert submitter.service.requests == []
 
 
@@ -64,7 +64,7 @@ def test_mistakes_are_one_line_and_nothing_is_asked(submitter: Submitter, flags:
     assert submitter.service.requests == []
 
 
-def test_an_unknown_datastore_is_told_with_those_there_are(submitter: Submitter) -> None:
+def test_an_unknown_datastore_is_reported_with_those_there_are(submitter: Submitter) -> None:
     write_files(submitter.folder, {"data/a.txt": b"a"})
 
     outcome = submitter.submit("upload", "--src", "data", "--target", "a", "--datastore", "photos")
@@ -75,7 +75,7 @@ def test_an_unknown_datastore_is_told_with_those_there_are(submitter: Submitter)
     )
 
 
-def test_datastores_that_azureml_core_cannot_fill_are_told() -> None:
+def test_datastores_that_azureml_core_cannot_fill_are_reported() -> None:
     from azureml.data.azure_storage_datastore import AzureBlobDatastore, AzureFileDatastore
 
     from submit.errors import SubmitError

@@ -1,7 +1,6 @@
-"""A training on a cluster of ``tests.support.namespaces``, started in each way in which Azure ML starts a job.
+"""Starts a training on a cluster of ``tests.support.namespaces``, in each way in which Azure ML starts a job.
 
-The variables are those that Azure ML's guide to distributed training (SDK v1) names for each launcher; the launchers
-are the real ones.
+The launchers are real; Azure ML's variables for each are those of its guide to distributed training (SDK v1).
 """
 
 import sys
@@ -10,23 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.commands import environment
-from tests.support.namespaces import INTERFACE, Cluster, Node, Process
-from tests.support.programs import require_program
+from tests.support.namespaces import INTERFACE, Cluster, Node
+from tests.support.node_process import Process
+from tests.support.programs import require_mpirun
 
-PORT = 6105  # Azure ML's own
+PORT = 6105  # as Azure ML sets it
 MODULE = ("-m", "lightning_app.fit")
 Variables = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is to run: on each node of the cluster, ``processes`` processes with the same arguments.
+    """A training with ``processes`` processes on each node of the cluster.
 
     Args:
-        cluster: Where.
-        processes: Processes of the training on each node, whoever starts them.
-        arguments: Of ``python -m lightning_app.fit``, without nodes, devices and accelerator.
-        variables: For each process, beside those of the launcher.
+        cluster: Its nodes.
+        processes: Processes on each node, including those that Lightning starts.
+        arguments: For ``python -m lightning_app.fit``, without nodes, devices and accelerator.
+        variables: For each process, in addition to those of the launcher.
     """
 
     cluster: Cluster
@@ -40,9 +40,9 @@ class Training:
 
     @property
     def python_arguments(self) -> list[str]:
-        """What comes after ``python``, and after ``torchrun``."""
-        place = ("--trainer.num_nodes", str(self.nodes), "--trainer.devices", str(self.processes))
-        return [*MODULE, "--trainer.accelerator", "cpu", *place, *self.arguments]
+        """For ``python`` and for ``torchrun``."""
+        size = ("--trainer.num_nodes", str(self.nodes), "--trainer.devices", str(self.processes))
+        return [*MODULE, "--trainer.accelerator", "cpu", *size, *self.arguments]
 
     @property
     def command(self) -> list[str]:
@@ -52,23 +52,15 @@ class Training:
 def start(
     shape: str, cluster: Cluster, processes: int, arguments: Sequence[str], variables: Variables | None = None
 ) -> list[Process]:
-    """Starts a training of one of the ``SHAPES``; all that was started by hand, in the order of the nodes.
-
-    Under MPI that is one ``mpirun`` for all nodes.
-    """
+    """Starts a training in one of the ``SHAPES``; returns the commands, by node, or one ``mpirun`` for all nodes."""
     return SHAPES[shape](Training(cluster, processes, arguments, variables or {}))
 
 
 def finish(processes: Sequence[Process]) -> None:
-    """All must end, and with status 0."""
+    """Waits for the processes; fails the test unless all exit with status 0."""
     for process in processes:
         status = process.finish().status
-        assert status == 0, f"exit status {status}\n" + "\n".join(each.told() for each in processes)
-
-
-def trainers(node: Node) -> list[int]:
-    """The processes on a node that train, whoever has started them: neither launchers nor what training starts."""
-    return [pid for pid in node.pids() if _trains(_arguments(pid))]
+        assert status == 0, f"exit status {status}\n" + "\n".join(process.logs() for process in processes)
 
 
 def mpi_for_devices(training: Training) -> list[Process]:
@@ -94,13 +86,13 @@ def pytorch_for_nodes(training: Training) -> list[Process]:
 
 
 def torchrun(training: Training) -> list[Process]:
-    """Inside a job of one process on each node, as Azure ML's own examples have it."""
+    """In a job with one process on each node, as in Azure ML's own examples."""
     program = str(Path(sys.executable).with_name("torchrun"))
-    place = [f"--nnodes={training.nodes}", f"--nproc_per_node={training.processes}"]
+    size = [f"--nnodes={training.nodes}", f"--nproc_per_node={training.processes}"]
     master = [f"--master_addr={training.cluster.address}", f"--master_port={PORT}"]
     return [
         node.start(
-            [program, *place, f"--node_rank={node.number}", *master, *training.python_arguments],
+            [program, *size, f"--node_rank={node.number}", *master, *training.python_arguments],
             _pytorch(training, node, 0, 1),
         )
         for node in training.cluster.nodes
@@ -108,31 +100,28 @@ def torchrun(training: Training) -> list[Process]:
 
 
 def none(training: Training) -> list[Process]:
-    """A process that nobody has started as one of several."""
+    """Without a launcher."""
     return [node.start(training.command, training.variables) for node in training.cluster.nodes]
 
 
 SHAPES: Mapping[str, Callable[[Training], list[Process]]] = {
-    each.__name__: each
-    for each in (mpi_for_devices, mpi_for_nodes, pytorch_for_devices, pytorch_for_nodes, torchrun, none)
+    shape.__name__: shape
+    for shape in (mpi_for_devices, mpi_for_nodes, pytorch_for_devices, pytorch_for_nodes, torchrun, none)
 }
 
 
 def _mpirun(training: Training, slots: int) -> Process:
-    """One for all nodes, on the first of them, as Azure ML starts it."""
-    cluster = training.cluster
+    """One for all nodes, on the first node, as Azure ML starts it."""
+    cluster, mpirun = training.cluster, require_mpirun()
     hosts = ",".join(f"{node.name}:{slots}" for node in cluster.nodes)
     variables = _mpi(training)
-    # not --mca for the processes' own traffic (btl): they are joined by gloo and never call MPI
-    network = ["--mca", "plm_rsh_agent", str(cluster.remote_shell), "--mca", "oob_tcp_if_include", INTERFACE]
     forwarded = [argument for name in _forwarded(variables) for argument in ("-x", name)]
     return cluster.nodes[0].start(
         [
-            require_program("mpirun", "openmpi-bin"),
-            *("--allow-run-as-root", "--oversubscribe", "--bind-to", "none"),
-            *network,
+            *mpirun.command(slots * training.nodes),
+            *mpirun.remote_options(cluster.remote_shell, INTERFACE),
+            *("--host", hosts),
             *forwarded,
-            *("--host", hosts, "-np", str(slots * training.nodes)),
             *training.command,
         ],
         variables,
@@ -140,12 +129,12 @@ def _mpirun(training: Training, slots: int) -> Process:
 
 
 def _forwarded(variables: Variables) -> list[str]:
-    """What mpirun is to hand to the other nodes, where nothing of the tests' own environment is."""
+    """Variables that mpirun passes to the other nodes, which don't have the tests' own environment."""
     return [*variables, *(name for name in ("PYTHONPATH", "OMP_NUM_THREADS") if name in environment())]
 
 
 def _mpi(training: Training) -> Variables:
-    """Neither MASTER_ADDR nor RANK is among these; on one node the port is the training's own choice."""
+    """Without MASTER_ADDR and RANK; on one node the training chooses the port."""
     address = training.cluster.address
     common = {"AZUREML_NODE_COUNT": str(training.nodes), "AZ_BATCHAI_MPI_MASTER_NODE": address}
     if training.nodes == 1:
@@ -154,9 +143,9 @@ def _mpi(training: Training) -> Variables:
 
 
 def _pytorch(training: Training, node: Node, local_rank: int, processes: int) -> Variables:
-    """Of the process with this rank on its node, where the launcher starts ``processes`` on each."""
+    """For the process with this local rank, if the launcher starts ``processes`` on each node."""
     rank = node.number * processes + local_rank
-    own = {
+    values = {
         "AZUREML_NODE_COUNT": training.nodes,
         "MASTER_ADDR": training.cluster.address,
         "MASTER_PORT": PORT,
@@ -165,17 +154,4 @@ def _pytorch(training: Training, node: Node, local_rank: int, processes: int) ->
         "RANK": rank,
         "LOCAL_RANK": local_rank,
     }
-    return {name: str(value) for name, value in own.items()} | dict(training.variables)
-
-
-def _trains(arguments: Sequence[str]) -> bool:
-    """Whether it is ``python [-u] -m lightning_app.fit ...``; launchers have that among their arguments, further on."""
-    name, module = MODULE
-    return name in arguments[1:3] and module == arguments[arguments.index(name) + 1]
-
-
-def _arguments(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return []  # it has ended
+    return {name: str(value) for name, value in values.items()} | dict(training.variables)

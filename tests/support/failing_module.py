@@ -1,4 +1,4 @@
-"""A network whose training fails on one rank, as the environment says; it notes when."""
+"""A network whose training fails on one rank; environment variables select when and how."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 from models import CifarNet
 
-_WAYS = {
+_FAILURES = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "raise": lambda: _raise(),
@@ -20,11 +20,12 @@ _WAYS = {
 
 
 class Failing(CifarNet):
-    """Fails at FAIL_WHEN (start, training or validation) on FAIL_RANK in the way of FAIL_HOW."""
+    """Fails on FAIL_RANK at FAIL_WHEN (start, training or validation) as FAIL_HOW says.
+
+    Immediately before, it creates the file ``failed`` in the folder FAIL_FOLDER.
+    """
 
     def on_fit_start(self) -> None:
-        with Path(os.environ["FAIL_NOTES"], f"pid-{self.global_rank}").open("w") as file:
-            file.write(str(os.getpid()))
         self._fail("start")
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -38,10 +39,9 @@ class Failing(CifarNet):
 
     def _fail(self, when: str) -> None:
         if os.environ["FAIL_WHEN"] == when and self.global_rank == int(os.environ["FAIL_RANK"]):
-            # the others write their numbers at the start, too
-            time.sleep(1)
-            Path(os.environ["FAIL_NOTES"], "failed").touch()
-            _WAYS[os.environ["FAIL_HOW"]]()
+            time.sleep(1)  # the other processes reach their next collective operation, and wait there
+            Path(os.environ["FAIL_FOLDER"], "failed").touch()
+            _FAILURES[os.environ["FAIL_HOW"]]()
 
 
 def _raise() -> None:

@@ -1,9 +1,7 @@
-"""A project that preflight has nothing to say about, and what it says of others."""
+"""Folders for preflight, and its findings about them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import pytest
 
 from submit.preflight.checks import check_folder
 from submit.preflight.findings import Finding
@@ -22,12 +20,3 @@ def texts(findings: Iterable[Finding], level: str) -> list[str]:
 
 def about(folder: Path, word: str, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
     return [(f.level, f.text) for f in check_folder(folder, arguments) if word in f.text]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project with nothing to say about."""
-    folder = tmp_path / "project"
-    write(folder, "lightning_app/fit.py", "datamodules/cifar10.py", "models/cifar_net.py", "pyproject.toml")
-    write(folder, ".amlignore", text="/.git\n")
-    return folder

@@ -1,4 +1,4 @@
-"""What the tests of launchers stand on: nodes that share nothing but a network, and leave nothing behind."""
+"""The simulated cluster: nodes share nothing but a network, and nothing of them remains."""
 
 import subprocess
 import sys
@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.namespaces import Cluster
-from tests.support.programs import require_program
+
+pytestmark = pytest.mark.namespaces
 
 LOOK = """
 import os, pathlib, socket
@@ -25,7 +26,7 @@ with socket.create_server(("10.77.0.1", 6105)) as server:
     while content := connection.recv(100):
         print(content.decode(), end="", flush=True)
 """
-SPEAK = """
+SEND = """
 import socket, time
 with socket.create_connection(("10.77.0.1", 6105)) as connection:
     for number in range(1000):
@@ -45,47 +46,48 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_each_node_has_its_address_its_name_and_its_disk(tmp_path: Path) -> None:
+def test_each_node_has_its_own_address_host_name_and_disk(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=3) as cluster:
         for node in cluster.nodes:
             (node.folder / f"of_{node.name}").touch()
-        told = [node.start(python(LOOK)).finish() for node in cluster.nodes]
+
+        outcomes = [node.start(python(LOOK)).finish() for node in cluster.nodes]
 
     disk = tmp_path / "cluster" / "disk"
-    assert [(outcome.status, outcome.err) for outcome in told] == [(0, "")] * 3
-    assert [outcome.out for outcome in told] == [
+    assert [(outcome.status, outcome.err) for outcome in outcomes] == [(0, "")] * 3
+    assert [outcome.out for outcome in outcomes] == [
         f"{disk} ['of_node0'] node0 10.77.0.1\n",
         f"{disk} ['of_node1'] node1 10.77.0.2\n",
         f"{disk} ['of_node2'] node2 10.77.0.3\n",
     ]
 
 
-def test_two_clusters_of_the_same_addresses_are_there_at_once(tmp_path: Path) -> None:
+def test_two_clusters_use_the_same_addresses_at_the_same_time(tmp_path: Path) -> None:
     with Cluster(tmp_path / "one", nodes=1) as one, Cluster(tmp_path / "two", nodes=1) as two:
         listening = [cluster.nodes[0].start(python(LISTEN)) for cluster in (one, two)]
         for process in listening:
             process.wait_for("listening")
 
 
-def test_nothing_arrives_where_the_link_is_cut_until_it_is_mended(tmp_path: Path) -> None:
+def test_a_disconnected_node_receives_nothing_until_it_is_reconnected(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", nodes=2) as cluster:
         server = cluster.nodes[0].start(python(LISTEN))
         server.wait_for("listening")
-        client = cluster.nodes[1].start(python(SPEAK))
+        client = cluster.nodes[1].start(python(SEND))
         server.wait_for("from 10.77.0.2\n0\n1\n")
 
-        cluster.cut(1)
-        time.sleep(1)  # what was on its way has arrived
+        cluster.disconnect(1)
+        time.sleep(1)  # packets on their way have arrived
         arrived, sent = server.out, client.out
         time.sleep(1)
 
         assert server.out == arrived
-        assert len(client.out) > len(sent)  # nobody has told the one who sends
-        cluster.mend(1)
+        assert len(client.out) > len(sent)  # the sender isn't notified
+        cluster.reconnect(1)
         server.wait_for(f"\n{client.out.splitlines()[-1]}\n", seconds=10)
 
 
-def test_exit_status_and_output_are_those_of_each_node(tmp_path: Path) -> None:
+def test_exit_status_and_output_of_a_command_on_a_node(tmp_path: Path) -> None:
     code = (
         "import os, sys; print(os.environ['WORD']); print('oh', file=sys.stderr); sys.exit(int(os.environ['STATUS']))"
     )
@@ -100,12 +102,12 @@ def test_exit_status_and_output_are_those_of_each_node(tmp_path: Path) -> None:
     ]
 
 
-def test_a_test_that_fails_leaves_neither_processes_nor_namespaces(tmp_path: Path) -> None:
+def test_no_process_and_no_namespace_remains_after_a_failed_test(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Cluster(tmp_path / "cluster", nodes=2) as cluster:  # noqa: PT012
         process = cluster.nodes[1].start(python(STAY))
         process.wait_for("here")
         assert len(cluster.nodes[1].pids()) == 2
-        assert ["sleep 600" in line for line in cluster.left(0)].count(True) == 1
+        assert ["sleep 600" in line for line in cluster.remaining_processes(0)].count(True) == 1
         raise ZeroDivisionError
 
     assert processes_of(cluster.root) == []
@@ -123,7 +125,7 @@ with Cluster(pathlib.Path(sys.argv[1]), nodes=1) as cluster:
 """
 
 
-def test_what_a_killed_run_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_a_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     command = [*python(KILLED), str(tmp_path / "killed")]
     prefix = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout.strip()
 
@@ -137,17 +139,12 @@ def test_what_a_killed_run_has_left_is_removed_by_the_next(tmp_path: Path) -> No
 
 
 def processes_of(root: Path) -> list[str]:
-    """Processes that were started on a node of this cluster, wherever they are now."""
-    mark = f"CLUSTER={root}".encode()
+    """Processes that were started on a node of this cluster, even if they have left it."""
+    variable = f"CLUSTER={root}".encode()
     found = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         try:
-            found += [str(file)] * (mark in file.read_bytes().split(b"\0"))
+            found += [str(file)] * (variable in file.read_bytes().split(b"\0"))
         except OSError:
             continue  # it has ended
     return found
-
-
-def test_a_program_that_is_missing_fails_the_test_with_the_command_that_installs_it() -> None:
-    with pytest.raises(pytest.fail.Exception, match=r"apt-get install -y --no-install-recommends some-package$"):
-        require_program("no-such-program", "some-package")

@@ -48,7 +48,7 @@ def _rejection(holder: FileHolder, path: str) -> str | None:
     if path in holder.paths:
         return f"Resource Conflict: ArtifactId {holder.origin}/{holder.container}/{path} already exists."
     if len(path) > ARTIFACT_PATH:
-        return f"the path has {len(path)} characters; {ARTIFACT_PATH} are possible"
+        return f"the path has {len(path)} characters; {ARTIFACT_PATH} are allowed"
     return None
 
 
