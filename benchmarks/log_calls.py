@@ -21,7 +21,7 @@ Log = Callable[[float, int], object]
 
 @dataclass(frozen=True)
 class Calls:
-    """What one process measured: microseconds of a call, bytes, and seconds since 1970.
+    """What one process measured: microseconds per call, bytes, and seconds since 1970.
 
     ``growth`` is that of the process's memory while it logged the last nine tenths of its rows; None where the system
     doesn't report it. ``run_id`` is that of MLflow's run.
@@ -61,7 +61,7 @@ def azureml_core(rows: int, pause: float, tracking_uri: str | None, result: Path
 
 
 def mlflow_logger(rows: int, pause: float, tracking_uri: str | None, result: Path) -> None:
-    """Lightning's logger with its defaults, by which a call returns when the server has answered."""
+    """Lightning's logger with its defaults, by which a call returns when the server has responded."""
     from pytorch_lightning.loggers import MLFlowLogger
 
     logger = MLFlowLogger(tracking_uri=tracking_uri)

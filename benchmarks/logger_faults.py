@@ -196,7 +196,7 @@ def _parsed() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=25.0, help="of training under each fault (default: 25)")
     parser.add_argument("--faults", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help="these only")
-    parser.add_argument("--markdown", action="store_true", help="print the table as README has it")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     given = parser.parse_args()
     if not given.seconds > 0:
         parser.error(f"--seconds {given.seconds:g}: expected more than 0")

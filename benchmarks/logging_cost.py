@@ -203,7 +203,7 @@ def _parsed() -> argparse.Namespace:
         "--slow_mlflow_rows", type=int, default=200, help="rows to MLflow far away (default: %(default)s)"
     )
     parser.add_argument("--pause_us", type=int, default=0, help="microseconds between calls (default: %(default)s)")
-    parser.add_argument("--markdown", action="store_true", help="print the table as README has it")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     given = parser.parse_args()
     for name in ("rows", "mlflow_rows", "slow_mlflow_rows"):
         if getattr(given, name) < FEWEST_ROWS:

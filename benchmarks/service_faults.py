@@ -16,7 +16,7 @@ def mend(service: AzureMLEmulator) -> None:
     service.clear_faults()
 
 
-def _die_and_come_back(service: AzureMLEmulator) -> None:
+def _stop_and_start_again(service: AzureMLEmulator) -> None:
     """Half a second after the first request, for three seconds."""
 
     def run() -> None:
@@ -33,15 +33,15 @@ def _die_and_come_back(service: AzureMLEmulator) -> None:
 
 FAULTS: dict[str, Callable[[AzureMLEmulator], None]] = {
     "none": lambda service: None,
-    "500 ms a call": lambda service: service.inject(Fault.slow(0.5)),
+    "500 ms per request": lambda service: service.inject(Fault.slow(0.5)),
     "one 429": lambda service: service.inject(Fault.status(429, "/metric/", times=1, retry_after=2)),
     "permanent 429": lambda service: service.inject(Fault.status(429, retry_after=1)),
     "permanent 500": lambda service: service.inject(Fault.status(500)),
     "connection refused from the start": lambda service: service.stop(),
     "dropped connections at random": lambda service: service.inject(Fault.drop("/metric/", 0.4, seed=1, handled=None)),
-    "accepts and never answers": lambda service: service.inject(Fault.silence()),
-    "carries out and never answers": lambda service: service.inject(Fault.silence("/batch", handled=True)),
+    "accepts requests and never responds": lambda service: service.inject(Fault.silence()),
+    "handles requests and never responds": lambda service: service.inject(Fault.silence("/batch", handled=True)),
     "run lookup fails": lambda service: service.inject(Fault.status(500, "/history/")),
     "one metric name rejected": lambda service: service.inject(Fault.reject_metric(REFUSED_METRIC)),
-    "dies in mid-run and comes back": _die_and_come_back,
+    "stops during the run and starts again": _stop_and_start_again,
 }

@@ -64,14 +64,14 @@ class _Connection(StreamRequestHandler):
             socket.create_connection((HOST, self.server.target_port)) as target,
         ):
             target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            answers = threading.Thread(target=_forward, args=(target, self.connection), daemon=True)
-            answers.start()
+            responses = threading.Thread(target=_forward, args=(target, self.connection), daemon=True)
+            responses.start()
             while request := _next_request(self.rfile):
                 self.server.count_request()
                 time.sleep(self.server.latency)
                 target.sendall(request)
             target.shutdown(socket.SHUT_WR)
-            answers.join()
+            responses.join()
 
 
 def _next_request(stream: BufferedIOBase) -> bytes:

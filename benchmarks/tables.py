@@ -1,4 +1,4 @@
-"""A table of what was measured: for a terminal, and for README."""
+"""A table of what was measured: for a terminal, and in Markdown."""
 
 from collections.abc import Sequence
 

@@ -25,10 +25,10 @@ DELIVER = ("-m", "lightning_app.deliver", "outputs")
 LONGEST_WAIT = 25  # seconds, at the end of training; 15 on a quiet machine, which make bench-faults looks at
 ARRIVES_AT_ONCE = {
     "none",
-    "500 ms a call",
+    "500 ms per request",
     "one 429",
     "dropped connections at random",
-    "dies in mid-run and comes back",
+    "stops during the run and starts again",
 }
 
 
