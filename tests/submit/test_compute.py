@@ -30,8 +30,8 @@ def test_a_cluster_is_created_and_found_again(submitter: Submitter) -> None:
 
     described = f"{T4}, 0 to 4 nodes, dedicated\n"
     assert (first.status, first.out) == (0, f"gpu-cluster is created: {described}"), first
-    assert first.err == "gpu-cluster: Creating, 0 s\n"
-    assert (second.status, second.out, second.err) == (0, f"gpu-cluster was there: {described}", "")
+    assert first.err == "Waiting for gpu-cluster: Creating\n"
+    assert (second.status, second.out, second.err) == (0, f"gpu-cluster exists: {described}", "")
     assert described_clusters(submitter.service) == [("gpu-cluster", T4, 0, 4, "dedicated", "PT1800S")]
     assert changes(submitter.service) == ["PUT"]
 
@@ -51,12 +51,12 @@ def test_where_a_cluster_differs_is_reported_a_line_each(submitter: Submitter) -
 
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.splitlines() == [
-        "gpu-cluster was there: STANDARD_NC24ADS_A100_V4, 0 to 2 nodes, dedicated",
+        "gpu-cluster exists: STANDARD_NC24ADS_A100_V4, 0 to 2 nodes, dedicated",
         f"vm_size is STANDARD_NC24ADS_A100_V4, not {T4}; it can't be changed; use another --name if it matters",
         "priority is dedicated, not low priority; it can't be changed; use another --name if it matters",
-        "max_nodes is 2, not 4; the portal changes it",
-        "min_nodes is 0, not 1; the portal changes it",
-        "idle_seconds is 1800, not 600; the portal changes it",
+        "max_nodes is 2, not 4; change it in the portal",
+        "min_nodes is 0, not 1; change it in the portal",
+        "idle_seconds is 1800, not 600; change it in the portal",
     ]
     assert changes(submitter.service) == []
 
@@ -66,23 +66,18 @@ def test_the_case_of_a_size_makes_no_difference(submitter: Submitter) -> None:
 
     outcome = submitter.submit(*FLAGS)
 
-    assert outcome.out == f"gpu-cluster was there: {T4.upper()}, 0 to 4 nodes, dedicated\n"
+    assert outcome.out == f"gpu-cluster exists: {T4.upper()}, 0 to 4 nodes, dedicated\n"
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (
-            "--vm_size STANDARD_NC6",
-            "--vm_size 'STANDARD_NC6': Azure has retired this size; take 'Standard_NC4as_T4_v3'",
-        ),
-        ("--vm_size Standard_NC24rs_v3", "Azure has retired this size; take 'Standard_NC96ads_A100_v4'"),
         ("--vm_size V100", "--vm_size 'V100': expected the name of a size, such as 'Standard_NC4as_T4_v3'"),
         ("--name g", "--name 'g'"),
-        ("--name local", "--name 'local': the name is reserved by azureml-core; take another name one"),
+        ("--name local", "--name 'local': the name is reserved by azureml-core; take another"),
         ("--max_nodes 0", "--max_nodes: '0' given; expected a whole number of at least 1"),
         ("--min_nodes -1", "--min_nodes: '-1' given; expected a whole number"),
-        ("--min_nodes 5", "--min_nodes 5 and --max_nodes 4: expected --min_nodes not above --max_nodes"),
+        ("--min_nodes 5", "--min_nodes 5 and --max_nodes 4: expected --min_nodes to be at most --max_nodes"),
         ("--idle_seconds soon", "--idle_seconds: 'soon' given; expected a whole number of at least 1"),
         ("--nodes 3", "--nodes: compute has no such flag"),
         ("--workspace no.json", "--workspace 'no.json': no such file"),
@@ -106,6 +101,25 @@ def test_a_size_that_is_not_there_is_reported_with_the_nearest(submitter: Submit
         "error: --vm_size 'Standard_NC4as_T4_v4': westeurope has no such machines; nearest are "
         "'Standard_NC4as_T4_v3', 'Standard_NC64as_T4_v3', 'Standard_NC16as_T4_v3'\n"
     )
+    assert changes(submitter.service) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "instead"),
+    [("STANDARD_NC6", "Standard_NC4as_T4_v3"), ("Standard_NC24rs_v3", "Standard_NC96ads_A100_v4")],
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_retired_size_is_reported_with_its_successor(
+    submitter: Submitter, size: str, instead: str, listed: bool
+) -> None:
+    if not listed:
+        submitter.service.inject(Fault.status(403, path="/vmSizes"))
+
+    outcome = submitter.submit(*FLAGS, "--vm_size", size)
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"error: --vm_size {size!r}: ")
+    assert outcome.err.endswith(f"Azure has retired this size; take {instead!r}\n")
     assert changes(submitter.service) == []
 
 
@@ -136,7 +150,7 @@ def test_a_missing_quota_is_reported_in_azures_words(submitter: Submitter) -> No
     ("path", "message"),
     [
         ("/rp/workspaces/", "can't look up the cluster 'gpu-cluster': fault injection: status 403"),
-        ("/workspaces/emulator/computes/gpu-cluster", "can't be known: fault injection: status 403"),
+        ("/workspaces/emulator/computes/gpu-cluster", "fault injection: status 403"),
     ],
 )
 def test_refusals_are_one_line(submitter: Submitter, path: str, message: str) -> None:
@@ -189,8 +203,8 @@ def test_an_interrupted_wait_goes_on(submitter: Submitter) -> None:
     assert (first.status, first.out) == (130, "")
     assert first.err.splitlines()[-1] == ("interrupted; Azure continues; the same command waits for it")
     assert second.status == 0, second
-    assert second.err.startswith("gpu-cluster: Creating, 0 s\n")
-    assert second.out.startswith("gpu-cluster was there: ")
+    assert second.err.startswith("Waiting for gpu-cluster: Creating\n")
+    assert second.out.startswith("gpu-cluster exists: ")
 
 
 def test_a_failed_creation_is_reported(submitter: Submitter) -> None:
@@ -206,16 +220,17 @@ def test_a_failed_creation_is_reported(submitter: Submitter) -> None:
 
 
 def test_the_minimum_of_nodes_is_waited_for(submitter: Submitter) -> None:
-    submitter.service.add_compute("gpu-cluster", T4, 4)
-    submitter.service.set_compute_state("gpu-cluster", current_nodes=0)
     process = submitter.start(*FLAGS, "--min_nodes", "1")
-    until(lambda: reads(submitter.service) >= 3)
+    until(lambda: len(submitter.service.computes) == 1)
+    submitter.service.set_compute_state("gpu-cluster", "Succeeded", current_nodes=0)
+    until(lambda: reads(submitter.service) >= 4)
+    assert process.poll() is None
 
     submitter.service.set_compute_state("gpu-cluster", current_nodes=1)
     outcome = submitter.finish(process)
 
     assert outcome.status == 0, outcome
-    assert outcome.err == "Waiting for gpu-cluster: 0 of 1 nodes\n"
+    assert outcome.err.startswith("Waiting for gpu-cluster: ")
 
 
 def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter) -> None:
@@ -225,7 +240,7 @@ def test_the_services_error_about_a_cluster_is_shown(submitter: Submitter) -> No
     outcome = submitter.submit(*FLAGS)
 
     assert (outcome.status, outcome.err) == (0, "warning: No quota for 2 of 4 nodes.\n")
-    assert outcome.out.startswith("gpu-cluster was there: ")
+    assert outcome.out.startswith("gpu-cluster exists: ")
 
 
 def test_something_else_of_that_name_is_reported(submitter: Submitter) -> None:
