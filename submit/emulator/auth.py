@@ -20,43 +20,43 @@ def for_run(handler: RunHandler, to_refresh: bool = False) -> Handler:
         ApiError: The token isn't valid (401), or there is no such run in the experiment of the path (404).
     """
 
-    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+    def authorized(state: State, request: Request, parameters: Parameters) -> Response:
         return handler(state, _run(state, request, parameters, to_refresh), request, parameters)
 
-    return checked
+    return authorized
 
 
 def for_files(handler: FilesHandler) -> Handler:
     """As ``for_run``, for the files of a run or of another folder that a user has uploaded."""
 
-    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+    def authorized(state: State, request: Request, parameters: Parameters) -> Response:
         if parameters["origin"] == ORIGIN or _run_id(state, request) is not None:
             return handler(state, _run(state, request, parameters), request, parameters)
         folder = parameters["origin"], parameters["container"]
         return handler(state, state.folders.get(folder) or state.add_folder(*folder), request, parameters)
 
-    return checked
+    return authorized
 
 
 def for_job_or_user(handler: Handler) -> Handler:
     """Checks that the token is a job's or a user's."""
 
-    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+    def authorized(state: State, request: Request, parameters: Parameters) -> Response:
         _run_id(state, request)
         return handler(state, request, parameters)
 
-    return checked
+    return authorized
 
 
 def for_user(handler: Handler) -> Handler:
     """Checks that the token is a user's; for a job there is no such route."""
 
-    def checked(state: State, request: Request, parameters: Parameters) -> Response:
+    def authorized(state: State, request: Request, parameters: Parameters) -> Response:
         if _run_id(state, request) is not None:
             raise UnknownRouteError
         return handler(state, request, parameters)
 
-    return checked
+    return authorized
 
 
 def _run_id(state: State, request: Request, to_refresh: bool = False) -> str | None:

@@ -74,7 +74,7 @@ class Processes:
             _show_lines(lines, show)
         _show_lines(lines, show)
         return [
-            ProcessResult(start.rank, process.returncode, process.pid in self._ended_by_us, _last_lines(start.log))
+            ProcessResult(start.rank, process.returncode, process.pid in self._ended_by_us, _end_of_log(start.log))
             for start, process in zip(self._starts, self._running, strict=True)
         ]
 
@@ -95,7 +95,7 @@ def _show_lines(lines: GrowingLines, show: Callable[[str], None]) -> None:
             show(line.decode(errors="replace").rstrip())
 
 
-def _last_lines(log: Path) -> list[str]:
+def _end_of_log(log: Path) -> list[str]:
     lines = log.read_text(errors="replace").splitlines()
     return [line for line in lines if line.strip()][-_LAST_LINES:]
 

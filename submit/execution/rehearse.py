@@ -132,7 +132,7 @@ def format_report(rehearsal: RehearsalResult) -> str:
             *_metric_lines(rehearsal),
             "",
             *_file_lines(rehearsal),
-            *_warning_lines(rehearsal),
+            *_rehearsal_warnings(rehearsal),
         ]
     )
 
@@ -159,7 +159,7 @@ def _file_lines(rehearsal: RehearsalResult) -> Iterator[str]:
         yield f"  {path} ({len(content):,} bytes)"
 
 
-def _warning_lines(rehearsal: RehearsalResult) -> Iterator[str]:
+def _rehearsal_warnings(rehearsal: RehearsalResult) -> Iterator[str]:
     if not rehearsal.is_read_only:
         yield ""
         yield "warning: this system allows no mounts; the job got a link to the data and could have changed it"

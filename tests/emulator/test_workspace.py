@@ -108,9 +108,9 @@ blob = container.get_blob_client("large")
 blob.stage_block("000", b"be")
 blob.stage_block("001", b"gin")
 staged = [(block.id, block.size) for block in blob.get_block_list("uncommitted")[1]]
-told = ContentSettings(content_md5=bytearray(b"0123456789abcdef"))
+settings = ContentSettings(content_md5=bytearray(b"0123456789abcdef"))
 for _ in range(2):
-    blob.commit_block_list([BlobBlock("000"), BlobBlock("001")], content_settings=told)
+    blob.commit_block_list([BlobBlock("000"), BlobBlock("001")], content_settings=settings)
 left = blob.get_block_list("uncommitted")[1]
 container.get_blob_client("small").upload_blob(b"small")
 
@@ -129,11 +129,11 @@ def test_a_blob_is_made_of_blocks_and_blobs_are_listed_in_pages(submitter: Submi
 
     *result, listed = submitter.script_result(BLOCKS)
 
-    told = b"0123456789abcdef".hex()
-    assert result == [[["000", 2], ["001", 3]], [], 5, told]
+    hexadecimal = b"0123456789abcdef".hex()
+    assert result == [[["000", 2], ["001", 3]], [], 5, hexadecimal]
     assert listed == {
         "a & b": hashlib.md5(b"", usedforsecurity=False).hexdigest(),
-        "large": told,
+        "large": hexadecimal,
         "small": hashlib.md5(b"small", usedforsecurity=False).hexdigest(),
     }
     assert submitter.service.datastore == {"a & b": b"", "large": b"begin", "small": b"small"}

@@ -52,7 +52,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def git_environment(folder: Path) -> dict[str, str]:
-    """Without the settings of whoever runs the tests."""
+    """Without the settings of the user who runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "AZUREML_"))}
     return kept | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
 
