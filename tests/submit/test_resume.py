@@ -76,12 +76,12 @@ def test_a_run_that_was_resumed_can_be_gone_on_from() -> None:
 
 @pytest.mark.parametrize("flag", ["--resume", "--data_path=x", "--trainer.devices", "--trainer.num_nodes"])
 def test_what_the_run_has_from_the_other_one_cannot_be_given(flag: str) -> None:
-    with pytest.raises(SubmitError, match=f"{flag.partition('=')[0]}: the new run has this from the run that"):
+    with pytest.raises(SubmitError, match=f"{flag.partition('=')[0]}: the new run takes this from the run that"):
         resumed(recorded(""), flag)
 
 
-def test_a_command_of_somebody_else_is_reported() -> None:
-    with pytest.raises(SubmitError, match="expected one that submit run has sent"):
+def test_a_command_that_submit_has_not_sent_is_reported() -> None:
+    with pytest.raises(SubmitError, match="expected a run that submit run has sent"):
         resumed({"command": "python train.py"})
 
 
@@ -110,10 +110,10 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Subm
     [
         ({LAST: b""}, "Running", "is Running; it can be resumed when it has ended"),
         ({}, "Failed", f"has no {LAST}, from which a training could continue"),
-        ({LAST: b""}, "Completed", "the run's command is ''; expected one that submit run has sent"),
+        ({LAST: b""}, "Completed", "the run's command is ''; expected a run that submit run has sent"),
     ],
 )
-def test_what_cannot_be_gone_on_from_is_reported(
+def test_a_run_that_cannot_be_resumed_is_reported(
     submitter: Submitter, files: dict[str, bytes], status: str, message: str
 ) -> None:
     done = submitter.submit("resume", submitter.add_run(files, status), "--source_directory", "training")

@@ -69,7 +69,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a training flag misspelled": (["--learning_rat", "1"], "did you mean --learning_rate?"),
     "a model misspelled": (["--model", "CifarNett"], "did you mean CifarNet?"),
     "a folder of this machine": (["--data_path", "data"], "give --dataset"),
-    "devices given twice": (["--trainer.devices", "2"], "--processes_per_node says it"),
+    "devices given twice": (["--trainer.devices", "2"], "--processes_per_node sets it"),
     "an image that is none": (["--docker_image", "https://a b"], "expected HOST/NAME:TAG"),
     "a conda file that isn't there": (["--conda_file", "no.yaml"], "can't be read"),
     "an experiment with a blank": (["--experiment", "my cifar"], "--experiment 'my cifar'"),
@@ -101,8 +101,8 @@ def test_a_mistake_is_reported_and_no_job_is_sent(submitter: Submitter, mistake:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault.status(500, "/execution/"), "Azure ML didn't take the job"),
-        (Fault.status(403, "/execution/"), "Azure ML didn't take the job"),
+        (Fault.status(500, "/execution/"), "Azure ML didn't accept the job"),
+        (Fault.status(403, "/execution/"), "Azure ML didn't accept the job"),
         (Fault.status(401, "/subscriptions"), "the workspace can't be opened"),
     ],
 )

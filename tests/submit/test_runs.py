@@ -178,7 +178,7 @@ def test_a_run_that_is_not_there_is_one_line(submitter: Submitter, command: str)
 
     outcome = submitter.submit(name, "nobody_1_2", *flags)
 
-    message = "error: RUN 'nobody_1_2': the workspace 'emulator' has no such run; python -m submit list shows those"
+    message = "error: RUN 'nobody_1_2': the workspace 'emulator' has no such run; python -m submit list shows its runs"
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
     assert outcome.err.startswith(message)
 
@@ -186,7 +186,7 @@ def test_a_run_that_is_not_there_is_one_line(submitter: Submitter, command: str)
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.status(400, "/history/"), "(Rehearsed) fault injection: status 400"),
+        (Fault.status(400, "/history/"), "(InjectedFault) fault injection: status 400"),
         (Fault.status(403, "/history/"), "Operation returned an invalid status code 'Forbidden'"),
     ],
 )

@@ -94,21 +94,21 @@ def test_the_values_of_a_choice_are_numbers_or_texts_and_not_both() -> None:
         (f"--param a=choice() {BEST}", "the value '' can't be in a command"),
         (f"--param 'a=choice(x;y)' {BEST}", "the value 'x;y' can't be in a command"),
         (f"--param a=choice(1,1) {BEST}", "expected each value once"),
-        (f"--param a=uniform(0.1) {BEST}", "uniform takes the least value, the largest value, all of them numbers"),
-        (f"--param a=uniform(0,nan) {BEST}", "uniform takes the least value, the largest value, all of them numbers"),
+        (f"--param a=uniform(0.1) {BEST}", "uniform takes the smallest value, the largest value, all numbers"),
+        (f"--param a=uniform(0,nan) {BEST}", "uniform takes the smallest value, the largest value, all numbers"),
         (f"--param a=uniform(2,1) {BEST}", "2 isn't less than 1"),
         (f"--param a=loguniform(-9,-2) {BEST}", "the largest value themselves, such as loguniform(0.0001,0.1)"),
-        (f"--param a=quniform(1,9) {BEST}", "the least value, the largest value, the step"),
-        (f"--param a=quniform(1,9,0.5) {BEST}", "HyperDrive takes a step of a whole number, 1 or more, found 0.5"),
+        (f"--param a=quniform(1,9) {BEST}", "the smallest value, the largest value, the step"),
+        (f"--param a=quniform(1,9,0.5) {BEST}", "HyperDrive accepts an integer step of 1 or more, found 0.5"),
         (f"{RATE} --goal minimize", "the following arguments are required: --metric"),
         (f"{RATE} --metric train_loss --goal best", "--goal: invalid choice: 'best'"),
-        (f"{RATE} {BEST}", "--sampling random: has no end of its own; give --max_runs"),
+        (f"{RATE} {BEST}", "--sampling random: never ends by itself; give --max_runs"),
         (f"{RATE} {BEST} --max_runs 0", "'0' given; expected a whole number of at least 1"),
         (f"{RATE} {BEST} --max_runs 4 --policy bandit", "--policy bandit: give --slack_factor"),
-        (f"{RATE} {BEST} --max_runs 4 --policy median --slack_factor 1", "--slack_factor: is of --policy bandit"),
+        (f"{RATE} {BEST} --max_runs 4 --policy median --slack_factor 1", "--slack_factor: is only for --policy bandit"),
         (f"{RATE} {BEST} --max_runs 4 --policy bandit --slack_factor -1", "expected a number above 0"),
-        (f"{RATE} {BEST} --max_runs 4 --delay_evaluation 2", "--delay_evaluation: there is no --policy whose it could"),
-        (f"--param trainer.devices=choice(1,2) {BEST} --max_runs 2", "--processes_per_node says it to the launcher"),
+        (f"{RATE} {BEST} --max_runs 4 --delay_evaluation 2", "--delay_evaluation: is only for a --policy"),
+        (f"--param trainer.devices=choice(1,2) {BEST} --max_runs 2", "--processes_per_node sets it for the launcher"),
     ],
 )
 def test_impossible_options_are_reported(flags: str, message: str) -> None:
@@ -125,24 +125,27 @@ def test_impossible_options_are_reported(flags: str, message: str) -> None:
         ("--metric auc --goal maximize --max_runs 4", "expected one of train_loss, train_accuracy, val_loss"),
         ("--metric auc --goal maximize --max_runs 4 --model ResNetTransfer", "--metric auc: the model doesn't log it"),
         (f"{BEST} --param momentum=uniform(0,1) --sampling grid", "--param momentum: uniform has no grid"),
-        (f"{BEST} --max_runs 40 --sampling bayesian --policy median", "--policy median: HyperDrive ends no run early"),
+        (
+            f"{BEST} --max_runs 40 --sampling bayesian --policy median",
+            "--policy median: HyperDrive has no early stopping with --sampling bayesian",
+        ),
         (
             f"{BEST} --param momentum=loguniform(0.1,1) --max_runs 40 --sampling bayesian",
-            "--param momentum: --sampling bayesian takes choice, uniform, quniform; found loguniform",
+            "--param momentum: --sampling bayesian accepts choice, uniform, quniform; found loguniform",
         ),
         (f"{BEST} --max_runs 4 --max_concurrent 5", "--max_concurrent 5: more than the 4 runs of the sweep"),
-        (f"{BEST} --max_runs 400 --max_concurrent 101", "--max_concurrent 101: HyperDrive takes 100 at most"),
-        (f"{BEST} --max_runs 1001", "1001 runs: HyperDrive takes 1000 at most"),
-        (f"{BEST} --max_runs 4 --learning_rate 0.1", "--learning_rate: --param draws its values; don't give it one"),
+        (f"{BEST} --max_runs 400 --max_concurrent 101", "--max_concurrent 101: HyperDrive accepts 100 at most"),
+        (f"{BEST} --max_runs 1001", "1001 runs: HyperDrive accepts 1000 at most"),
+        (f"{BEST} --max_runs 4 --learning_rate 0.1", "--learning_rate: --param draws its values; leave it out"),
         (
             f"{BEST} --max_runs 4 --model.learning_rate=1",
-            "--learning_rate: --param draws its values; don't give it one",
+            "--learning_rate: --param draws its values; leave it out",
         ),
         (f"{BEST} --max_runs 4 --param learning_rate=uniform(1,2)", "--param learning_rate: given twice"),
         (f"{BEST} --max_runs 4 --param a.b=choice(1) --param a_b=choice(1)", "--param a_b: given twice"),
     ],
 )
-def test_what_hyperdrive_would_not_take_is_refused(flags: str, message: str) -> None:
+def test_what_hyperdrive_does_not_accept_is_refused(flags: str, message: str) -> None:
     with pytest.raises(PreflightError) as error:
         check(f"{RATE} {flags}")
 
@@ -153,10 +156,13 @@ def test_what_hyperdrive_would_not_take_is_refused(flags: str, message: str) -> 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--metric val_accuracy --goal maximize", "--metric val_accuracy: is logged with --data.val_split N, or where"),
-        ("--metric val_accuracy --goal maximize --data.val_split 0", "--metric val_accuracy: is logged with"),
+        (
+            "--metric val_accuracy --goal maximize",
+            "--metric val_accuracy: is logged only with --data.val_split N or if",
+        ),
+        ("--metric val_accuracy --goal maximize --data.val_split 0", "--metric val_accuracy: is logged only with"),
         ("--metric val_accuracy --goal maximize --data.val_split 5000", ""),
-        ("--metric val_loss --goal maximize --data.val_split=5000", "--goal maximize: is unusual for val_loss?"),
+        ("--metric val_loss --goal maximize --data.val_split=5000", "--goal maximize: is unusual for val_loss"),
         (
             "--metric test_loss --goal minimize --policy median",
             "test_loss is logged only once, at the end, so no run ends early",
@@ -182,7 +188,7 @@ def test_the_training_itself_looks_at_the_first_value_of_each_parameter() -> Non
         check_training_flags(with_first_values([], sweep), ROOT)
 
 
-def test_without_its_sdk_it_says_what_to_install() -> None:
+def test_the_error_without_hyperdrives_sdk_has_the_extra() -> None:
     program = "import sys; sys.modules['azureml.train'] = None; from submit.main import main; sys.exit(main())"
     flags = f"sweep {RATE} {BEST} --max_runs 2 --dry_run".split()
 
@@ -191,7 +197,7 @@ def test_without_its_sdk_it_says_what_to_install() -> None:
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: sweep: HyperDrive's part of the SDK isn't installed; pip install '{SDK}'\n"
+    assert done.stderr == f"error: sweep: it needs the extra 'sweep': pip install 'lightning-azureml[sweep]'\n"
 
 
 def test_hyperdrive_is_asked_for_what_was_described() -> None:
@@ -305,7 +311,11 @@ def flags_of_a_run(submitter: Submitter, definition: dict[str, Any], **drawn: st
 @pytest.mark.parametrize(
     ("flags", "fault", "message"),
     [
-        ("--compute no-cluster", None, "--compute 'no-cluster': no such cluster in the workspace; python -m submit"),
+        (
+            "--compute no-cluster",
+            None,
+            "--compute 'no-cluster': no such cluster in the workspace; create it: python -m submit",
+        ),
         ("", Fault.status(500, "/hyperdrive/"), "Azure ML didn't accept the sweep: "),
         ("--metric val_acc", None, "did you mean val_accuracy?"),
     ],

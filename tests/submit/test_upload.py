@@ -73,8 +73,7 @@ def test_other_content_is_replaced_only_if_that_is_asked_for(submitter: Submitte
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.splitlines()[-2:] == [
         "warning: birds has 1 other files, which the training will find, too: 'old/d'",
-        "error: --target 'birds': has other content for 'a', 'b'; give --overwrite to replace that, or another "
-        "--target",
+        "error: --target 'birds': has other content for 'a', 'b'; give --overwrite to replace it, or another --target",
     ]
     assert untouched == before
     assert (done.status, counts(done)) == (0, (2, 1)), done

@@ -41,7 +41,7 @@ def test_what_cannot_be_sent_is_reported_before_anything_is(submitter: Submitter
     ("flags", "message"),
     [
         ("--src nowhere --target data/birds", "--src 'nowhere': no such folder; give a folder"),
-        ("--src config.json --target data/birds", "--src 'config.json': is no folder; give a folder"),
+        ("--src config.json --target data/birds", "--src 'config.json': not a folder; give a folder"),
         ("--src empty --target data/birds", "--src 'empty': it has no file; expected at least one"),
         ("--src data --target /data", "--target '/data': expected a folder of the datastore, such as data/cifar10"),
         ("--src data --target a/../b", "--target 'a/../b': expected a folder of the datastore"),
@@ -71,7 +71,7 @@ def test_an_unknown_datastore_is_reported_with_those_there_are(submitter: Submit
 
     assert outcome.status == 2
     assert outcome.err == (
-        "error: --datastore 'photos': the workspace has none of this name; it has 'workspaceblobstore'\n"
+        "error: --datastore 'photos': the workspace has no such datastore; it has 'workspaceblobstore'\n"
     )
 
 
@@ -83,7 +83,7 @@ def test_datastores_that_azureml_core_cannot_fill_are_reported() -> None:
     shared = AzureFileDatastore(None, "files", "share", "account", account_key="null")
     keyless = AzureBlobDatastore(None, "blobs", "container", "account", endpoint="core.windows.net")
 
-    with pytest.raises(SubmitError, match=r"'files': is of the type AzureFile; expected a blob container"):
+    with pytest.raises(SubmitError, match=r"'files': has the type AzureFile; expected a blob container"):
         require_blobs(shared)
     with pytest.raises(SubmitError, match=r"neither a key nor a SAS token.*'container' of account 'account'"):
         require_blobs(keyless)
