@@ -62,7 +62,7 @@ def test_a_second_download_brings_only_what_is_missing_or_wrong(submitter: Submi
 
     after = [reads(submitter.service, f"ExperimentRun/dcid.{run}/{path}") for path in (BEST, LAST)]
     assert first.out.splitlines() == [f"here/{BEST}: 4 bytes", f"here/{LAST}: 4 bytes"]
-    assert second.out.splitlines() == [f"here/{BEST}: 4 bytes", f"here/{LAST}: 4 bytes, was here"]
+    assert second.out.splitlines() == [f"here/{BEST}: 4 bytes", f"here/{LAST}: 4 bytes, existed"]
     assert (before, after) == ([1, 1], [2, 1])
     assert files(submitter.folder / "here") == {BEST: b"best", LAST: b"last"}
 

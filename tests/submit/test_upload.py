@@ -1,10 +1,13 @@
 """``python -m submit upload`` against the loopback service: real files, real processes."""
 
+import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -122,6 +125,7 @@ def test_in_a_terminal_a_progress_bar_is_drawn_and_removed(submitter: Submitter)
     write_files(submitter.folder / "data", many(40))
     submitter.service.inject(Fault.slow(0.2, path="/data/"))
     terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # rows, columns and no pixels
     shown: list[bytes] = []
 
     def read() -> None:

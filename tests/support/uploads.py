@@ -7,7 +7,7 @@ from submit.emulator import AzureMLEmulator
 from submit.emulator.workspace import DATASTORE_CONTAINER
 from tests.support.commands import Outcome
 
-LINE = re.compile(r"Sent ([\d,]+) files? \((.*)\); skipped ([\d,]+) files? \((.*)\), which were there already\.")
+LINE = re.compile(r"Sent ([\d,]+) files? \((.*)\); skipped ([\d,]+) files? \((.*)\), which existed already\.")
 
 
 def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
