@@ -92,7 +92,7 @@ except Exception as error:
     assert "fault injection: status 403" in out
     assert [status for status, _ in answers] == [400, 400]
     assert "the content of 'a' was not uploaded" in answers[0][1]["error"]["message"]
-    assert "files that nobody uploaded: ['a']" in answers[1][1]["error"]["message"]
+    assert "files that were not uploaded: ['a']" in answers[1][1]["error"]["message"]
     assert submitter.service.jobs == []
 
 
