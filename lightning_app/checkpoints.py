@@ -8,12 +8,11 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_app.errors import UsageError
+from lightning_app.monitor import Best, Monitor
 from lightning_app.run_folder import RunFolder
-from models import metric_name
-
-MONITOR = metric_name("val", "accuracy")  # the highest value chooses the best checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -43,25 +42,50 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoints(Checkpoint):
-    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the validation accuracy is the best so far."""
+    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, monitor: Monitor) -> None:
         self._folder = folder
-        self.best_score: float | None = None
+        self.monitor = monitor
+        self._has_validated = self._is_checked = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        self._has_validated = True
+        self.monitor.choose_default([*trainer.callback_metrics])
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:  # otherwise the end of the epoch judges
+            self._save_if_best(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        score = trainer.callback_metrics.get(MONITOR)
-        if score is not None and (self.best_score is None or float(score) > self.best_score):
-            self.best_score = float(score)
-            trainer.save_checkpoint(self._folder.best)
+        self._save_if_best(trainer)
         trainer.save_checkpoint(self._folder.last)
+        if not self._is_checked and (self._has_validated or not sum(trainer.num_val_batches)):
+            self._is_checked = True
+            self.monitor.check_logged([*trainer.callback_metrics], validated=self._has_validated)
 
     def state_dict(self) -> dict[str, Any]:
         # the seed chose the validation images, and the command validate must choose the same ones
-        return {"best_score": self.best_score, "seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
+        return self.monitor.state_dict() | {"seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+        self.monitor.load_state_dict(state_dict)
+
+    def _save_if_best(self, trainer: pl.Trainer) -> None:
+        # rank 0 decides: a metric that isn't reduced differs between processes, and all of them must save together
+        best: Best | None = trainer.strategy.broadcast(self._new_best(trainer))
+        if best is not None:
+            self.monitor.best = best
+            trainer.save_checkpoint(self._folder.best)
+
+    def _new_best(self, trainer: pl.Trainer) -> Best | None:
+        score = trainer.callback_metrics.get(self.monitor.name or "")
+        if not trainer.is_global_zero or score is None:
+            return None
+        if not self._folder.best.exists():  # a run that continues that of another folder
+            self.monitor.best = None
+        is_better = self.monitor.is_better(float(score))
+        return Best(float(score), trainer.current_epoch + 1, trainer.global_step) if is_better else None
 
 
 def _reason(error: BaseException) -> str:

@@ -16,14 +16,16 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from lightning_app import evaluation, help_page, training
 from lightning_app.azureml_logger import AzureMLRunLogger
-from lightning_app.callbacks import NoProfiler, Throughput, WatchdogProgress
+from lightning_app.callbacks import LogIntervalWithinEpoch, NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from lightning_app.console import expect_rows_in_each_epoch
 from lightning_app.default_data import DEFAULT_MODEL
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
+from lightning_app.monitor import Mode, Monitor
 from lightning_app.progress import EpochBar, LineLogger, in_terminal
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
@@ -39,7 +41,6 @@ SEED = 0
 _STALL_HELP = "Seconds for which one process may block the others, time for reading and saving data not included"
 _TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
-    "log_every_n_steps": 2000,  # as in the tutorials
     "default_root_dir": OUTPUT_DIR,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,  # not needed: the data is checked when it is read
@@ -93,6 +94,8 @@ class RunCLI(LightningCLI):
         parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall, help=_STALL_HELP)
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
+            parser.add_argument("--monitor", type=str | None, default=None, help="Metric that chooses best.ckpt")
+            parser.add_argument("--monitor_mode", type=Mode | None, default=None, help="Which value of it is best")
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
@@ -133,6 +136,10 @@ class RunCLI(LightningCLI):
             "profiler": settings.profiler or NoProfiler(),
             "enable_progress_bar": show_bar,
         }
+        if settings.log_every_n_steps is None:  # None is Lightning's own default
+            kwargs["log_every_n_steps"] = self._models_log_interval
+        if settings.log_every_n_steps is None or self._models_log_interval:
+            expect_rows_in_each_epoch()
         if settings.logger in (None, False, True):
             kwargs["logger"] = False  # RunFolderSetup adds this project's loggers
         try:
@@ -151,13 +158,21 @@ class RunCLI(LightningCLI):
         """Whether the command is ``fit`` and leaves a run folder."""
         return self.subcommand == "fit" and not self.settings.trainer.fast_dev_run
 
+    @property
+    def _models_log_interval(self) -> int | None:
+        """The interval of this project's models, which log at the end of each epoch as well."""
+        return getattr(self.model, "default_log_interval", None)
+
     def _callbacks(self, settings: Namespace, show_bar: bool) -> list[pl.Callback]:
         callbacks: list[pl.Callback] = _as_list(settings.callbacks)
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
             callbacks = [setup, self.throughput, *callbacks]
             if settings.enable_checkpointing is not False:
-                callbacks.append(RunCheckpoints(self.folder))
+                monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
+                callbacks.append(RunCheckpoints(self.folder, monitor))
+        if settings.log_every_n_steps is None and self._models_log_interval is None:
+            callbacks.append(LogIntervalWithinEpoch())
         return [*callbacks, EpochBar()] if show_bar else callbacks
 
     def _watch(self, trainer: pl.Trainer) -> None:

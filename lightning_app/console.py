@@ -11,8 +11,6 @@ from lightning_app.distributed.environment import set_rank_zero
 _OWN_PACKAGES = ("lightning_app", "datamodules", "models")
 
 _KNOWN_HARMLESS = (
-    # this project logs at the end of each epoch, at any interval
-    r".*The number of training batches .* is smaller than the logging interval",
     # images in memory need no workers, and image files have --num_workers
     r".*does not have many workers which may be a bottleneck",
     # no validation images is the default, as in the tutorials
@@ -51,6 +49,13 @@ def set_up_console(rank: int) -> None:
         logger.setLevel(logging.INFO)
         logger.handlers = [handler]
         logger.propagate = False
+
+
+def expect_rows_in_each_epoch() -> None:
+    """Hides Lightning's warning that no metric is logged in short epochs, for trainings in which they are."""
+    warnings.filterwarnings(
+        "ignore", message=r".*The number of training batches .* is smaller than the logging interval"
+    )
 
 
 def format_count(number: int, noun: str) -> str:

@@ -31,6 +31,9 @@ _MODEL_FLAGS = (
 _RUN_FLAGS = (
     Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
          "--output_dir/previous and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
+    Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
+    Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
+         ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in --output_dir).", ("predict",)),
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
     Flag("--print_config", "", "", "Print all settings as a YAML file and stop."),

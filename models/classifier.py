@@ -49,6 +49,8 @@ class ImageClassifier(pl.LightningModule):
         ModelError: A value is out of range.
     """
 
+    default_log_interval = 2000  # batches, as in the tutorials
+
     def __init__(self, network: nn.Module, classes: Sequence[str], learning_rate: float, momentum: float) -> None:
         super().__init__()
         if not (math.isfinite(learning_rate) and learning_rate > 0):
