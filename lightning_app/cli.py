@@ -4,17 +4,18 @@ import logging
 from argparse import HelpFormatter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from lightning_app import evaluation, help_page, training
+from datamodules import CIFAR10DataModule, ImageFolderDataModule
+from lightning_app import class_help, evaluation, training
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.callbacks import LogIntervalWithinEpoch, NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
@@ -25,6 +26,7 @@ from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
+from lightning_app.help_page import Owners
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.progress import EpochBar, LineLogger, in_terminal
 from lightning_app.resume import ResumePlan, plan_resume
@@ -33,12 +35,12 @@ from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
+from models import CifarNet, ResNetTransfer
 
 log = logging.getLogger(__name__)
 
 OUTPUT_DIR = "outputs"
 SEED = 0
-_STALL_HELP = "Seconds for which one process may block the others, time for reading and saving data not included"
 _TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
     "default_root_dir": OUTPUT_DIR,
@@ -64,7 +66,6 @@ class RunCLI(LightningCLI):
         self.checkpoint = checkpoint
         self.plan = ResumePlan()
         self.throughput = Throughput()
-        Parser.documented_defaults = {"seed_everything": SEED} | _TRAINER_DEFAULTS
         super().__init__(
             args=list(arguments),
             parser_class=Parser,
@@ -89,18 +90,21 @@ class RunCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        assert isinstance(parser, Parser)
-        parser.command = subcommand
-        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall, help=_STALL_HELP)
+        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
         if subcommand == "fit":
-            parser.add_argument("--resume", type=str, default="auto", help="auto, never, a checkpoint or a run folder")
-            parser.add_argument("--monitor", type=str | None, default=None, help="Metric that chooses best.ckpt")
-            parser.add_argument("--monitor_mode", type=Mode | None, default=None, help="Which value of it is best")
+            parser.add_argument("--resume", type=str, default="auto")
+            parser.add_argument("--monitor", type=str | None, default=None)
+            parser.add_argument("--monitor_mode", type=Mode | None, default=None)
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
-            parser.add_argument("--csv", type=str | None, default=None, help="File for the predictions")
+            parser.add_argument("--csv", type=str | None, default=None)
         return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        # Lightning's own method warns about arguments that aren't those of sys.argv; these have full names instead
+        assert isinstance(args, list)
+        self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing: main reads the settings from the checkpoint before parsing, those of the data included."""
@@ -221,21 +225,39 @@ def _as_list(value: Any) -> list[Any]:
 
 
 class Parser(LightningArgumentParser):
-    """Shows the most used flags first in ``--help``, and raises an error in one line instead of printing the usage."""
-
-    command: str | None = None  # None: the program as a whole
-    documented_defaults: ClassVar[dict[str, Any]] = {}
+    """Prints help on demand only, and raises an error in one line instead of printing the usage."""
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
-        if self.command is None:
-            return help_page.overview()
-        return help_page.command_help(self.command, self.documented_defaults, super().format_help(formatter))
+        text: str = super().format_help(formatter)
+        if getattr(self, "_inner_parser", False):  # jsonargparse's parser for --model.help CLASS
+            return class_help.class_page((self.description or "").removeprefix("Help for "), text)
+        return class_help.trainer_page(text)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # an inner parser, for the settings of a class
             super().error(message, ex)
         known_flags = [name for action in self._actions for name in action.option_strings]
         raise UsageError(parse_error_message(message, known_flags)) from ex
+
+
+def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
+    """Prints what ``class_help.requested_help`` has found in the command line."""
+    command, flag, *classes = request
+    if flag == class_help.TRAINER_HELP:
+        RunCLI([command, "--help"], watchdog)
+    elif not classes and (page := class_help.listed_classes(flag)):
+        print(page)
+    else:
+        try:
+            RunCLI(request, watchdog)
+        except UsageError as error:
+            raise UsageError(class_help.error_message(request, str(error.__cause__ or error))) from error
+
+
+def owners() -> Owners:
+    """What the help of a command lists, see ``help_page``."""
+    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | _TRAINER_DEFAULTS
+    return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)
 
 
 def create_loggers(

@@ -18,8 +18,6 @@ _KNOWN_HARMLESS = (
     r"Total length of `list` across ranks is zero",
     # resume.py decides what happens to existing checkpoints
     r".*Checkpoint directory .* exists and is not empty",
-    # the arguments are those of the command line, with full names in place of short ones
-    r"LightningCLI's args parameter is intended to run from within Python",
     # validate, test and predict load only the network from a checkpoint
     r".*callbacks used to create the checkpoint need to be provided",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies

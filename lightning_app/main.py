@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from lightning_app import help_page
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
-from lightning_app.errors import LaunchError, UsageError
+from lightning_app.errors import UsageError
+from lightning_app.flags import COMMANDS, expand, nearest
+from lightning_app.import_path import append_current_folder, check_own_packages
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog
 
@@ -19,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     watchdog, words = Watchdog(), list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if help_page.asks_for_overview(words):
+            print(help_page.overview())
+            return
+        append_current_folder()
         launch = detect_launch()
         # before torch and Lightning are loaded: that takes seconds, in which a process can fail as well
         supervision.start(watchdog, launch, dict(os.environ))
         supervision.run_supervised(watchdog, lambda: _run(words, launch, watchdog), _user_error_message)
     except Exception as error:
-        line = str(error) if isinstance(error, LaunchError) else _user_error_message(error)
+        line = _user_error_message(error)
         if line is None:
             raise
         print(f"error: {line}", file=sys.stderr)
@@ -32,27 +39,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _user_error_message(error: BaseException) -> str | None:
+    if isinstance(error, UsageError):
+        return " ".join(str(error).split())
     from lightning_app.error_messages import user_error_message  # loads torch and Lightning, whose errors it recognises
 
     return user_error_message(error)
 
 
-def _run(arguments: list[str], launch: Launch, watchdog: Watchdog) -> None:
+def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
+    _check_command(words)
+    check_own_packages()
     # imported here: they load torch and Lightning
-    from lightning_app import console
-    from lightning_app.cli import OUTPUT_DIR, RunCLI
+    from lightning_app import cli, console
+    from lightning_app.class_help import requested_help
     from lightning_app.default_data import arguments_from_checkpoint, default_data
-    from lightning_app.flags import COMMANDS, expand
 
     console.set_up_console(launch.rank)
-    if not arguments:
-        raise UsageError(f"no command given; expected one of {', '.join(COMMANDS)}, or --help")
-    if arguments[0] not in COMMANDS:
-        RunCLI(arguments, watchdog)
+    if request := requested_help(words):
+        cli.show_class_help(request, watchdog)
         return
-    command, flags = arguments[0], expand(arguments[1:])
-    if "--help" in flags or "-h" in flags or command == "fit":
-        RunCLI([command, *default_data(flags), *flags], watchdog)
+    if words[0] not in COMMANDS:
+        cli.RunCLI(words, watchdog)
+        return
+    command, flags = words[0], expand(words[1:])
+    if "--help" in flags or "-h" in flags:
+        print(help_page.command_help(command, cli.owners()))
+    elif command == "fit":
+        cli.RunCLI([command, *default_data(flags), *flags], watchdog)
     else:
-        saved_settings, checkpoint = arguments_from_checkpoint(command, flags, OUTPUT_DIR)
-        RunCLI([command, *saved_settings, *flags], watchdog, checkpoint)
+        saved_settings, checkpoint = arguments_from_checkpoint(command, flags, cli.OUTPUT_DIR)
+        cli.RunCLI([command, *saved_settings, *flags], watchdog, checkpoint)
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Checks the command before seconds pass for loading torch."""
+    if not words:
+        raise UsageError(f"no command given; expected one of {', '.join(COMMANDS)}, or --help")
+    if words[0] not in COMMANDS and not words[0].startswith("-"):
+        raise UsageError(
+            f"{words[0]:.80}: no such command; expected one of {', '.join(COMMANDS)}{nearest(words[0], COMMANDS)}"
+        )
