@@ -45,6 +45,9 @@ class CIFAR10DataModule(pl.LightningDataModule):
         DataError: A value is out of range, or the files at ``data_path`` can't be used.
     """
 
+    image_size = 32
+    """Height and width of the images, in pixels."""
+
     def __init__(
         self,
         data_path: str | None = None,
@@ -73,6 +76,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         self._val: LabelledImages | None = None
         self._test: LabelledImages | None = None
         self._predict: ImageFiles | None = None
+        self._announced = False
 
     @property
     def classes(self) -> list[str]:
@@ -109,14 +113,11 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if stage in ("fit", "test") and self._test is None:
             # also for fit: a damaged test file is reported before the training, not after it
             self._test = cifar10_files.read_split(folder, train=False, classes=classes)
-        require_shares(self.trainer, self._counts(stage))
-        if stage == "fit" and self.data_path is None:
-            log.info(
-                "Images: GENERATED on this machine, not real data: %s for training, %s for testing. "
-                "Give --data_path for real images.",
-                f"{len(self._train or ()):,}",
-                f"{len(self._test or ()):,}",
-            )
+        counts = self._counts(stage)
+        require_shares(self.trainer, counts)
+        if self.data_path is None and counts and not self._announced:
+            generated.announce(counts)
+            self._announced = True
 
     def train_dataloader(self) -> InMemoryLoader:
         assert self._train is not None

@@ -4,11 +4,12 @@ They are deterministic and learnable. The code that reads real images reads them
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules import cifar10_files
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 _Mask = Callable[[Floats, Floats, Floats], NDArray[np.bool_]]
@@ -58,6 +61,12 @@ def cifar10_folder() -> Path:
 def image_folder() -> Path:
     """A folder with ``train/`` and ``val/``, two classes of JPEG files each, generated now if it isn't there."""
     return _generate_once("image-folder", _write_image_folder)
+
+
+def announce(counts: Mapping[str, int]) -> None:
+    """Logs that the images are generated, with their number by use, such as ``{"training": 10_000}``."""
+    listed = ", ".join(f"{count:,} for {use}" for use, count in counts.items())
+    log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real images.", listed)
 
 
 def node_lock(folder: Path) -> FileLock:

@@ -1,6 +1,5 @@
 """Images in folders, one folder per class."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from datamodules import generated
 from datamodules.image_files import ImageFiles, image_loader, image_paths, normalise, unlabelled_images
 from datamodules.sampling import EpochSampler
 from datamodules.validation import DataError, require, require_shares
-
-log = logging.getLogger(__name__)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's weights expect
 _USES = {"train": "training", "val": "validation", "test": "testing"}
@@ -59,6 +56,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.skip_broken = skip_broken
         self._files: dict[str, ImageFiles] = {}
+        self._announced = False
 
     @property
     def classes(self) -> list[str]:
@@ -88,10 +86,11 @@ class ImageFolderDataModule(pl.LightningDataModule):
             if split not in self._files:
                 transform = self._random_crop() if split == "train" else self._centre_crop()
                 self._files[split] = self._labelled(root, split, transform)
-        require_shares(self.trainer, {_USES[split]: len(self._files[split]) for split in _splits(root, stage)})
-        if stage == "fit" and self.data_path is None:
-            counts = ", ".join(f"{len(files):,} for {split}" for split, files in self._files.items())
-            log.info("Images: GENERATED on this machine, not real data: %s. Give --data_path for real images.", counts)
+        counts = {_USES[split]: len(self._files[split]) for split in _splits(root, stage)}
+        require_shares(self.trainer, counts)
+        if self.data_path is None and counts and not self._announced:
+            generated.announce(counts)
+            self._announced = True
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader("train", shuffle=True)

@@ -1,7 +1,8 @@
 """The command line: Lightning's, with this project's defaults, callbacks, loggers and error messages."""
 
+import inspect
 import logging
-from argparse import HelpFormatter
+from argparse import SUPPRESS, HelpFormatter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,13 +21,13 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.callbacks import LogIntervalWithinEpoch, NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from lightning_app.console import expect_rows_in_each_epoch
-from lightning_app.default_data import DEFAULT_MODEL
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
 from lightning_app.help_page import Owners
+from lightning_app.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.progress import EpochBar, LineLogger, in_terminal
 from lightning_app.resume import ResumePlan, plan_resume
@@ -49,6 +50,15 @@ _TRAINER_DEFAULTS = {
 }
 
 
+# accepted only as null: files that Lightning's own command line saves have them
+_NOT_SET_HERE = {
+    "fit": ("ckpt_path", "weights_only"),  # --resume takes their place
+    "validate": ("weights_only",),
+    "test": ("weights_only",),
+    "predict": ("weights_only",),
+}
+
+
 class RunCLI(LightningCLI):
     """The commands ``fit``, ``validate``, ``test`` and ``predict``; creating an instance runs one of them.
 
@@ -56,14 +66,22 @@ class RunCLI(LightningCLI):
         arguments: The command and its flags, with their full names.
         watchdog: Ends all processes when one of them fails.
         checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
+        defaults: What takes the place of settings that aren't given, such as the section ``data``.
 
     Raises:
         UsageError: A flag or its value can't be used.
     """
 
-    def __init__(self, arguments: Sequence[str], watchdog: Watchdog, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        watchdog: Watchdog,
+        checkpoint: Path | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self.watchdog = watchdog
         self.checkpoint = checkpoint
+        self.defaults = dict(defaults or {})
         self.plan = ResumePlan()
         self.throughput = Throughput()
         super().__init__(
@@ -80,16 +98,17 @@ class RunCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """The commands and, for each, the parameters of the Trainer's method that are no flags."""
         commands = LightningCLI.subcommands()
-        commands["fit"] |= {"ckpt_path", "weights_only"}  # --resume takes their place
-        for name in ("validate", "test", "predict"):
-            commands[name] |= {"weights_only", "verbose", "return_predictions"}
+        for name, parameters in _NOT_SET_HERE.items():
+            commands[name] |= {*parameters, "verbose", "return_predictions"}
         return commands
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.set_defaults({"model": {"class_path": DEFAULT_MODEL}})
+        parser.set_defaults(self.defaults)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        for name in _NOT_SET_HERE[subcommand]:
+            parser.add_argument(f"--{name}", type=str | bool | None, default=None, help=SUPPRESS)
         parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto")
@@ -120,6 +139,12 @@ class RunCLI(LightningCLI):
         return RunFolder(Path(self.settings.trainer.default_root_dir or OUTPUT_DIR))
 
     def before_instantiate_classes(self) -> None:
+        for name in _NOT_SET_HERE[str(self.subcommand)]:
+            if (value := self.settings.pop(name)) is not None:
+                remedy = (
+                    "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
+                )
+                raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
         if not self._trains():
             return
         self.folder.check_writable()
@@ -186,9 +211,17 @@ class RunCLI(LightningCLI):
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
+        require_image_size(model, datamodule)
+        self._require_given_classes(model, datamodule)
         if self.plan.checkpoint is not None:
-            evaluation.require_same_classes(datamodule, self.plan.checkpoint)
+            require_same_classes(datamodule, self.plan.checkpoint)
         training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
+
+    def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
+        parameter = inspect.signature(type(model)).parameters.get("classes")
+        if parameter is not None:
+            names = self.settings.model.init_args.get("classes")
+            require_given_classes(names, parameter.default, datamodule)
 
     def validate(self, **_: Any) -> None:
         evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())

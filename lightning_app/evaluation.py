@@ -10,9 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_app.checkpoints import read_checkpoint
+from lightning_app.checkpoint_settings import require_data
 from lightning_app.distributed.sync import gather, require_same_checkpoint
 from lightning_app.errors import UsageError
+from lightning_app.matching import require_image_size, require_same_classes
 from models import ImageClassifier
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,11 @@ def evaluate(trainer: pl.Trainer, command: str, model: pl.LightningModule, datam
     """Runs ``validate`` or ``test`` and prints the metrics, one a line.
 
     Raises:
-        UsageError: The data has other classes than the network or no images for the command, or a node has another
-            checkpoint.
+        UsageError: The data is unknown, has other classes or another image size than the network, or no images for
+            the command; or a node has another checkpoint.
     """
+    require_data(command, checkpoint, model, datamodule)
+    require_image_size(model, datamodule)
     require_same_classes(datamodule, checkpoint)
     run = getattr(trainer, command)
     require_same_checkpoint(trainer, checkpoint)
@@ -42,10 +45,13 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
     """Labels the images at the datamodule's path and writes the table ``target``.
 
     Raises:
-        UsageError: The model or the data isn't one of this project's, or a node has another checkpoint.
+        UsageError: The model or the data isn't one of this project's, or they don't fit each other, or a node has
+            another checkpoint.
     """
+    require_data("predict", checkpoint, model, datamodule)
     if not isinstance(model, ImageClassifier) or not hasattr(type(datamodule), "predicted_paths"):
         raise UsageError("predict: works only with the models and the datamodules of this project")
+    require_image_size(model, datamodule)
     require_same_checkpoint(trainer, checkpoint)
     batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
     parts = gather(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
@@ -60,25 +66,6 @@ def all_metrics(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> 
     for returned in results:
         metrics |= returned
     return metrics
-
-
-def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
-    """Checks that the data has the classes that the network was trained on, in the same order.
-
-    Raises:
-        UsageError: It has other classes, or another order.
-    """
-    trained = read_checkpoint(checkpoint).get("hyper_parameters", {}).get("classes")
-    given = getattr(datamodule, "classes", None)
-    if trained and given and list(trained) != list(given):
-        raise UsageError(
-            f"--data_path: holds the classes {_listed(given)}, but {str(checkpoint)!r} was trained on "
-            f"{_listed(trained)}; give data with the same classes"
-        )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def write_predictions(

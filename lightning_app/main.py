@@ -8,7 +8,7 @@ from lightning_app import help_page
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
 from lightning_app.errors import UsageError
-from lightning_app.flags import COMMANDS, expand, nearest
+from lightning_app.flags import COMMANDS, nearest
 from lightning_app.import_path import append_current_folder, check_own_packages
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog
@@ -52,23 +52,13 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     # imported here: they load torch and Lightning
     from lightning_app import cli, console
     from lightning_app.class_help import requested_help
-    from lightning_app.default_data import arguments_from_checkpoint, default_data
+    from lightning_app.commands import run_command
 
     console.set_up_console(launch.rank)
     if request := requested_help(words):
         cli.show_class_help(request, watchdog)
-        return
-    if words[0] not in COMMANDS:
-        cli.RunCLI(words, watchdog)
-        return
-    command, flags = words[0], expand(words[1:])
-    if "--help" in flags or "-h" in flags:
-        print(help_page.command_help(command, cli.owners()))
-    elif command == "fit":
-        cli.RunCLI([command, *default_data(flags), *flags], watchdog)
     else:
-        saved_settings, checkpoint = arguments_from_checkpoint(command, flags, cli.OUTPUT_DIR)
-        cli.RunCLI([command, *saved_settings, *flags], watchdog, checkpoint)
+        run_command(words, watchdog)
 
 
 def _check_command(words: Sequence[str]) -> None:

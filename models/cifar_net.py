@@ -20,6 +20,9 @@ class CifarNet(ImageClassifier):
         classes: The names of the classes; on the command line they come from the data.
     """
 
+    image_size = 32
+    """Height and width of the images that it takes, in pixels."""
+
     def __init__(self, learning_rate: float = 0.001, momentum: float = 0.9, classes: Sequence[str] = _TEN) -> None:
         super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum)
         self.save_hyperparameters()

@@ -52,3 +52,20 @@ def test_the_classes_are_known_before_the_images_are_generated(empty_cache: Path
     folder = cifar10_files.find_folder(generated.cifar10_folder())
     assert cifar10_files.read_classes(folder) == CIFAR10DataModule().classes
     assert ImageFolderDataModule(str(generated.image_folder())).classes == ImageFolderDataModule().classes
+
+
+@pytest.mark.parametrize("module", [CIFAR10DataModule, ImageFolderDataModule])
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_a_stage_says_once_that_its_images_are_generated(
+    module: type[CIFAR10DataModule | ImageFolderDataModule], stage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = module(val_split=5) if module is CIFAR10DataModule else module()
+    data.prepare_data()
+    caplog.set_level("INFO", "datamodules")
+
+    data.setup(stage)
+    data.setup(stage)
+
+    lines = [record.message for record in caplog.records if "GENERATED" in record.message]
+    has_images = stage != "test" or module is CIFAR10DataModule
+    assert len(lines) == has_images

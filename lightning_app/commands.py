@@ -1,0 +1,32 @@
+"""Reads a command from the command line and runs it, with defaults for what isn't given."""
+
+from collections.abc import Sequence
+
+from lightning_app.checkpoint_settings import settings_of_checkpoint
+from lightning_app.cli import OUTPUT_DIR, RunCLI, owners
+from lightning_app.default_data import default_classes
+from lightning_app.flags import expand
+from lightning_app.given_settings import given_settings, split_at_command
+from lightning_app.help_page import command_help
+from lightning_app.watchdog.watchdog import Watchdog
+
+
+def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunCLI] = RunCLI) -> None:
+    """Runs a command; its ``--config`` files may come before it, as with Lightning's own command line.
+
+    Raises:
+        UsageError: A flag or its value can't be used.
+    """
+    before, command, rest = split_at_command(arguments)
+    if command is None:
+        program(arguments, watchdog)
+        return
+    flags = expand(rest)
+    given = given_settings(command, before, flags)
+    if "--help" in flags or "-h" in flags:
+        print(command_help(command, owners()))
+    elif command == "fit":
+        program([*before, command, *flags], watchdog, defaults=default_classes(given))
+    else:
+        saved, checkpoint = settings_of_checkpoint(command, given, OUTPUT_DIR)
+        program([*before, command, *flags], watchdog, checkpoint, defaults=saved)
