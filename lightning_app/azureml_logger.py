@@ -4,7 +4,6 @@ import atexit
 import logging
 import math
 import time
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightning_app.azureml import job as azureml_job
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.experiment import RunWhenUsed
+from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal import Journal
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
-from lightning_app.azureml.plain_values import merge_hyperparameters, to_number
+from lightning_app.azureml.plain_values import to_number
 from lightning_app.azureml.sender_process import SenderProcess
 from lightning_app.errors import NonFiniteError
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, local_folder
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,14 @@ class AzureMLRunLogger(Logger):
     delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job nothing is sent.
 
     Args:
-        output_dir: The run folder. Azure ML uploads ``outputs`` by itself.
+        output_dir: The run folder, a local path. Azure ML uploads ``outputs`` by itself.
         exit_timeout: How long the end of the program may wait for delivery, in seconds.
         priority: Shell patterns of the metric names that are sent first if there are more than the 50 that Azure ML
             accepts.
         stop_on_nonfinite: Whether a NaN or infinite metric ends the run; otherwise a tag counts it.
 
     Raises:
-        ValueError: ``exit_timeout`` is negative.
+        ValueError: ``exit_timeout`` is negative, or ``output_dir`` is a URL.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class AzureMLRunLogger(Logger):
         super().__init__()
         if not exit_timeout >= 0:
             raise ValueError(f"exit_timeout {exit_timeout}: expected seconds, 0 or more")
-        self._folder = RunFolder(Path(output_dir))
+        self._folder = RunFolder(local_folder(output_dir))
         self._exit_timeout = exit_timeout
         self._priority = tuple(priority)
         self._stop_on_nonfinite = stop_on_nonfinite
         self._reset()
 
     def _reset(self) -> None:
+        """The state that belongs to this process."""
         self._journal: Journal | None = None
         self._sender: SenderProcess | None = None
         self._run: Any = None
@@ -71,9 +73,10 @@ class AzureMLRunLogger(Logger):
         self._warned_of_repeated_steps = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the sender and the run, which belong to this process."""
-        copied = AzureMLRunLogger(self._folder.root, self._exit_timeout, self._priority, self._stop_on_nonfinite)
-        return vars(copied)
+        """Without the sender and the run, which belong to this process; with what a subclass has added."""
+        copied = object.__new__(AzureMLRunLogger)
+        copied._reset()
+        return {**vars(self), **vars(copied)}
 
     @property
     def name(self) -> str:
@@ -91,12 +94,33 @@ class AzureMLRunLogger(Logger):
         return str(self._folder.root)
 
     @property
+    def root_dir(self) -> str:
+        """The run folder: one folder, one run."""
+        return self.save_dir
+
+    @property
+    def log_dir(self) -> str:
+        """The run folder."""
+        return self.save_dir
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """As ``run``, which is imported when something of it is used.
+
+        The Trainer reads this property before it calls LightningCLI's SaveConfigCallback, which refuses to overwrite
+        the ``config.yaml`` of an earlier run: it is moved to ``previous/NNN``.
+        """
+        if self._journal is None and (moved := self._folder.archive_config()):
+            log.info("%s: the earlier run's settings are moved to %s", self.save_dir, moved)
+        return RunWhenUsed(lambda: self.run)
+
+    @property
     @rank_zero_experiment
     def run(self) -> Any:
         """azureml-core's own ``Run``, for what this logger doesn't do; importing it takes a second.
 
-        Outside a job it is azureml-core's offline run, which prints what it logs. It isn't called ``experiment``, as in
-        Lightning's own loggers, because the Trainer reads that property before training, whether it is used or not.
+        Outside a job it is azureml-core's offline run, which prints what it logs.
         """
         if self._run is None:
             from azureml.core import Run
@@ -126,10 +150,29 @@ class AzureMLRunLogger(Logger):
         self._poll_sender()
 
     @rank_zero_only
-    def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Adds to ``hparams.yaml``, from which the run's tags are made; may be called again, also by a resumed run."""
+    def log_hyperparams(
+        self, params: Any = None, metrics: Any = None, step: int | None = None, *args: Any, **further: Any
+    ) -> None:
+        """Adds to ``hparams.yaml``, from which the run's tags are made; may be called again, also by a resumed run.
+
+        If a name has another value already, all that is given goes to a section ``hparams_2``, ``hparams_3``, ...
+
+        Args:
+            params: A mapping, a namespace, a dataclass or the like, with values of any kind.
+            metrics: Logged as by ``log_metrics``, as in Lightning's TensorBoardLogger.
+            step: The step of ``metrics``.
+            args: Ignored.
+            further: Hyperparameters by name.
+
+        Raises:
+            TypeError: ``params`` has no names.
+            OSError: The run folder can't be written to.
+        """
+        plain = to_hyperparameters(params, further)
         self._open()
-        merge_hyperparameters(self._folder.hyperparameters, params)
+        merge_hyperparameters(self._folder.hyperparameters, plain)
+        if metrics:
+            self.log_metrics(metrics, step)
 
     @rank_zero_only
     def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:

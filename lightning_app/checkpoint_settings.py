@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from lightning_app.checkpoints import read_checkpoint
 from lightning_app.errors import UsageError
 from lightning_app.given_settings import class_of, is_same_class, read_yaml, text_of
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, given_folder
 
 _SAVED = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 _EXAMPLES = {"model": "--model my_module.MyModel", "data": "--data my_module.MyData"}
@@ -75,7 +75,7 @@ def _checkpoint_path(given: Mapping[str, Any], default_output_dir: str) -> Path:
         if not Path(ckpt_path).is_file():
             raise UsageError(f"--ckpt_path {ckpt_path!r}: no such file")
         return Path(ckpt_path)
-    folder = RunFolder(Path(text_of(given, "trainer", "default_root_dir") or default_output_dir))
+    folder = given_folder(text_of(given, "trainer", "default_root_dir") or default_output_dir)
     for path in (folder.best, folder.last):
         if path.is_file():
             return path

@@ -31,7 +31,7 @@ from lightning_app.matching import require_given_classes, require_image_size, re
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.progress import EpochBar, LineLogger, in_terminal
 from lightning_app.resume import ResumePlan, plan_resume
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
@@ -136,7 +136,7 @@ class RunCLI(LightningCLI):
 
     @property
     def folder(self) -> RunFolder:
-        return RunFolder(Path(self.settings.trainer.default_root_dir or OUTPUT_DIR))
+        return given_folder(self.settings.trainer.default_root_dir or OUTPUT_DIR)
 
     def before_instantiate_classes(self) -> None:
         for name in _NOT_SET_HERE[str(self.subcommand)]:

@@ -1,6 +1,7 @@
 """The folder that holds all files of a run."""
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,31 @@ from pathlib import Path
 from lightning_app.errors import UsageError
 
 TENSORBOARD_ROOT = Path("logs")  # in the working directory: Azure ML streams events from there
+
+# of at least two letters: C:/ is a folder of Windows; a Path has one slash of two left
+_URL = re.compile(r"([\w+.-]+::)*[A-Za-z][\w+.-]+:/")
+
+
+def local_folder(path: str | Path) -> Path:
+    """The folder, with ``~`` expanded.
+
+    Raises:
+        ValueError: It is a URL, which would become a local folder of that name.
+    """
+    if _URL.match(str(path)):
+        raise ValueError(f"output_dir {str(path)!r}: expected a folder of this machine; got a URL; give a local path")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user: a folder whose name begins with ~
+        return Path(path)
+
+
+def given_folder(path: str | Path) -> "RunFolder":
+    """The folder of ``--output_dir``; UsageError if it is a URL."""
+    try:
+        return RunFolder(local_folder(path))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,12 @@ class RunFolder:
         target = self._new_previous()
         self.journal.rename(target / self.journal.name)
         return target
+
+    def archive_config(self) -> Path | None:
+        """Moves only ``config.yaml`` and returns its new path; None where there is none."""
+        if not self.config.exists():
+            return None
+        return self.config.rename(self._new_previous() / self.config.name)
 
     def _new_previous(self) -> Path:
         number = 1

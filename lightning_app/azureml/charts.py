@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_app.azureml.plain_values import to_plain
+from lightning_app.azureml.plain_objects import to_plain
+from lightning_app.azureml.plain_values import to_json_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +62,7 @@ class Charts:
 
     def table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int) -> None:
         """``columns``: the cells of each column, by its name; all columns have the same length."""
-        plain = {str(column): [to_plain(cell) for cell in cells] for column, cells in columns.items()}
+        plain = {str(column): [_cell(cell) for cell in cells] for column, cells in columns.items()}
         if len({len(cells) for cells in plain.values()}) != 1:
             lengths = ", ".join(f"{column!r} {len(cells)}" for column, cells in plain.items()) or "none"
             raise ValueError(f"table {name!r}: expected columns of the same length; found {lengths}")
@@ -71,7 +72,7 @@ class Charts:
         """``values``: numbers or strings."""
         self._save(
             self._stem(name, step),
-            {"kind": "list", "name": name, "step": step, "values": [to_plain(value) for value in values]},
+            {"kind": "list", "name": name, "step": step, "values": [_cell(value) for value in values]},
         )
 
     def _stem(self, name: str, step: int) -> str:
@@ -94,6 +95,11 @@ class Charts:
                 opened.save(target)
         else:
             Image.fromarray(_as_bytes(image)).save(target)
+
+
+def _cell(value: Any) -> Any:
+    plain = to_plain(value)
+    return to_json_number(plain) if isinstance(plain, float) else plain
 
 
 def _as_array(values: Any) -> NDArray[Any]:

@@ -164,7 +164,7 @@ class Uploader:
             return {}
         written = path.stat().st_mtime_ns
         if written != self._hyperparameters_read[0]:
-            self._hyperparameters_read = written, to_tags(yaml.safe_load(path.read_text()) or {})
+            self._hyperparameters_read = written, to_tags(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
         return self._hyperparameters_read[1]
 
     def _summarise(self) -> dict[str, str]:

@@ -105,19 +105,6 @@ def test_a_nonfinite_metric_ends_the_run_if_the_user_wants_that(tmp_path: Path) 
     assert rows(logger) == [{"step": 3, "metrics": {"loss": "NaN", "accuracy": 0.5}}]
 
 
-def test_hyperparameters_are_plain_and_grow_with_each_call(logger: AzureMLRunLogger) -> None:
-    logger.log_hyperparams({"learning_rate": 0.1, "net": torch.nn.ReLU(), "path": Path("a"), "_instantiator": "x"})
-    again = AzureMLRunLogger(logger.save_dir)
-    again.log_hyperparams({"learning_rate": 0.2, "layers": {"sizes": (1, 2)}})
-
-    assert yaml.safe_load((Path(logger.save_dir) / "hparams.yaml").read_text()) == {
-        "learning_rate": 0.2,
-        "net": "torch.nn.modules.activation.ReLU",
-        "path": "a",
-        "layers": {"sizes": [1, 2]},
-    }
-
-
 def test_copies_and_pickles_hold_no_process(job: Job) -> None:
     outcome = run_script(
         job,
