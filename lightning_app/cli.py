@@ -29,9 +29,11 @@ from lightning_app.errors import UsageError
 from lightning_app.help_page import Owners
 from lightning_app.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.monitor import Mode, Monitor
+from lightning_app.nonfinite import NonFiniteLoss
 from lightning_app.progress import EpochBar, LineLogger, in_terminal
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
+from lightning_app.summary import RunRecord
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
@@ -83,7 +85,6 @@ class RunCLI(LightningCLI):
         self.checkpoint = checkpoint
         self.defaults = dict(defaults or {})
         self.plan = ResumePlan()
-        self.throughput = Throughput()
         super().__init__(
             args=list(arguments),
             parser_class=Parser,
@@ -196,7 +197,8 @@ class RunCLI(LightningCLI):
         callbacks: list[pl.Callback] = _as_list(settings.callbacks)
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
-            callbacks = [setup, self.throughput, *callbacks]
+            loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
+            callbacks = [setup, RunRecord(), Throughput(), loss, *callbacks]
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
                 callbacks.append(RunCheckpoints(self.folder, monitor))
@@ -215,7 +217,7 @@ class RunCLI(LightningCLI):
         self._require_given_classes(model, datamodule)
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
-        training.train(self.trainer, model, datamodule, self.folder, self.plan, self.throughput)
+        training.train(self.trainer, model, datamodule, self.folder, self.plan)
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
         parameter = inspect.signature(type(model)).parameters.get("classes")

@@ -1,6 +1,7 @@
 """A training run: prepare the run folder, fit, test once, print a summary."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_app.callbacks import Throughput
 from lightning_app.console import format_count
 from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run_connected
 from lightning_app.evaluation import all_metrics
 from lightning_app.resume import ResumePlan
 from lightning_app.run_folder import RunFolder
+from lightning_app.summary import left_nothing_usable, summary
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ def train(
     datamodule: pl.LightningDataModule | None,
     folder: RunFolder,
     plan: ResumePlan,
-    throughput: Throughput,
 ) -> None:
     """Fits, tests the best checkpoint (the last one where there is no validation set) and prints a summary.
 
@@ -40,8 +40,12 @@ def train(
     saved = [path for path in (folder.best, folder.last) if path.exists()] if trainer.checkpoint_callbacks else []
     with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint:
         metrics = _test(trainer, model, datamodule, _as_text(checkpoint))
-    for line in summary(trainer, throughput, metrics, saved):
+    for line in summary(trainer, metrics, saved):
         log.info("%s", line)
+    if left_nothing_usable(trainer):
+        if trainer.is_global_zero:
+            print("error: the loss was NaN or infinite to the end; no usable checkpoint is left", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def finished_message(folder: RunFolder, plan: ResumePlan) -> str:
@@ -49,18 +53,6 @@ def finished_message(folder: RunFolder, plan: ResumePlan) -> str:
         f"{folder.root}: training is finished ({format_count(plan.epochs_done, 'epoch')}). To continue, raise "
         "--num_epochs; to start a new run, give --resume never or another --output_dir."
     )
-
-
-def summary(
-    trainer: pl.Trainer, throughput: Throughput, metrics: Mapping[str, float], checkpoints: Sequence[Path]
-) -> list[str]:
-    """The lines that are printed at the end of a run."""
-    lines = [f"Finished: {format_count(trainer.current_epoch, 'epoch')}, {format_count(trainer.global_step, 'step')}."]
-    if throughput.seconds:
-        lines[0] += f" Trained {throughput.images_per_second:,.0f} images a second."
-    if metrics:
-        lines.append("Test:       " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    return lines + [f"Checkpoint: {path}" for path in checkpoints]
 
 
 def _as_text(path: Path | None) -> str | None:

@@ -1,14 +1,9 @@
 """``fit``: the real command line in a process of its own."""
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ import yaml
 from lightning_app.azureml.journal import read_journal
 from tests.support.commands import Command, command_line, environment
 from tests.support.images import make_cifar10
+from tests.support.scripted import Terminal
 
 
 def state(folder: str) -> dict[str, torch.Tensor]:
@@ -187,23 +183,18 @@ def test_training_continues_from_a_checkpoint_or_a_run_folder_elsewhere(run: Com
     assert again.out.startswith("r0: training is finished (2 epochs)")
 
 
-def test_a_terminal_shows_a_bar_with_the_metrics(run: Command, cifar10: Path) -> None:
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
+def test_a_terminal_of_80_columns_shows_a_bar_and_the_metrics_of_each_epoch(run: Command, cifar10: Path) -> None:
+    terminal = Terminal(80)
     arguments = command_line("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--data.val_split", "20")
 
-    process = subprocess.Popen(arguments, stdout=terminal, stderr=terminal, env=environment())
-    os.close(terminal)
-    output = b""
-    try:
-        while chunk := os.read(controller, 4096):
-            output += chunk
-    except OSError:  # a terminal's reading end fails this way when all writers have closed it
-        pass
+    process = subprocess.Popen(arguments, stdout=terminal.file, stderr=terminal.file, env=environment())
 
     assert process.wait() == 0
-    text = output.decode()
-    assert re.search(r"epoch 1/1: 100%.*45/45.*train_loss=\d\.\d+.*val_accuracy=\d\.\d+", text), text
+    text = terminal.text()
+    assert re.search(r"epoch 1/1: +\d+%.*/45 \[", text), text
+    assert re.search(r"epoch 1/1: \d+ s, val_loss \d.*val_accuracy \d", text), text
+    assert re.search(r"Last: +val_loss \d\.\d{4}, val_accuracy \d\.\d{4}, train_loss", text), text
+    assert re.search(r"Best: +val_accuracy \d\.\d{4}, after epoch 1", text), text
     assert "batch=" not in text
 
 
@@ -251,8 +242,13 @@ class MyData(pl.LightningDataModule):
     assert "Finished: 2 epochs, 128 steps." in outcome.out
 
 
-def test_every_row_of_the_journal_is_standard_json(run: Command, cifar10: Path) -> None:
-    assert run("fit", "--data_path", str(cifar10), "--learning_rate", "1e20", "--num_epochs", "1").status == 0
+def test_a_run_of_nan_fails_in_one_line_and_its_journal_is_standard_json(run: Command, cifar10: Path) -> None:
+    outcome = run("fit", "--data_path", str(cifar10), "--learning_rate", "1e20", "--num_epochs", "1")
+
+    assert outcome.status == 1
+    assert outcome.err == "error: the loss was NaN or infinite to the end; no usable checkpoint is left\n"
+    assert re.search(r"^The loss is (nan|inf) at step \d+: try a lower --learning_rate", outcome.out, re.MULTILINE)
+    assert re.search(r"^Loss: +NaN or infinite at step \d+, and still at the end$", outcome.out, re.MULTILINE)
 
     def refuse(word: str) -> None:
         pytest.fail(f"{word} is not JSON")

@@ -5,54 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lightning_app.checkpoints import RunCheckpoints
 from lightning_app.errors import UsageError
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.run_folder import RunFolder
+from tests.support.scripted import Scripted, data, trainer
 
 NAN = math.nan
 
 
-class Scripted(pl.LightningModule):
-    """Logs the given values, one for each epoch; a name that starts with ``val_`` in the validation."""
-
-    def __init__(self, **values: list[float]) -> None:
-        super().__init__()
-        self.values = values
-        self.layer = torch.nn.Linear(1, 1)
-        self.log_settings: dict[str, Any] = {}
-
-    def training_step(self, batch: Tensor) -> Tensor:
-        self._log("train_")
-        loss: Tensor = self.layer(batch).sum()
-        return loss
-
-    def validation_step(self, batch: Tensor) -> None:
-        self._log("val_")
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    def _log(self, prefix: str) -> None:
-        for name, values in self.values.items():
-            if name.startswith(prefix):
-                self.log(name, values[self.current_epoch], **self.log_settings)
-
-
 def fit(model: Scripted, folder: Path, monitor: Monitor, checkpoint: Path | None = None, **settings: Any) -> RunFolder:
     run_folder = RunFolder(folder)
-    data = DataLoader(torch.ones(4, 1))  # type: ignore[arg-type]  # a tensor is a data set
-    trainer = pl.Trainer(
-        **{"max_epochs": len(next(iter(model.values.values())))} | settings, default_root_dir=folder, logger=False,
-        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=1,
-        callbacks=[RunCheckpoints(run_folder, monitor)],
-    )  # fmt: skip
-    trainer.fit(model, data, data, ckpt_path=checkpoint, weights_only=True)
+    callbacks = [RunCheckpoints(run_folder, monitor)]
+    trainer(model, folder, callbacks=callbacks, num_sanity_val_steps=1, **settings).fit(
+        model, data(), data(), ckpt_path=checkpoint, weights_only=True
+    )
     return run_folder
 
 
