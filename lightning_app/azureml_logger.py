@@ -2,13 +2,13 @@
 
 import atexit
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -17,10 +17,10 @@ from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
 from lightning_app.azureml.experiment import RunWhenUsed
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
-from lightning_app.azureml.journal import Journal
+from lightning_app.azureml.journal_position import attach
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
-from lightning_app.azureml.plain_values import to_number
-from lightning_app.azureml.sender_process import SenderProcess
+from lightning_app.azureml.open_folders import OpenFolder, leave_folder, open_folder
+from lightning_app.azureml.plain_values import is_finite, to_number
 from lightning_app.errors import NonFiniteError
 from lightning_app.run_folder import RunFolder, local_folder
 
@@ -65,12 +65,11 @@ class AzureMLRunLogger(Logger):
 
     def _reset(self) -> None:
         """The state that belongs to this process."""
-        self._journal: Journal | None = None
-        self._sender: SenderProcess | None = None
+        self._opened: OpenFolder | None = None
         self._run: Any = None
         self._next_poll = 0.0
         self._not_numbers: set[str] = set()
-        self._warned_of_repeated_steps = False
+        self._told_of_repetitions = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the sender and the run, which belong to this process; with what a subclass has added."""
@@ -111,7 +110,7 @@ class AzureMLRunLogger(Logger):
         The Trainer reads this property before it calls LightningCLI's SaveConfigCallback, which refuses to overwrite
         the ``config.yaml`` of an earlier run: it is moved to ``previous/NNN``.
         """
-        if self._journal is None and (moved := self._folder.archive_config()):
+        if self._opened is None and (moved := self._folder.archive_config()):
             log.info("%s: the earlier run's settings are moved to %s", self.save_dir, moved)
         return RunWhenUsed(lambda: self.run)
 
@@ -132,19 +131,20 @@ class AzureMLRunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Writes a row; without ``step`` the step is one more than the last one of these metrics.
 
+        Each call is a row of its own, whatever its step. Only a run that continues from a checkpoint doesn't write the
+        rows again that it had written after that checkpoint.
+
         Raises:
             NonFiniteError: A value is NaN or infinite, and ``stop_on_nonfinite`` is set.
             OSError: The run folder can't be written to.
         """
-        journal = self._open()
+        journal = self._open().journal
         values = self._as_numbers(metrics)
-        epoch = values.pop("epoch", None)  # Lightning passes it as a metric
-        if values:
+        epoch = _take_epoch(values)
+        if values or epoch is not None:
             step = journal.next_step(values) if step is None else int(step)
-            if self._sender is None and journal.starts_over(step, values):
-                journal = self._archive_journal()
-            if journal.append(step, None if epoch is None else int(epoch), values):
-                self._warn_of_repeated_steps()
+            if not journal.append(step, epoch, values):
+                self._tell_of_repetitions()
             if self._stop_on_nonfinite:
                 _require_finite(values, step)
         self._poll_sender()
@@ -208,13 +208,45 @@ class AzureMLRunLogger(Logger):
         self._next_poll = 0.0
         self._poll_sender()
 
+    @rank_zero_only
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """Draws nothing; Lightning calls it when training starts, which is when checkpoints learn of the journal."""
+        trainer = getattr(model, "_trainer", None)
+        if isinstance(trainer, Trainer):
+            attach(trainer)
+
+    @rank_zero_only
+    def continue_journal(self, positions: Mapping[str, int] | None, global_step: int) -> None:
+        """The run continues from a checkpoint: rows that the journal has after it may come again, and aren't new.
+
+        Args:
+            positions: The next row by journal, as the checkpoint has it; None if it was saved without.
+            global_step: The optimizer steps in the checkpoint.
+        """
+        journal = self._open().journal
+        if positions is None:
+            journal.continue_after_step(global_step)
+        else:
+            journal.continue_at(positions)
+
+    @rank_zero_only
+    def restart_journal(self) -> None:
+        """The run starts again from the beginning, in its folder: all rows that the journal has may come again."""
+        self._open().journal.continue_from(0)
+
+    def journal_position(self) -> tuple[str, int]:
+        """The identity of the journal and the number of its next row."""
+        journal = self._open().journal
+        return journal.identity.id, journal.position
+
     def close(self) -> None:
         """Waits up to ``exit_timeout`` for delivery; the end of the program calls it."""
         atexit.unregister(self.close)
-        sender, self._sender, self._journal = self._sender, None, None
-        if sender is None:
+        self._opened = None
+        opened = leave_folder(self._folder, id(self))
+        if opened is None or opened.sender is None:
             return
-        _log_messages(sender.finish(self._exit_timeout))
+        _log_messages(opened.sender.finish(self._exit_timeout))
         run_id = azureml_job.run_id() or ""
         left = count_undelivered(self._folder, run_id)
         if left:
@@ -224,45 +256,30 @@ class AzureMLRunLogger(Logger):
             log.info("Azure ML: %s rows delivered to run %s.", f"{left.all_rows:,}", run_id)
         log.info("%s", self._checkpoints_message())
 
-    def _open(self) -> Journal:
-        if self._journal is None:
-            self._folder.root.mkdir(parents=True, exist_ok=True)
-            self._journal = Journal(self._folder.journal)
-            if azureml_job.run_id() is not None:
-                self._sender = SenderProcess(self._folder, self._priority)
-                self._sender.ensure_running()
-                atexit.register(self.close)
-            elif missing := azureml_job.partly_missing():
-                log.warning(
-                    "Not an Azure ML job: %s not set, which azureml-core needs; metrics are only in %s.",
-                    ", ".join(missing),
-                    self._folder.journal,
-                )
-        return self._journal
+    def _open(self) -> OpenFolder:
+        if self._opened is None:
+            self._opened = open_folder(self._folder, self._priority, id(self))
+            atexit.register(self.close)
+        return self._opened
 
-    def _archive_journal(self) -> Journal:
-        """Outside a job, a new training in the folder of another one is a run of its own."""
-        log.warning("%s: the earlier metrics are moved to %s", self.save_dir, self._folder.archive_journal())
-        self._journal = Journal(self._folder.journal)
-        return self._journal
-
-    def _warn_of_repeated_steps(self) -> None:
-        if not self._warned_of_repeated_steps:
-            self._warned_of_repeated_steps = True
-            log.warning("%s has some of these steps already; they aren't written again.", self._folder.journal)
+    def _tell_of_repetitions(self) -> None:
+        if not self._told_of_repetitions:
+            self._told_of_repetitions = True
+            log.info("%s has the rows that are repeated now; they aren't written again.", self._folder.journal)
 
     def _charts(self) -> Charts:
         self._open()
         return Charts(self._folder.charts)
 
     def _poll_sender(self) -> None:
-        if self._sender is not None and time.monotonic() >= self._next_poll:
+        sender = self._opened.sender if self._opened else None
+        if sender is not None and time.monotonic() >= self._next_poll:
             self._next_poll = time.monotonic() + _POLL_SECONDS
-            _log_messages(self._sender.ensure_running())
+            _log_messages(sender.ensure_running())
 
     def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
-        values = {name: to_number(value) for name, value in metrics.items()}
-        for name, value in values.items():
+        values = {str(name): to_number(value) for name, value in metrics.items()}
+        for name, value in zip(metrics, values.values(), strict=True):
             if value is None and name not in self._not_numbers:
                 self._not_numbers.add(name)
                 log.warning("Metric %r is not logged: expected a number; got %s.", name, _described(metrics[name]))
@@ -275,8 +292,16 @@ class AzureMLRunLogger(Logger):
         return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
 
 
+def _take_epoch(values: dict[str, float]) -> int | None:
+    """Removes the epoch, which Lightning passes as a metric; one that isn't whole stays a metric."""
+    epoch = values.get("epoch")
+    if epoch is None or not is_finite(epoch) or epoch != int(epoch):
+        return None
+    return int(values.pop("epoch"))
+
+
 def _require_finite(values: Mapping[str, float], step: int) -> None:
-    found = {name: value for name, value in values.items() if not math.isfinite(value)}
+    found = {name: value for name, value in values.items() if not is_finite(value)}
     if found:
         values_text = ", ".join(f"{name} is {value}" for name, value in found.items())
         raise NonFiniteError(f"{values_text} at step {step}, and stop_on_nonfinite is set; try a lower learning rate")

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app import class_help, evaluation, training
+from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.callbacks import LogIntervalWithinEpoch, NoProfiler, Throughput, WatchdogProgress
 from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
@@ -198,7 +199,7 @@ class RunCLI(LightningCLI):
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
             loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
-            callbacks = [setup, RunRecord(), Throughput(), loss, *callbacks]
+            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, *callbacks]
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
                 callbacks.append(RunCheckpoints(self.folder, monitor))
@@ -308,6 +309,8 @@ def create_loggers(
         return lines
     tensorboard = [_tensorboard(folder, plan)] if chosen in (None, True) else []
     journal = AzureMLRunLogger(folder.root, **settings["azureml"])
+    if plan.checkpoint is None:
+        journal.restart_journal()
     journal.log_hyperparams(_hyperparameters(settings))
     return [journal, *tensorboard, *lines]
 

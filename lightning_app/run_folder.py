@@ -55,6 +55,16 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def journal_identity(self) -> Path:
+        """What tells the journal from every other one."""
+        return self.root / ".journal.json"
+
+    @property
+    def previous(self) -> Path:
+        """Earlier runs, a folder each."""
+        return self.root / "previous"
+
+    @property
     def charts(self) -> Path:
         """Confusion matrices, images, tables and lists: a JSON file each, and a PNG file for a picture."""
         return self.root / "charts"
@@ -109,19 +119,21 @@ class RunFolder:
 
     def archive(self) -> Path:
         """Moves the files of an earlier run to a new folder ``previous/NNN`` and returns that folder."""
-        target = self._new_previous()
-        logged = (self.journal, self.charts, self.hyperparameters, self.delivery_log, self.sender_log)
-        for path in (self.last.parent, *logged, self.config, self.predictions):
+        target = self.archive_logged()
+        for path in (self.last.parent, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)
         if self.tensorboard.is_dir():
             self.tensorboard.rename(self.tensorboard.with_name(f"{self.tensorboard.name}-previous-{target.name}"))
         return target
 
-    def archive_journal(self) -> Path:
-        """Moves only the journal, because the program is already writing other files of the new run."""
+    def archive_logged(self) -> Path:
+        """Moves only what was logged; returns the new folder."""
         target = self._new_previous()
-        self.journal.rename(target / self.journal.name)
+        kept = (self.journal, self.journal_identity, self.charts, self.hyperparameters)
+        for path in (*kept, self.delivery_log, self.sender_log):
+            if path.exists():
+                path.rename(target / path.name)
         return target
 
     def archive_config(self) -> Path | None:
@@ -132,7 +144,7 @@ class RunFolder:
 
     def _new_previous(self) -> Path:
         number = 1
-        while (target := self.root / "previous" / f"{number:03d}").exists():
+        while (target := self.previous / f"{number:03d}").exists():
             number += 1
         target.mkdir(parents=True)
         return target

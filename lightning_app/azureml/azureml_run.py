@@ -120,7 +120,10 @@ class AzureMLRun:
         for value in values:
             groups.setdefault(value.service_name, []).append(value)
         for service_name, group in groups.items():
-            rows = [MetricV2Value(value.metric_id(self.run_id), now, value.step, value.data) for value in group]
+            rows = [
+                MetricV2Value(value.metric_id(self.run_id), value.created or now, value.step, value.data)
+                for value in group
+            ]
             columns = {name: kind for value in group for name, kind in value.columns.items()}
             yield MetricV2Dto(
                 name=service_name,

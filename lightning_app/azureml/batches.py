@@ -1,39 +1,50 @@
 """The rows of the journal, cut into requests and sent in their order."""
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml import service_limits
 from lightning_app.azureml.azureml_run import DeliveryError, MetricSender
 from lightning_app.azureml.delivery_log import DeliveryLog
+from lightning_app.azureml.journal import describe_foreign_lines, parse_row
+from lightning_app.azureml.journal_identity import JournalIdentity, require_identity
 from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.azureml.metric_value import MetricValue, scalar_value
 from lightning_app.growing_file import GrowingLines, read_file
 from lightning_app.run_folder import RunFolder
 
+_NO_ROW: Mapping[str, Any] = {"step": 0, "metrics": {}}  # in place of a line that is none
+
 
 class JournalReader:
-    """Returns the rows of a journal, each once, as they are written.
+    """Returns the rows of a journal, each once, as they are written; an empty one for a line that is no row.
 
-    ``next_row`` is the number of the next row, counted from 0.
+    ``next_row`` is the number of the next line, counted from 0.
     """
 
     def __init__(self, path: Path) -> None:
         self._lines = GrowingLines(read_file(path))
         self._surplus: deque[bytes] = deque()
         self.next_row = 0
+        self.foreign_lines: list[tuple[int, bytes]] = []
 
-    def read(self, at_most: int) -> list[dict[str, Any]]:
+    def read(self, at_most: int) -> list[Mapping[str, Any]]:
         """The next rows; empty if there are none yet."""
         while len(self._surplus) < at_most and (lines := self._lines.next()):
             self._surplus.extend(lines)
-        rows = [json.loads(self._surplus.popleft()) for _ in range(min(at_most, len(self._surplus)))]
-        self.next_row += len(rows)
-        return rows
+        return [self._next() for _ in range(min(at_most, len(self._surplus)))]
+
+    def _next(self) -> Mapping[str, Any]:
+        line = self._surplus.popleft() + b"\n"
+        row = parse_row(line)
+        if row is None:
+            self.foreign_lines.append((self.next_row, line))
+        self.next_row += 1
+        return _NO_ROW if row is None else row
 
 
 @dataclass(frozen=True)
@@ -44,14 +55,16 @@ class Batch:
     end: int
 
 
-def make_batches(rows: Sequence[Mapping[str, Any]], first: int, names: MetricNames) -> Iterator[Batch]:
-    """Cuts rows into requests of a size that the service accepts; ``first`` is the number of the first row.
+def make_batches(
+    rows: Sequence[Mapping[str, Any]], first: int, names: MetricNames, journal: JournalIdentity
+) -> Iterator[Batch]:
+    """Cuts rows into requests of a size that the service accepts; ``first`` is the number of the first row's line.
 
     Names that the service doesn't get, and numbers that JSON can't hold, are left out.
     """
     values: list[MetricValue] = []
     for number, row in enumerate(rows, first):
-        of_row = list(_values(row, names))
+        of_row = list(_values(row, f"{journal.id}/{journal.first_row + number}", names))
         if len(values) + len(of_row) > service_limits.ROWS:
             yield Batch(values, number)
             values = []
@@ -65,11 +78,18 @@ def count_nonfinite(rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
     return Counter(name for row in rows for name, value in row["metrics"].items() if isinstance(value, str))
 
 
-def _values(row: Mapping[str, Any], names: MetricNames) -> Iterator[MetricValue]:
+def _values(row: Mapping[str, Any], identity: str, names: MetricNames) -> Iterator[MetricValue]:
     for name, value in row["metrics"].items():
         service_name = names.service_name(name)
         if service_name is not None and not isinstance(value, str):
-            yield scalar_value(name, service_name, row["step"], value)
+            yield scalar_value(name, service_name, identity, row["step"], value, _time(row))
+
+
+def _time(row: Mapping[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(row["time"])
+    except (KeyError, TypeError, ValueError):  # a row of an earlier release, or of another program
+        return None
 
 
 _ROWS_PER_READ = 1000
@@ -90,6 +110,7 @@ class JournalUploader:
         notify_once: Callable[[str], None],
     ) -> None:
         self._path = folder.journal
+        self._identity = require_identity(folder, delivery_log.run_id)
         self._log, self._names, self._sender, self._notify_once = delivery_log, names, sender, notify_once
         self._unconfirmed = delivery_log.unconfirmed
         self._refused = dict(delivery_log.refused)  # sent once more: the service may accept it now
@@ -121,10 +142,13 @@ class JournalUploader:
     def _read(self, at_most: int) -> bool:
         self._pending = self._reader.read(min(at_most, _ROWS_PER_READ))
         self.nonfinite += count_nonfinite(self._pending)
+        if self._reader.foreign_lines:
+            self._notify_once(describe_foreign_lines(self._path, self._reader.foreign_lines))
+            self._reader.foreign_lines = []
         return bool(self._pending)
 
     def _deliver_pending(self) -> None:
-        for batch in make_batches(self._pending, self._log.acknowledged, self._names):
+        for batch in make_batches(self._pending, self._log.acknowledged, self._names, self._identity):
             self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: Batch) -> None:
@@ -144,7 +168,11 @@ class JournalUploader:
 
     def _deliver_refused(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
         rows = JournalReader(self._path).read(max(end for _, end in ranges))
-        found = [batch for first, end in ranges for batch in make_batches(rows[first:end], first, self._names)]
+        found = [
+            batch
+            for first, end in ranges
+            for batch in make_batches(rows[first:end], first, self._names, self._identity)
+        ]
         values = [value for batch in found for value in batch.values if value.name == name]
         if not self._sender.send(values, unconfirmed=True):
             self._log.recovered(name)

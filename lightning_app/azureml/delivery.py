@@ -13,7 +13,7 @@ from lightning_app.azureml.azureml_run import AzureMLRun, DeliveryError, MetricS
 from lightning_app.azureml.batches import JournalUploader
 from lightning_app.azureml.chart_files import ChartFile
 from lightning_app.azureml.delivery_log import DeliveryLog
-from lightning_app.azureml.journal import truncate_torn_line
+from lightning_app.azureml.json_lines import complete_last_line
 from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.run_folder import RunFolder
 
@@ -94,7 +94,7 @@ class Uploader:
         self, folder: RunFolder, service: AzureMLRun, priority: Sequence[str], notify: Callable[[str], None]
     ) -> None:
         self._folder, self._service, self._notify = folder, service, notify
-        truncate_torn_line(folder.delivery_log)
+        complete_last_line(folder.delivery_log)
         self._log = log = DeliveryLog.read(folder.delivery_log, service.run_id)
         earlier = service.metric_names() if log.service_had_metrics or not log.begun else []
         self._sender = MetricSender(service, service.stored_ids(earlier))

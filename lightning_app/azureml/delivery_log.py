@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_app.azureml import journal
+from lightning_app.azureml.journal import count_lines
+from lightning_app.azureml.json_lines import JsonLines, read_json_lines
 from lightning_app.run_folder import RunFolder
 
 
@@ -31,13 +32,13 @@ class DeliveryLog:
     notified: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lines = journal.JsonLines(self.path)
+        self._lines = JsonLines(self.path)
 
     @classmethod
     def read(cls, path: Path, run_id: str) -> "DeliveryLog":
         """The log as it stands for this run; empty where the file is about another run, as in a copied folder."""
         delivery_log = cls(path, run_id)
-        for line in journal.read_json_lines(path) if path.exists() else ():
+        for line in read_json_lines(path) if path.exists() else ():
             if "run" in line:
                 ours = line["run"] == run_id
                 delivery_log = cls(path, run_id, begun=ours, service_had_metrics=ours and line["service_had_metrics"])
@@ -125,12 +126,7 @@ class Undelivered:
 def count_undelivered(folder: RunFolder, run_id: str) -> Undelivered:
     """What the delivery log doesn't have as acknowledged for this run."""
     delivery_log = DeliveryLog.read(folder.delivery_log, run_id)
-    rows = _lines(folder) if folder.journal.exists() else 0
+    rows = count_lines(folder.journal)
     refused = {row for ranges in delivery_log.refused.values() for first, end in ranges for row in range(first, end)}
     charts = [path for path in folder.charts.glob("*.json") if delivery_log.charts.get(path.name) != "sent"]
     return Undelivered(max(0, rows - delivery_log.acknowledged) + len(refused), len(charts), rows)
-
-
-def _lines(folder: RunFolder) -> int:
-    with folder.journal.open("rb") as file:
-        return sum(line.endswith(b"\n") for line in file)

@@ -1,112 +1,156 @@
 """``metrics.jsonl``, the journal: one JSON object per logged row, appended before anything is sent anywhere."""
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+import datetime
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_app.azureml.journal_identity import JournalIdentity, continue_identity, require_identity
+from lightning_app.azureml.json_lines import JsonLines, complete_last_line, parse_line
 from lightning_app.azureml.plain_values import to_json_number
+from lightning_app.azureml.repetitions import Repetitions
+from lightning_app.run_folder import RunFolder
+
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # numbers that JSON can't hold
 
 
 class Journal:
-    """Appends rows such as ``{"step": 2000, "epoch": 0, "metrics": {"train_loss": 2.19}}``.
+    """Appends rows such as ``{"step": 2000, "epoch": 0, "metrics": {"train_loss": 2.19}, "time": "2026-..."}``.
 
-    The steps of each metric increase strictly: a resumed run that repeats steps doesn't write them twice. A row is
-    written whole or not at all, and it is in the file when ``append`` returns, even if the process dies then. Numbers
-    that JSON can't hold are the strings "NaN", "Infinity" and "-Infinity".
+    Each row that is logged is appended, whatever its step. Only a run that continues from a checkpoint repeats rows
+    that it has written before; these aren't written again, see ``continue_from``. A row is written completely or not at
+    all, and it is in the file when ``append`` returns, even if the process dies then. Numbers that JSON can't hold are
+    the strings "NaN", "Infinity" and "-Infinity". ``time`` is UTC.
+
+    Args:
+        folder: The run folder.
+        run: The Azure ML run of this job; None outside a job.
+        first_folder: The folder that this run opened first; this one if None.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lines = JsonLines(path)
-        self._first_steps: dict[str, int] = {}
-        self._last_steps: dict[str, int] = {}
-        truncate_torn_line(path)
-        if path.exists():
-            for row in read_journal(path):
-                self._first_steps = dict.fromkeys(row["metrics"], row["step"]) | self._first_steps
-                self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
+    def __init__(self, folder: RunFolder, run: str | None = None, first_folder: str | None = None) -> None:
+        self._folder, self._run, self._first_folder = folder, run, first_folder
+        self._lines = JsonLines(folder.journal)
+        self._lock = threading.Lock()
+        self._identity, self._repetitions = self._load()
 
-    def starts_over(self, step: int, names: Iterable[str]) -> bool:
-        """Whether a row belongs to a new training, and not to the one that the file had at first."""
-        return any(step <= self._first_steps.get(name, -1) for name in names)
+    @property
+    def identity(self) -> JournalIdentity:
+        return self._identity
+
+    @property
+    def position(self) -> int:
+        """The number of the next row, counted from the beginning of the run."""
+        return self._identity.first_row + self._count()
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
-        """Writes the metrics that are new at this step; returns whether others were left out as already written."""
-        new = {name: to_json_number(value) for name, value in metrics.items() if step > self._last_steps.get(name, -1)}
-        if not new:
-            return bool(metrics)
-        row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": new}
-        self._lines.append(row)
-        self._last_steps.update(dict.fromkeys(new, step))
-        return len(new) < len(metrics)
+        """Writes a row; returns False for a repetition, which isn't written."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        values = {name: to_json_number(value) for name, value in metrics.items()}
+        row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": values, "time": now}
+        with self._lock:
+            if self._lines.was_replaced():
+                self._identity, self._repetitions = self._load()
+            if self._repetitions.take(step, epoch, metrics):
+                return False
+            self._lines.append(row)
+            self._last_steps.update(dict.fromkeys(metrics, step))
+        return True
 
     def next_step(self, names: Iterable[str]) -> int:
-        """The first step at which all these metrics are new, for callers that don't count steps."""
+        """One more than the last step of these metrics, for callers that don't count steps."""
         return 1 + max((self._last_steps.get(name, -1) for name in names), default=-1)
+
+    def continue_from(self, row: int) -> None:
+        """The run continues from where ``row`` was the next one: the later ones may come again."""
+        with self._lock:
+            first = row - self._identity.first_row
+            self._repetitions = Repetitions(
+                found for line, found in numbered_rows(self._folder.journal) if line >= first
+            )
+
+    def continue_after_step(self, step: int) -> None:
+        """As ``continue_from``, for a checkpoint that doesn't know the row: those of later steps may come again."""
+        with self._lock:
+            self._repetitions = Repetitions(row for row in read_journal(self._folder.journal) if row["step"] > step)
+
+    def continue_at(self, positions: Mapping[str, int]) -> None:
+        """As ``continue_from``, at the position of this journal; at none of them nothing is a repetition.
+
+        An empty journal continues that of the same run and folder, which was lost with its disk.
+        """
+        if not self._count():
+            self._identity = continue_identity(self._folder, self._identity, positions)
+        elif self._identity.id in positions:
+            self.continue_from(positions[self._identity.id])
+
+    def _load(self) -> tuple[JournalIdentity, Repetitions]:
+        self._lines.close()
+        complete_last_line(self._folder.journal)
+        identity = require_identity(self._folder, self._run, self._first_folder)
+        self._last_steps: dict[str, int] = {}
+        self.foreign_lines: list[tuple[int, bytes]] = []
+        for number, line, row in _lines(self._folder.journal):
+            if row is None:
+                self.foreign_lines.append((number, line))
+            else:
+                self._last_steps.update(dict.fromkeys(row["metrics"], row["step"]))
+        return identity, Repetitions()
+
+    def _count(self) -> int:
+        return count_lines(self._folder.journal)
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a journal in the order in which they were written."""
-    return read_json_lines(path)
+    """The rows of a journal in the order in which they were written; lines that are none are left out."""
+    return (row for _, row in numbered_rows(path))
 
 
-class JsonLines:
-    """Appends to a file, which stays open: opening it for each line would cost more than writing."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: int | None = None
-
-    def append(self, content: Any) -> None:
-        """Appends one line, which is in the file when this returns, even if the process dies then.
-
-        Raises:
-            OSError: The line could not be written; the file is unchanged.
-            ValueError: The content has a number that JSON can't hold.
-        """
-        _append_whole(self._opened(), (json.dumps(content, allow_nan=False) + "\n").encode())
-
-    def _opened(self) -> int:
-        if self._file is not None and os.fstat(self._file).st_nlink == 0:  # it was deleted
-            self._close()
-        if self._file is None:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        return self._file
-
-    def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    __del__ = _close
+def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows, each with the number of its line, counted from 0."""
+    return ((number, row) for number, _, row in _lines(path) if row is not None)
 
 
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in the order in which they were written; an incomplete last line is left out."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """The row of a complete line; None if it is none."""
+    row = parse_line(line)
+    if row is None or not _is_whole(row.get("step")) or not isinstance(row.get("metrics"), dict):
+        return None
+    if not (row.get("epoch") is None or _is_whole(row["epoch"])):
+        return None
+    return row if all(_is_value(value) for value in row["metrics"].values()) else None
 
 
-def truncate_torn_line(path: Path) -> None:
-    """Removes an incomplete last line, which a machine that failed while writing leaves; call it before appending."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-
-
-def _append_whole(file: int, line: bytes) -> None:
-    written = 0
+def count_lines(path: Path) -> int:
+    """The number of complete lines; 0 if there is no file."""
     try:
-        while written < len(line):
-            written += os.write(file, line[written:])
-    except OSError:
-        if written:
-            os.ftruncate(file, os.fstat(file).st_size - written)
-        raise
+        with path.open("rb") as file:
+            return sum(line.endswith(b"\n") for line in file)
+    except FileNotFoundError:
+        return 0
+
+
+def describe_foreign_lines(path: Path, found: Sequence[tuple[int, bytes]]) -> str:
+    """One line about lines that are no rows, given with their numbers, counted from 0; at least one."""
+    number, line = found[0]
+    others = f" and {len(found) - 1} other{'s' * (len(found) > 2)}" if len(found) > 1 else ""
+    return (
+        f"{path}: line {number + 1}{others}: found {line.decode(errors='replace').strip()!r:.60}, expected a row such "
+        'as {"step": 1, "metrics": {"loss": 0.5}}; it is skipped and may stay where it is, all rows are used.'
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            if line.endswith(b"\n"):
+                yield number, line, parse_row(line)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, int | float) or value in _NOT_FINITE

@@ -18,8 +18,16 @@ def to_number(value: Any) -> float | None:
         return None
 
 
+def is_finite(value: float) -> bool:
+    """Whether a float can hold the number."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a large integer
+        return False
+
+
 def to_json_number(value: float) -> float | str:
     """The number for JSON; NaN and infinite ones as the strings "NaN", "Infinity" and "-Infinity"."""
-    if math.isfinite(value):
+    if is_finite(value):
         return value
-    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")

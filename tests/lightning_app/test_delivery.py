@@ -1,16 +1,20 @@
 """What the sender is made of: names, rows, the delivery_log, tags."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 from lightning_app.azureml import service_limits
 from lightning_app.azureml.batches import JournalReader, make_batches
 from lightning_app.azureml.delivery import fit_tags, to_tags
 from lightning_app.azureml.delivery_log import DeliveryLog, count_undelivered
-from lightning_app.azureml.journal import truncate_torn_line
+from lightning_app.azureml.journal_identity import JournalIdentity
+from lightning_app.azureml.json_lines import complete_last_line
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY, RESERVED, MetricNames
 from lightning_app.azureml.metric_value import scalar_value
 from lightning_app.run_folder import RunFolder
+
+JOURNAL = JournalIdentity("run/outputs#1", 1, "run", 0, "outputs")
 
 
 def named(priority: tuple[str, ...] = DEFAULT_PRIORITY) -> tuple[MetricNames, dict[str, str | None]]:
@@ -56,22 +60,33 @@ def test_two_metrics_never_share_a_service_name() -> None:
 
 def test_the_reader_returns_complete_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "metrics": {"a": 1}} for step in range(3)]
+    first, second, third = (json.dumps(row) + "\n" for row in rows)
     tail = JournalReader(path)
     assert tail.read(10) == []
 
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert (tail.read(1), tail.read(10), tail.read(10)) == ([{"step": 1}], [{"step": 2}], [])
+    path.write_text(first + second + third[:5])
+    assert (tail.read(1), tail.read(10), tail.read(10)) == ([rows[0]], [rows[1]], [])
     with path.open("a") as file:
-        file.write('ep": 3}\n')
+        file.write(third[5:])
 
-    assert (tail.read(10), tail.next_row) == ([{"step": 3}], 3)
+    assert (tail.read(10), tail.next_row) == ([rows[2]], 3)
+
+
+def test_the_reader_counts_a_line_that_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('hello\n{"step": 7, "metrics": {"a": 1}}\n')
+    tail = JournalReader(path)
+
+    assert [row["metrics"] for row in tail.read(10)] == [{}, {"a": 1}]
+    assert (tail.next_row, tail.foreign_lines) == (2, [(0, b"hello\n")])
 
 
 def test_requests_hold_whole_rows_and_no_more_values_than_the_service_accepts() -> None:
     names, _ = named()
     rows = [{"step": step, "metrics": {"a": 1.0, "b": "NaN", "c": 2, "d": 3.0}} for step in range(100)]
 
-    found = list(make_batches(rows, 1000, names))
+    found = list(make_batches(rows, 1000, names, JOURNAL))
 
     assert [(len(batch.values), batch.end) for batch in found] == [(249, 1083), (51, 1100)]
     assert {type(value.data[value.service_name]) for batch in found for value in batch.values} == {float}
@@ -80,17 +95,28 @@ def test_requests_hold_whole_rows_and_no_more_values_than_the_service_accepts() 
 def test_rows_without_a_value_to_send_are_acknowledged_too() -> None:
     names, _ = named()
 
-    assert [(batch.values, batch.end) for batch in make_batches([{"step": 0, "metrics": {"a": "NaN"}}], 0, names)] == [
-        ([], 1)
-    ]
-    assert list(make_batches([], 0, names)) == []
+    assert [
+        (batch.values, batch.end) for batch in make_batches([{"step": 0, "metrics": {"a": "NaN"}}], 0, names, JOURNAL)
+    ] == [([], 1)]
+    assert list(make_batches([], 0, names, JOURNAL)) == []
 
 
-def test_the_id_of_a_value_depends_on_run_name_and_step() -> None:
-    value = scalar_value("a", "a", 5, 1.0)
+def test_the_id_of_a_value_depends_on_run_row_name_and_step() -> None:
+    def id_of(run: str = "run", name: str = "a", row: int = 3, step: int = 5, value: float = 1.0) -> str:
+        return scalar_value(name, name, f"journal/{row}", step, value).metric_id(run)
 
-    assert value.metric_id("run") == scalar_value("a", "a", 5, 1.5).metric_id("run")
-    assert len({value.metric_id("run"), value.metric_id("run2"), scalar_value("a", "a", 6, 1.0).metric_id("run")}) == 3
+    assert id_of(value=1.5) == id_of()
+    assert len({id_of(), id_of("run2"), id_of(name="b"), id_of(row=4), id_of(step=6)}) == 5
+
+
+def test_a_value_has_the_number_of_its_row_in_the_run_and_its_time() -> None:
+    names, _ = named()
+    logged = "2026-11-25T14:20:31.123+00:00"
+    continued = JournalIdentity("run/outputs#1", 1, "run", first_row=500, first_folder="outputs")
+
+    (batch,) = make_batches([{"step": 5, "metrics": {"a": 1}, "time": logged}], 2, names, continued)
+
+    assert batch.values == [scalar_value("a", "a", "run/outputs#1/502", 5, 1, datetime.fromisoformat(logged))]
 
 
 def test_the_delivery_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -121,7 +147,7 @@ def test_a_delivery_log_with_a_torn_last_line_can_be_continued(tmp_path: Path) -
         file.write('{"sent": 9')
 
     found = DeliveryLog.read(path, "run")
-    truncate_torn_line(path)
+    complete_last_line(path)
     found.sent(4, {})
 
     assert found.acknowledged == 4

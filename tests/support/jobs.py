@@ -45,9 +45,9 @@ class Job:
         return self.service.run(self.run_id).metrics
 
     def scalars(self) -> dict[str, list[tuple[int | None, float]]]:
-        """Step and value of each scalar that the service holds, in the order of the steps."""
+        """Step and value of each scalar that the service holds, in the order in which they arrived."""
         return {
-            name: sorted((row.step, row.data[name]) for row in rows)
+            name: [(row.step, row.data[name]) for row in rows]
             for name, rows in self.rows().items()
             if rows[0].kind == "azureml.v1.scalar"
         }

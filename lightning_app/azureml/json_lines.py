@@ -1,0 +1,121 @@
+"""Files of one JSON object per line, to which lines are only appended: the journal and the delivery log."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class JsonLines:
+    """Appends to a file, which stays open: opening it for each line would cost more than writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def append(self, content: Any) -> None:
+        """Appends one line, which is in the file when this returns, even if the process dies then.
+
+        Raises:
+            OSError: The line could not be written; the file is unchanged.
+            ValueError: The content has a number that JSON can't hold.
+        """
+        line = (json.dumps(content, allow_nan=False) + "\n").encode()
+        file = self._opened()
+        with _locked(file):
+            _append_whole(file, line)
+
+    def was_replaced(self) -> bool:
+        """Whether the file that lines went to isn't at its path any more: it was moved or deleted."""
+        if self._file is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._file), self.path.stat())
+        except FileNotFoundError:
+            return True
+
+    def _opened(self) -> int:
+        if self.was_replaced():
+            self.close()
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        return self._file
+
+    def close(self) -> None:
+        """Closes the file; the next line opens it again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    __del__ = close
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in the order in which they were written; what is no object, or has no end, is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            content = parse_line(line)
+            if content is not None:
+                yield content
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The object of a complete line; None for anything else. NaN and infinities become strings."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        content = json.loads(line, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def complete_last_line(path: Path) -> None:
+    """Call it before appending: what a machine that failed while writing left is removed, any other text is kept.
+
+    A line that only lacks its end, as some editors leave it, gets one.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file, _locked(file.fileno()):
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        rest = content[whole:]
+        if not rest:
+            return
+        if parse_line(rest + b"\n") is None and rest.strip(b"\0")[:1] in (b"", b"{"):
+            file.truncate(whole)
+        else:
+            file.write(b"\n")
+
+
+@contextlib.contextmanager
+def _locked(file: int) -> Iterator[None]:
+    """Keeps other processes from writing meanwhile, where the system and the file system can do that."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _append_whole(file: int, line: bytes) -> None:
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(file, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(file, os.fstat(file).st_size - written)
+        raise

@@ -1,0 +1,84 @@
+"""The run folders that this process logs to: one journal and one sender each, however many loggers there are."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_app.azureml import job
+from lightning_app.azureml.journal import Journal, count_lines, describe_foreign_lines
+from lightning_app.azureml.journal_identity import folder_label, read_identity
+from lightning_app.azureml.sender_process import SenderProcess
+from lightning_app.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+class OpenFolder:
+    """The journal of a run folder and, in a job, its sender.
+
+    Args:
+        folder: The run folder, which is created.
+        priority: See ``AzureMLRunLogger``.
+        first_folder: The folder that this process opened first; None if it is this one.
+    """
+
+    def __init__(self, folder: RunFolder, priority: Sequence[str], first_folder: str | None) -> None:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        run = job.run_id()
+        if run is not None:
+            _archive_other_run(folder, run)
+        self.label = folder_label(folder)
+        self.journal = Journal(folder, run, first_folder)
+        self.sender: SenderProcess | None = None
+        self.users: set[int] = set()
+        if run is not None:
+            self.sender = SenderProcess(folder, priority)
+            self.sender.ensure_running()
+            return
+        if self.journal.foreign_lines:  # in a job the sender tells of them
+            log.warning("%s", describe_foreign_lines(folder.journal, self.journal.foreign_lines))
+        if missing := job.partly_missing():
+            log.warning(
+                "Not an Azure ML job: %s not set, which azureml-core needs; metrics are only in %s.",
+                ", ".join(missing),
+                folder.journal,
+            )
+
+
+_open: dict[tuple[int, Path], OpenFolder] = {}  # by process: a forked one has to open them anew
+_first_label: dict[int, str] = {}  # by process
+
+
+def open_folder(folder: RunFolder, priority: Sequence[str], user: int) -> OpenFolder:
+    """Opens a run folder for a logger, given by a number of its own."""
+    key = _key(folder)
+    if key not in _open:
+        _open[key] = OpenFolder(folder, priority, _first_label.get(os.getpid()))
+        _first_label.setdefault(os.getpid(), _open[key].label)
+    _open[key].users.add(user)
+    return _open[key]
+
+
+def leave_folder(folder: RunFolder, user: int) -> OpenFolder | None:
+    """Ends a logger's use of a folder; returns what is to be closed if it was the last one."""
+    opened = _open.get(_key(folder))
+    if opened is None or user not in opened.users:
+        return None
+    opened.users.discard(user)
+    return None if opened.users else _open.pop(_key(folder))
+
+
+def _key(folder: RunFolder) -> tuple[int, Path]:
+    return os.getpid(), folder.root.resolve()
+
+
+def _archive_other_run(folder: RunFolder, run: str) -> None:
+    """What another run has logged, as a trial whose folder came along with the code, isn't delivered to this one."""
+    identity = read_identity(folder)
+    if identity is None or identity.run == run:
+        return
+    if count_lines(folder.journal):
+        log.warning("%s: what another run logged was moved to %s", folder.root, folder.archive_logged())
+    else:
+        folder.journal_identity.unlink()
