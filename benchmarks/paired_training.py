@@ -96,7 +96,8 @@ class Turns(pl.Callback):
 
     def _set_logger(self, trainer: pl.Trainer, logs: bool) -> None:
         trainer.loggers = [self._logger] if logs else []
-        sender = self._logger._sender and self._logger._sender._process
+        opened = self._logger._opened
+        sender = opened.sender._process if opened and opened.sender else None
         if sender:
             sender.send_signal(signal.SIGCONT if logs else signal.SIGSTOP)
 

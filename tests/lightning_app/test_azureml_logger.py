@@ -21,7 +21,7 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.errors import NonFiniteError
 from submit.emulator import Fault
 from tests.support.commands import ROOT, Outcome
-from tests.support.jobs import Job, journal_scalars
+from tests.support.jobs import Job, journal_scalars, logged_rows
 
 PREAMBLE = "from lightning_app.azureml_logger import AzureMLRunLogger\nlogger = AzureMLRunLogger()\n"
 
@@ -42,9 +42,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def rows(logger: AzureMLRunLogger) -> list[dict[str, object]]:
-    """The rows of the journal, without their times."""
-    found = read_journal(Path(logger.save_dir) / "metrics.jsonl")
-    return [{name: value for name, value in row.items() if name != "time"} for row in found]
+    return logged_rows(Path(logger.save_dir))
 
 
 def test_logged_values_become_numbers(logger: AzureMLRunLogger) -> None:

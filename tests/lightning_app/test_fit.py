@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 
-from lightning_app.azureml.journal import read_journal
 from tests.support.commands import Command, command_line, environment
 from tests.support.images import make_cifar10
+from tests.support.jobs import logged_rows
 from tests.support.scripted import Terminal
 
 
@@ -29,7 +29,7 @@ def same_weights(one: str, other: str) -> bool:
 
 
 def journal(folder: str) -> list[dict[str, Any]]:
-    return list(read_journal(Path(folder) / "metrics.jsonl"))
+    return logged_rows(Path(folder))
 
 
 def test_without_arguments_a_network_learns_generated_images(run: Command) -> None:

@@ -13,6 +13,7 @@ from lightning_app.run_folder import RunFolder
 from tests.support import clusters
 from tests.support.commands import command_line
 from tests.support.images import make_cifar10
+from tests.support.jobs import logged_rows
 from tests.support.namespaces import Cluster
 from tests.support.node_process import Process
 
@@ -46,7 +47,7 @@ def assert_same_run(folder: Path, other: Path) -> None:
     for name in ("last", "best"):
         for key, value in weights(folder, name).items():
             torch.testing.assert_close(value, weights(other, name)[key], rtol=0, atol=0)
-    rows, expected = (list(read_journal(each / "outputs" / "metrics.jsonl")) for each in (folder, other))
+    rows, expected = (logged_rows(each / "outputs") for each in (folder, other))
     assert rows == expected
 
 

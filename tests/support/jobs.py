@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning_app.azureml.journal import read_journal
 from submit.emulator import AzureMLEmulator, MetricRow
@@ -51,6 +52,13 @@ class Job:
             for name, rows in self.rows().items()
             if rows[0].kind == "azureml.v1.scalar"
         }
+
+
+def logged_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run folder's journal, without their times."""
+    return [
+        {name: value for name, value in row.items() if name != "time"} for row in read_journal(folder / "metrics.jsonl")
+    ]
 
 
 def journal_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
