@@ -16,7 +16,7 @@ from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
 from datamodules.image_files import ImageFiles, image_loader, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
-from datamodules.sampling import EpochSampler, run_seed, stream
+from datamodules.sampling import epoch_sampler, run_seed, stream
 from datamodules.validation import DataError, require, require_shares
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
     def train_dataloader(self) -> InMemoryLoader:
         assert self._train is not None
         transform = ShiftAndFlip(len(self._train), run_seed()) if self.augment else None
-        return self._loader(self._train, shuffle=True, transform=transform)
+        return self._loader(self._train, training=True, transform=transform)
 
     def val_dataloader(self) -> InMemoryLoader | list[Any]:
         return self._loader(self._val) if self._val is not None else []
@@ -132,7 +132,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         assert self._predict is not None
-        sampler = EpochSampler(len(self._predict), shuffle=False, **self._process())
+        sampler = epoch_sampler(len(self._predict), self.trainer)
         return image_loader(self._predict, sampler, self.batch_size, self.num_workers)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -147,11 +147,6 @@ class CIFAR10DataModule(pl.LightningDataModule):
         uses = {"fit": list(loaded), "validate": ["validation"], "test": ["testing"]}[stage]
         return {use: len(images) for use in uses if (images := loaded[use]) is not None}
 
-    def _process(self) -> dict[str, int]:
-        """The rank of this process and the number of processes, as arguments of a sampler."""
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}
-
     def _split(self, images: LabelledImages) -> tuple[LabelledImages, LabelledImages | None]:
         if self.val_split == 0:
             return images, None
@@ -164,13 +159,13 @@ class CIFAR10DataModule(pl.LightningDataModule):
             LabelledImages(images.images[val], images.labels[val]),
         )
 
-    def _loader(self, data: LabelledImages, shuffle: bool = False, transform: Any = None) -> InMemoryLoader:
+    def _loader(self, data: LabelledImages, training: bool = False, transform: Any = None) -> InMemoryLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return InMemoryLoader(
             data.images.to(device),
             data.labels.to(device),
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(data), shuffle=shuffle, **self._process()),
+            sampler=epoch_sampler(len(data), self.trainer, training=training),
             mean=MEAN,
             std=STD,
             transform=transform,

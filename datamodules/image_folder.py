@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from datamodules import generated
 from datamodules.image_files import ImageFiles, image_loader, image_paths, normalise, unlabelled_images
-from datamodules.sampling import EpochSampler
+from datamodules.sampling import epoch_sampler
 from datamodules.validation import DataError, require, require_shares
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's weights expect
@@ -93,7 +93,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
             self._announced = True
 
     def train_dataloader(self) -> DataLoader[Any]:
-        return self._loader("train", shuffle=True)
+        return self._loader("train", training=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader("val")
@@ -133,10 +133,9 @@ class ImageFolderDataModule(pl.LightningDataModule):
         resized = round(self.image_size * 256 / 224)  # as in the tutorial
         return v2.Compose([v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
 
-    def _loader(self, split: str, shuffle: bool = False) -> DataLoader[Any]:
-        files, trainer = self._files[split], self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        sampler = EpochSampler(len(files), shuffle=shuffle, rank=rank, world_size=world_size)
+    def _loader(self, split: str, training: bool = False) -> DataLoader[Any]:
+        files = self._files[split]
+        sampler = epoch_sampler(len(files), self.trainer, training=training)
         return image_loader(files, sampler, self.batch_size, self.num_workers)
 
 

@@ -52,6 +52,11 @@ class InMemoryLoader:
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(-mean / std, device=images.device)
 
+    @property
+    def dataset(self) -> Tensor:
+        """All images; Lightning's BatchSizeFinder stops at their number."""
+        return self.images
+
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch_size)
 

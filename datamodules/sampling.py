@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 # 2**64 over the golden ratio: neighbouring seeds, epochs and images get different streams
 _SEED_SPREAD = 0x9E3779B97F4A7C15
@@ -41,23 +42,27 @@ class EpochSampler(DistributedSampler[Any]):
 
     Args:
         size: Number of images in an epoch.
-        shuffle: Whether this is for training: the order is random, and shares are padded.
+        shuffle: Whether the order is random.
         rank: The global rank of the process.
         world_size: The number of processes.
+        padded: Whether this is for training, in shares of equal length; by default where the order is random.
     """
 
-    def __init__(self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, size: int, *, shuffle: bool, rank: int = 0, world_size: int = 1, padded: bool | None = None
+    ) -> None:
         images: Any = range(size)  # only its length is used
         super().__init__(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
         self.size = size
+        self.padded = shuffle if padded is None else padded
 
     def indices(self) -> Tensor:
         """Image indices of this process in this epoch, int64 of shape (len(self),)."""
-        if not self.shuffle:
-            return torch.arange(self.size)[self.rank :: self.num_replicas]
-        order = torch.randperm(self.size, generator=stream(self.seed, self.epoch))
+        order = torch.arange(self.size)
+        if self.shuffle:
+            order = torch.randperm(self.size, generator=stream(self.seed, self.epoch))
         padding = -self.size % self.num_replicas
-        if padding:
+        if padding and self.padded:
             order = torch.cat([order, order.repeat(-(-padding // self.size))[:padding]])
         return order[self.rank :: self.num_replicas]
 
@@ -74,6 +79,28 @@ class EpochSampler(DistributedSampler[Any]):
         return iter([(self.epoch, index) for index in self.indices().tolist()])
 
     def __len__(self) -> int:
-        return (self.size + (self.num_replicas - 1 if self.shuffle else self.num_replicas - 1 - self.rank)) // (
+        return (self.size + (self.num_replicas - 1 if self.padded else self.num_replicas - 1 - self.rank)) // (
             self.num_replicas
         )
+
+
+class SequentialEpochSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]  # both are Samplers of anything
+    """An ``EpochSampler`` that doesn't shuffle. Lightning recognises it, and leaves it as it is.
+
+    With ``Trainer(overfit_batches=...)`` it replaces every other sampler by one of its own, whose items are indices
+    without an epoch.
+    """
+
+    def __init__(self, size: int, *, rank: int = 0, world_size: int = 1, padded: bool = False) -> None:
+        EpochSampler.__init__(self, size, shuffle=False, rank=rank, world_size=world_size, padded=padded)
+
+
+def epoch_sampler(size: int, trainer: pl.Trainer | None, *, training: bool = False) -> EpochSampler:
+    """The sampler of this process for training or evaluation.
+
+    Training is in random order, except with ``overfit_batches``, where each epoch has the same batches.
+    """
+    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+    if training and not getattr(trainer, "overfit_batches", 0):
+        return EpochSampler(size, shuffle=True, rank=rank, world_size=world_size)
+    return SequentialEpochSampler(size, rank=rank, world_size=world_size, padded=training)

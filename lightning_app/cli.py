@@ -16,25 +16,28 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
-from lightning_app import class_help, evaluation, training
+from lightning_app import class_help, evaluation, trainer_settings, training
+from lightning_app.averaging import AveragedCheckpoint
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
-from lightning_app.callbacks import LogIntervalWithinEpoch, NoProfiler, Throughput, WatchdogProgress
-from lightning_app.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from lightning_app.callbacks import LogIntervalWithinEpoch, Throughput, WatchdogProgress
+from lightning_app.checkpoints import RunCheckpoints
 from lightning_app.console import expect_rows_in_each_epoch
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
+from lightning_app.finders import RecordFound
 from lightning_app.help_page import Owners
 from lightning_app.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.nonfinite import NonFiniteLoss
-from lightning_app.progress import EpochBar, LineLogger, in_terminal
+from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.summary import RunRecord
+from lightning_app.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
@@ -160,24 +163,20 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         settings = self._get(self.config_init, "trainer")
         processes = AzureMLEnvironment()
-        show_bar = self._trains() and in_terminal() and settings.enable_progress_bar is not False
-        kwargs |= {
-            "plugins": [AtomicCheckpointIO(), processes, *_as_list(settings.plugins)],
-            "callbacks": self._callbacks(settings, show_bar),
-            "profiler": settings.profiler or NoProfiler(),
-            "enable_progress_bar": show_bar,
+        kwargs |= trainer_settings.for_lightning(settings, trains=self._trains()) | {
+            "plugins": trainer_settings.plugins(settings, processes),
+            "callbacks": self._callbacks(settings),
         }
-        if settings.log_every_n_steps is None:  # None is Lightning's own default
+        if settings.log_every_n_steps is None and not settings.barebones:  # None is Lightning's own default
             kwargs["log_every_n_steps"] = self._models_log_interval
         if settings.log_every_n_steps is None or self._models_log_interval:
             expect_rows_in_each_epoch()
-        if settings.logger in (None, False, True):
-            kwargs["logger"] = False  # RunFolderSetup adds this project's loggers
         try:
             with ddp_defaults(self.model):
                 trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
+        trainer_settings.require_supported(trainer, settings)
         # here as well as in Lightning, whose strategy for one device doesn't ask
         processes.require_match(trainer.num_nodes, trainer.num_devices)
         if settings.sync_batchnorm:
@@ -187,23 +186,24 @@ class RunCLI(LightningCLI):
 
     def _trains(self) -> bool:
         """Whether the command is ``fit`` and leaves a run folder."""
-        return self.subcommand == "fit" and not self.settings.trainer.fast_dev_run
+        return self.subcommand == "fit" and trainer_settings.leaves_a_run_folder(self.settings.trainer)
 
     @property
     def _models_log_interval(self) -> int | None:
         """The interval of this project's models, which log at the end of each epoch as well."""
         return getattr(self.model, "default_log_interval", None)
 
-    def _callbacks(self, settings: Namespace, show_bar: bool) -> list[pl.Callback]:
-        callbacks: list[pl.Callback] = _as_list(settings.callbacks)
+    def _callbacks(self, settings: Namespace) -> list[pl.Callback]:
+        callbacks = as_list(settings.callbacks)
+        show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
             loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
-            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, *callbacks]
+            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, RecordFound(), *callbacks]
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
-                callbacks.append(RunCheckpoints(self.folder, monitor))
-        if settings.log_every_n_steps is None and self._models_log_interval is None:
+                callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]
+        if not settings.barebones and settings.log_every_n_steps is None and self._models_log_interval is None:
             callbacks.append(LogIntervalWithinEpoch())
         return [*callbacks, EpochBar()] if show_bar else callbacks
 
@@ -241,7 +241,8 @@ class RunCLI(LightningCLI):
         return self.checkpoint
 
     def _create_loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
-        loggers = create_loggers(trainer, self.folder, self.plan, self.settings.as_dict())
+        chosen = trainer_settings.chosen_loggers(self._get(self.config_init, "trainer"))
+        loggers = [*chosen, *create_loggers(trainer, self.folder, self.plan, self.settings.as_dict())]
         # when the watchdog ends the process, the handlers don't run that close the logger at the interpreter's exit
         self.watchdog.before_end += [logger.close for logger in loggers if isinstance(logger, AzureMLRunLogger)]
         return loggers
@@ -254,10 +255,6 @@ class RunCLI(LightningCLI):
     def _settings_as_yaml(self) -> str:
         text: str = self._parser(self.subcommand).dump(self.settings, skip_none=False, format="yaml")
         return text
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 class Parser(LightningArgumentParser):
@@ -311,7 +308,8 @@ def create_loggers(
     journal = AzureMLRunLogger(folder.root, **settings["azureml"])
     if plan.checkpoint is None:
         journal.restart_journal()
-    journal.log_hyperparams(_hyperparameters(settings))
+    if settings["trainer"]["enable_autolog_hparams"]:
+        journal.log_hyperparams(_hyperparameters(settings))
     return [journal, *tensorboard, *lines]
 
 

@@ -4,8 +4,13 @@ import errno
 import importlib
 import inspect
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import lightning_fabric
+import pytorch_lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import DataError
@@ -15,6 +20,13 @@ from lightning_app.flags import FLAGS, nearest, short_name
 from models import ModelError
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_LIGHTNING = tuple(package.__path__[0] for package in (pytorch_lightning, lightning_fabric))
+_ROOT = Path(__file__).parents[1]
+_NOT_THE_USERS = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    *(str(_ROOT / package) for package in ("lightning_app", "datamodules", "models")),
+)
 
 _USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
 
@@ -26,9 +38,33 @@ def user_error_message(error: BaseException) -> str | None:
             return _one_line(str(cause))
         if isinstance(cause, MisconfigurationException):
             return f"Lightning can't work with these settings: {_one_line(str(cause))}"
+        if is_refusal(cause):
+            return f"Lightning can't work with these settings: {_one_line(str(cause)) or _name_of_raiser(cause)}"
         if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
             return f"--output_dir: {cause.strerror} while writing; free some space and give the same command again"
     return None
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether Lightning itself has raised the error, by a statement of its own, and no code of the user's called it.
+
+    Lightning refuses settings by errors of many kinds; a TypeError of a call that it makes is no refusal.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not isinstance(error, Exception) or not frames:
+        return False
+    *_, last = frames
+    raised = (last.line or "").startswith("raise ") and _is_below(last.filename, _LIGHTNING)
+    return raised and all(_is_below(frame.filename, (*_LIGHTNING, *_NOT_THE_USERS)) for frame in frames)
+
+
+def _name_of_raiser(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.name} is missing: {Path(last.filename).stem} has a base class, which is used by a subclass"
+
+
+def _is_below(filename: str, folders: Iterable[str]) -> bool:
+    return filename.startswith("<") or any(Path(filename).is_relative_to(folder) for folder in folders)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

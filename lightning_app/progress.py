@@ -39,8 +39,11 @@ class EpochBar(ProgressBar):
         self._next_update = self._started = 0.0
 
     def disable(self) -> None:
-        """Called by Lightning on every rank except 0."""
+        """Called by Lightning on every rank except 0, and while it looks for a learning rate or a batch size."""
         self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = getattr(rank_zero_only, "rank", 0) == 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self._finish_epoch(trainer)

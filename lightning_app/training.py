@@ -9,9 +9,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from lightning_app.averaging import tested_as_saved
+from lightning_app.checkpoints import RunCheckpoints
 from lightning_app.console import format_count
 from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run_connected
 from lightning_app.evaluation import all_metrics
+from lightning_app.finders import keep_found_values
 from lightning_app.resume import ResumePlan
 from lightning_app.run_folder import RunFolder
 from lightning_app.summary import left_nothing_usable, summary
@@ -36,9 +39,11 @@ def train(
         if agreed_plan.tested:
             return
     with checkpoint_everywhere(trainer, agreed_plan.checkpoint) as checkpoint:
+        keep_found_values(trainer, model, datamodule, checkpoint)
         trainer.fit(model, datamodule=datamodule, ckpt_path=_as_text(checkpoint))
-    saved = [path for path in (folder.best, folder.last) if path.exists()] if trainer.checkpoint_callbacks else []
-    with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint:
+    saves = any(isinstance(callback, RunCheckpoints) for callback in trainer.checkpoint_callbacks)
+    saved = [path for path in (folder.best, folder.last) if saves and path.exists()]
+    with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint, tested_as_saved(trainer):
         metrics = _test(trainer, model, datamodule, _as_text(checkpoint))
     for line in summary(trainer, metrics, saved):
         log.info("%s", line)
@@ -75,10 +80,11 @@ def _has_test_images(model: pl.LightningModule, datamodule: pl.LightningDataModu
 
 
 class RunFolderSetup(pl.Callback):
-    """Prepares the run folder when fitting starts: archives an earlier run, writes ``config.yaml``, opens the loggers.
+    """Prepares the run folder when fitting starts: archives an earlier run, writes ``config.yaml``, adds the loggers.
 
-    Lightning opens its loggers before it reads the data, so that a typo in a path would leave files behind. This
-    callback adds the loggers to the Trainer after the data has been checked.
+    Lightning opens a Trainer's loggers before it reads the data, so that a typo in a path would leave files behind.
+    This callback is the first one, and callbacks are set up after the data: the data has been checked, and the other
+    callbacks and the model have the loggers in their own ``setup``.
     """
 
     def __init__(
@@ -91,7 +97,9 @@ class RunFolderSetup(pl.Callback):
         self._folder, self._plan = folder, plan
         self._write_config, self._create_loggers = write_config, create_loggers
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
         if trainer.is_global_zero:
             self._prepare_folder()
         trainer.strategy.barrier("run folder")

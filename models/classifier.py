@@ -13,7 +13,9 @@ from torch.nn import functional
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from models.batch_norms import running_statistics_for_single_values
 from models.evaluation_charts import EvaluationCharts
+from models.optimizers import sgd
 from models.step_metrics import Quantity, StepMetrics
 
 Batch = tuple[Tensor, Tensor]
@@ -86,12 +88,13 @@ class ImageClassifier(pl.LightningModule):
         return logits
 
     def on_train_start(self) -> None:
+        self.train_metrics.reset()  # steps of a learning rate or batch size finder don't count
         self._uneven_step = uneven_last_step(self.trainer.train_dataloader, self.trainer.world_size)
         self._uneven_idx = -1 if self._uneven_step is None else self._uneven_step.batch_idx
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.network(images)
+        logits = self.network(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
         if batch_idx == self._uneven_idx and self._uneven_step is not None:
             logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
             loss = functional.cross_entropy(logits, labels, reduction="sum") * self._uneven_step.weight
@@ -138,9 +141,20 @@ class ImageClassifier(pl.LightningModule):
         return self.sgd()
 
     def sgd(self) -> torch.optim.SGD:
-        """SGD over all trained parameters, as one fused kernel: 1.13 instead of 1.22 ms for a step of CifarNet."""
+        """SGD over all trained parameters."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return torch.optim.SGD(trained, lr=self.learning_rate, momentum=self.momentum, fused=True)
+        return sgd(trained, self.learning_rate, self.momentum, self._trainer)
+
+    def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
+        """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""
+        with running_statistics_for_single_values(self.network) as used:
+            logits: Tensor = self.network(image)
+        if used and batch_idx == 0:  # so has every other batch, and these statistics would never be learned
+            raise ModelError(
+                f"a training batch of one image: batch norms of {type(self).__name__} can't be trained on one image of "
+                f"{image.shape[-1]} x {image.shape[-2]} pixels; give --batch_size 2 or more, and at least two images"
+            )
+        return logits
 
     def _broadcast_batch_norms(self) -> None:
         """Makes all processes evaluate with the batch norms of rank 0, which are those that are saved.
@@ -166,7 +180,9 @@ class ImageClassifier(pl.LightningModule):
         self.eval_loss.reset()
         self.eval_accuracy.reset()
         self.eval_charts.compute()
-        if not self.trainer.sanity_checking:
+        if self.trainer.sanity_checking:
+            self.eval_charts.log([], stage, self.global_step)  # forgets them
+        else:
             self._log_metrics(stage, means, on_step=False)
 
     def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:

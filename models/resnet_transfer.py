@@ -64,10 +64,19 @@ class ResNetTransfer(ImageClassifier):
     def trains_buffers(self) -> bool:
         return not self.freeze_backbone
 
+    @property
+    def backbone(self) -> nn.Module:
+        """All layers except the head, for Lightning's ``BackboneFinetuning``."""
+        return nn.ModuleList(layer for name, layer in self.network.named_children() if name != _HEAD)
+
     def prepare_data(self) -> None:
-        """Downloads the ImageNet weights, once per node."""
-        if self.weights == "DEFAULT" and self._is_fresh_run():
+        """Downloads the ImageNet weights, or checks the file of weights, once per node."""
+        if not self._is_fresh_run() or self.weights == "none":
+            return
+        if self.weights == "DEFAULT":
             self._imagenet_weights()
+        else:  # before the run folder is prepared
+            _backbone_weights(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
 
     def setup(self, stage: str) -> None:
         """Loads the pretrained weights, except those of the head."""
@@ -120,6 +129,11 @@ def load_backbone(network: nn.Module, path: Path, *, architecture: str, head: st
     Raises:
         ModelError: The file can't be read, or holds the weights of another architecture.
     """
+    weights = _backbone_weights(network, path, architecture=architecture, head=head)
+    network.load_state_dict(weights, strict=False)
+
+
+def _backbone_weights(network: nn.Module, path: Path, *, architecture: str, head: str) -> dict[str, Tensor]:
     weights = {name: value for name, value in _read(path).items() if not name.startswith(f"{head}.")}
     expected = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
@@ -133,7 +147,7 @@ def load_backbone(network: nn.Module, path: Path, *, architecture: str, head: st
             f"{len(missing)} missing, {len(unknown)} unknown, {len(reshaped)} of another shape, such as {name!r} "
             f"({in_file} in the file, {in_network} in {architecture}); give weights of {architecture}, or none"
         )
-    network.load_state_dict(weights, strict=False)
+    return weights
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -42,14 +42,19 @@ class StepMetrics(nn.Module):
             "loss": self.loss.compute(),
             "accuracy": self.accuracy.compute(),
         }
+        self.reset()
+        return means
+
+    def reset(self) -> None:
+        """Forgets the steps since the last call."""
+        for kept in (self._losses, self._predicted, self._labels):
+            kept.clear()
         self.loss.reset()
         self.accuracy.reset()
-        return means
 
     def _update_metrics(self) -> None:
         if self._losses:
             self.loss.update(torch.stack(self._losses))
             self.accuracy.update(torch.cat(self._predicted), torch.cat(self._labels))
-            self._losses.clear()
-            self._predicted.clear()
-            self._labels.clear()
+            for kept in (self._losses, self._predicted, self._labels):
+                kept.clear()

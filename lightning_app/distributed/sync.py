@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from lightning_app.errors import UsageError
 
@@ -28,8 +27,6 @@ def run_connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
     launcher = trainer.strategy.launcher
     if trainer.world_size == 1:
         return function()
-    if isinstance(launcher, _MultiProcessingLauncher):
-        raise UsageError("--trainer.strategy: spawned and forked processes aren't supported; give ddp")
 
     def call() -> T:
         trainer.strategy.setup_environment()

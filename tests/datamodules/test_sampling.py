@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from datamodules.sampling import EpochSampler, stream_seed
+from datamodules.sampling import EpochSampler, SequentialEpochSampler, stream_seed
 
 
 def share(size: int, world_size: int, rank: int, *, shuffle: bool, epoch: int = 0) -> list[int]:
@@ -66,3 +66,12 @@ def test_seeds_of_neighbouring_streams_differ() -> None:
 
     assert len({stream_seed(*key) for key in keys}) == len(keys)
     assert stream_seed(1, 2) != stream_seed(2, 1)
+
+
+def test_without_shuffling_every_epoch_of_training_has_the_same_order_in_equal_shares() -> None:
+    samplers = [SequentialEpochSampler(7, rank=rank, world_size=2, padded=True) for rank in range(2)]
+    for sampler in samplers:
+        sampler.set_epoch(3)
+
+    assert [[index for _, index in sampler] for sampler in samplers] == [[0, 2, 4, 6], [1, 3, 5, 0]]
+    assert [len(sampler) for sampler in samplers] == [4, 4]
