@@ -36,6 +36,7 @@ from lightning_app.nonfinite import NonFiniteLoss
 from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
+from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
 from lightning_app.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
@@ -212,6 +213,14 @@ class RunCLI(LightningCLI):
         if self.watchdog.is_running:
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
+        self._stop_after_signals(trainer)
+
+    def _stop_after_signals(self, trainer: pl.Trainer) -> None:
+        keep_signal_handlers(trainer)
+        self.watchdog.stall_timeout = self.settings.stall_timeout
+        saves = self.settings.trainer.enable_checkpointing is not False
+        stop = StopAtBoundary(self.watchdog, self.folder if self._trains() else None, saves=saves)
+        trainer.callbacks.append(stop)  # type: ignore[attr-defined]  # after the checkpoints, which come last otherwise
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
         require_image_size(model, datamodule)

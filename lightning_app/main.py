@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from lightning_app import help_page
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
+from lightning_app.distributed.launcher_process import launcher_process
 from lightning_app.errors import UsageError
 from lightning_app.flags import COMMANDS, nearest
 from lightning_app.import_path import append_current_folder, check_own_packages
+from lightning_app.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog
 
@@ -27,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         append_current_folder()
         launch = detect_launch()
-        # before torch and Lightning are loaded: that takes seconds, in which a process can fail as well
-        supervision.start(watchdog, launch, dict(os.environ))
-        supervision.run_supervised(watchdog, lambda: _run(words, launch, watchdog), _user_error_message)
+        with SignalHandling(watchdog, launcher_process(launch)):
+            # before torch and Lightning are loaded: that takes seconds, in which a process can fail as well
+            supervision.start(watchdog, launch, dict(os.environ))
+            supervision.run_supervised(watchdog, lambda: _run(words, launch, watchdog), _user_error_message)
     except Exception as error:
         line = _user_error_message(error)
         if line is None:

@@ -105,11 +105,6 @@ class RunFolderSetup(pl.Callback):
         trainer.strategy.barrier("run folder")
         trainer.loggers = [*trainer.loggers, *self._create_loggers(trainer)]
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt):
-            epochs = format_count(trainer.current_epoch, "epoch")
-            log.info("Interrupted after %s; the same command continues the run.", epochs)
-
     def _prepare_folder(self) -> None:
         if self._plan.archive_previous:
             log.info("%s: the earlier run was moved to %s", self._folder.root, self._folder.archive())

@@ -22,7 +22,7 @@ from submit.job import (
     Launcher,
     RegisteredDataset,
 )
-from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER
+from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER, JOB_KEY
 
 ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
 _RESUME = "--resume"
@@ -60,7 +60,7 @@ def job_command(definition: Mapping[str, Any], python: str, data: str | None) ->
 
 
 def job_variables(definition: Mapping[str, Any]) -> dict[str, str]:
-    """The environment variables that the user gave."""
+    """The environment variables that the request has."""
     return dict(definition.get("environmentVariables") or {})
 
 
@@ -95,7 +95,7 @@ def resumed_job(
         launcher=shape.launcher,
         data=_data(definition),
         resume=DatastorePath(ARTIFACT_STORE, outputs, "mount"),
-        environment_variables=job_variables(definition),
+        environment_variables={name: value for name, value in job_variables(definition).items() if name != JOB_KEY},
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )

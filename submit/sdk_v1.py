@@ -4,6 +4,7 @@ azureml-core is imported inside the functions, so that a wrong command line is r
 """
 
 import json
+import secrets
 import shlex
 import tempfile
 from pathlib import Path
@@ -34,6 +35,8 @@ DATASTORE_PATH_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{DATA}"  # the service rep
 DATASET_PLACEHOLDER = f"DatasetConsumptionConfig:{DATA}"
 RESUME = "resume"
 RESUME_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{RESUME}"
+JOB_KEY = "LIGHTNING_APP_JOB_KEY"  # by which the processes of a job know one another
+JOB_KEY_SHOWN = "(random, chosen when the job is sent)"
 DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would request it from the service
 
 
@@ -55,7 +58,8 @@ def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "Script
         docker_runtime_config=DockerConfiguration(use_docker=True, shm_size=job.shared_memory),
         max_run_duration_seconds=job.max_duration_seconds or ScriptRunConfig.MAX_DURATION_SECONDS_DEFAULT,
     )
-    config.run_config.environment_variables = dict(job.environment_variables)
+    key = JOB_KEY_SHOWN if workspace is None else secrets.token_hex(16)
+    config.run_config.environment_variables = _with_key(job, key)
     _add_data(config.run_config, job)
     return config
 
@@ -71,6 +75,11 @@ def build_request(job: Job) -> dict[str, Any]:
     if isinstance(job.environment, CuratedEnvironment):  # its definition is in the workspace
         configuration["environment"] = {"name": job.environment.name, "version": job.environment.version}
     return {"Configuration": configuration, "TargetDetails": None}
+
+
+def _with_key(job: Job, key: str) -> dict[str, str]:
+    """The job's variables; a user's own key stays. One process talks to no other one."""
+    return ({JOB_KEY: key} if job.processes > 1 else {}) | dict(job.environment_variables)
 
 
 def _command(job: Job) -> list[str]:

@@ -8,7 +8,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_app.azureml import service_limits
 from lightning_app.run_folder import RunFolder
+from lightning_app.watchdog import keys
 from models import CifarNet
+from submit import sdk_v1
 from submit.commands import resume
 from submit.emulator import limits
 from submit.execution import rehearse
@@ -41,6 +43,10 @@ def test_submit_looks_for_the_checkpoints_that_training_writes() -> None:
 
 def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
     assert OUTPUTS.delivery_lock.name == rehearse.DELIVERY_LOCK
+
+
+def test_submit_gives_a_job_the_key_that_the_watchdog_reads() -> None:
+    assert sdk_v1.JOB_KEY == keys.JOB_KEY
 
 
 def test_a_sweep_knows_the_metrics_that_models_log() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lightning_app.watchdog import reports
 from lightning_app.watchdog.coordinator import Coordinator
+from lightning_app.watchdog.keys import agent_proof, coordinator_proof, is_proof, job_key, random_key
 from lightning_app.watchdog.protocol import (
     MAX_MESSAGE_BYTES,
     AgentOptions,
@@ -25,6 +26,7 @@ from lightning_app.watchdog.reports import Report
 
 _POLL_SECONDS = 0.2
 _LOOPBACK = "127.0.0.1"
+_FOR_TRAINING = {"stack_request", "stop", "stop_after"}  # messages of the coordinator
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -64,6 +66,7 @@ class Agent:
 
     def __init__(self, options: AgentOptions) -> None:
         self._options, self._timeouts = options, options.timeouts
+        self._key = job_key(os.environ)
         self._training_process = TrainingProcess(options.parent)
         self._process, self._folder = options.process, Path(options.folder)
         self._progress = SharedProgress(options.progress_file)
@@ -99,7 +102,7 @@ class Agent:
         options = self._options
         if not self._process.is_first:
             return None, options.port
-        server = Coordinator(self._timeouts, options.address, options.expected_processes, options.job)
+        server = Coordinator(self._timeouts, options.address, options.expected_processes, self._key)
         try:
             all_interfaces = "::" if ":" in options.address else "0.0.0.0"  # noqa: S104 other nodes connect to it
             return server, await server.listen(_LOOPBACK if options.nodes == 1 else all_interfaces, options.port)
@@ -118,7 +121,7 @@ class Agent:
                 self._folder = Path(message.get("folder", self._folder))
                 message["process"] = self._process.to_message()
             if "failure" in message:
-                self._report_failure(message["failure"]["kind"], message["failure"]["text"])
+                self._report_failure(**message["failure"])
                 continue
             self._is_done = self._is_done or "done" in message
             self._send({**message, "position": self._position()})
@@ -129,10 +132,11 @@ class Agent:
         if self._is_done and self._coordinator is not None and not self._process.is_first:
             self._conclude({"closed": True})
 
-    def _report_failure(self, kind: str, text: str) -> None:
+    def _report_failure(self, kind: str, text: str, signal: int = 0) -> None:
         if self._failure is None and not self._is_done:
-            self._failure = Report(kind, self._process.label(), str(self._progress.read()), text)
-            self._send({"failure": {"kind": kind, "text": text}, "position": self._position()})
+            self._failure = Report(kind, self._process.label(), str(self._progress.read()), text, signal)
+            failure = {"kind": kind, "text": text, "signal": signal}
+            self._send({"failure": failure, "position": self._position()})
 
     async def _watch_training(self) -> None:
         await self._training_process.wait()
@@ -150,7 +154,7 @@ class Agent:
             self._last_message_at = time.monotonic()
             if "verdict" in message or "closed" in message:
                 self._conclude(message)
-            if "stack_request" in message and self._training is not None:
+            if message.keys() & _FOR_TRAINING and self._training is not None:
                 send(self._training, message)
         self._conclude_alone(self._coordinator_lost("its watchdog closed the connection"))
 
@@ -170,9 +174,17 @@ class Agent:
     async def _register(self, address: str, port: int) -> Connection | None:
         """None where another program listens there, such as the coordinator of another training."""
         reader, writer = await asyncio.open_connection(address, port, limit=MAX_MESSAGE_BYTES)
-        send(writer, {"job": self._options.job, "process": self._process.to_message()})
-        async for _ in read_messages(reader):
+        messages = read_messages(reader)
+        nothing: Message = {}
+        nonce = str((await anext(messages, nothing)).get("nonce"))
+        process, own_nonce = self._process.to_message(), random_key()
+        proof = agent_proof(self._key, nonce, own_nonce, process)
+        send(writer, {"process": process, "nonce": own_nonce, "proof": proof})
+        reply = await anext(messages, nothing)
+        if is_proof(reply.get("proof"), coordinator_proof(self._key, own_nonce, nonce)):
             return reader, writer
+        if "refused" in reply:
+            self._conclude_alone(Report(reports.USAGE_ERROR, "", "at the start", str(reply["refused"])))
         writer.close()
         return None
 
@@ -187,9 +199,13 @@ class Agent:
                     self._conclude_alone(self._coordinator_lost(f"it sent nothing for {silence:.0f} s"))
             if self._failure is not None:  # the coordinator may be unreachable
                 failed_at = failed_at or time.monotonic()
-                more = 0 if self._coordinator is None else self._timeouts.collective
+                more = 0 if self._coordinator is None else self._seconds_to_decide(self._failure)
                 if time.monotonic() - failed_at > self._timeouts.lost + more:
                     self._conclude_alone(self._failure)
+
+    def _seconds_to_decide(self, failure: Report) -> float:
+        """The first process may be writing a checkpoint after a signal."""
+        return self._timeouts.save if failure.kind in reports.STOPPED else self._timeouts.collective
 
     def _position(self) -> list[int]:
         position = self._progress.read()

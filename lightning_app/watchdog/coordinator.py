@@ -1,11 +1,14 @@
 """Runs in the agent of rank 0: collects the state of all processes, and decides that a training has failed."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from lightning_app.watchdog import reports
+from lightning_app.watchdog.agreement import StopAgreement
+from lightning_app.watchdog.members import Member, Members
 from lightning_app.watchdog.protocol import (
     MAX_MESSAGE_BYTES,
     Message,
@@ -23,39 +26,14 @@ _STACK_SECONDS = 2.0
 _NO_STACK = "It sent no stack trace: it is stopped, or runs library code that blocks all Python threads."
 
 
-@dataclass
-class Member:
-    """The last known state of a process."""
-
-    process: ProcessId
-    address: str
-    writer: asyncio.StreamWriter
-    last_message_at: float = field(default_factory=time.monotonic)
-    position: Position = field(default_factory=Position)
-    advanced_at: float = field(default_factory=time.monotonic)
-    is_done: bool = False
-    report: Report | None = None
-    reported_at: float = 0.0
-    stack: str | None = None
-
-    @property
-    def label(self) -> str:
-        return self.process.label(self.address)
-
-    def update_position(self, position: Position) -> None:
-        if position != self.position:
-            self.position, self.advanced_at = position, time.monotonic()
-
-
 class Coordinator:
     """A server on one port; all agents connect to it, including the one that it runs in."""
 
-    def __init__(self, timeouts: Timeouts, address: str, expected_processes: int, job: str) -> None:
+    def __init__(self, timeouts: Timeouts, address: str, expected_processes: int, key: bytes) -> None:
         self._timeouts = timeouts
-        self._expected_processes = expected_processes
         self._address = address
-        self._job = job
-        self._members: dict[tuple[int, int], Member] = {}
+        self._members = Members(key, address, expected_processes, timeouts.lost)
+        self._stop = StopAgreement(self._members)
         self._started_at = time.monotonic()
         self._last_heartbeat_at = 0.0
         self._first_report_at: float | None = None
@@ -75,42 +53,37 @@ class Coordinator:
 
     @property
     def all_connected(self) -> bool:
-        return len(self._members) >= self._expected_processes
+        return self._members.all_connected
 
     @property
     def all_disconnected(self) -> bool:
         """Whether all processes have been connected and none is any more."""
-        return self.all_connected and all(member.writer.is_closing() for member in self._members.values())
+        return self.all_connected and all(member.writer.is_closing() for member in self._members)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        member: Member | None = None
-        async for message in read_messages(reader):
-            if member is None:
-                if message.get("job") != self._job or "process" not in message:
-                    break  # of another training
-                member = self._register(ProcessId(**message["process"]), writer)
-            self._handle_message(member, message)
-        writer.close()
-        if member is not None and self._is_watched(member) and self._verdict is None:
-            report = Report(reports.KILLED, member.label, str(member.position), reports.KILLED_TEXT)
-            self._record_report(member, report)
-
-    def _register(self, process: ProcessId, writer: asyncio.StreamWriter) -> Member:
-        address = self._address if process.is_first else writer.get_extra_info("peername")[0]
-        self._members[process.key] = Member(process, address, writer)
-        send(writer, {"heartbeat": True})
+        messages = read_messages(reader)
+        member = await self._members.admit(messages, writer)
+        if member is None:
+            writer.close()
+            return
         if self._verdict is not None:  # the others have received it already
             send(writer, {"verdict": self._verdict.to_message(), "is_own": False})
-        return self._members[process.key]
+        self._stop.ask(member)
+        async for message in messages:
+            self._handle_message(member, message)
+        writer.close()
+        if member.is_watched and self._verdict is None:
+            report = Report(reports.KILLED, member.label, str(member.position), reports.KILLED_TEXT)
+            self._record_report(member, report)
 
     def _handle_message(self, member: Member, message: Message) -> None:
         member.last_message_at = time.monotonic()
         if "position" in message:
             member.update_position(Position(*message["position"]))
         if "process" in message:
-            member.process = ProcessId(**message["process"])
+            self._members.name(member, message["process"])
         if member.process.is_first and "expected_processes" in message:
-            self._expected_processes = message["expected_processes"]
+            self._members.expected = message["expected_processes"]
         if "stall_timeout" in message:
             self._timeouts = replace(self._timeouts, stall=message["stall_timeout"])
         if "stack" in message:
@@ -118,8 +91,8 @@ class Coordinator:
         if "done" in message:
             member.is_done, member.advanced_at = True, time.monotonic()
         if "failure" in message:
-            failure = message["failure"]
-            self._record_report(member, Report(failure["kind"], member.label, str(member.position), failure["text"]))
+            self._record_report(member, Report(process=member.label, where=str(member.position), **message["failure"]))
+        self._stop.handle_message(member, message)
 
     def _record_report(self, member: Member, report: Report) -> None:
         if member.report is None:
@@ -127,7 +100,7 @@ class Coordinator:
         self._first_report_at = self._first_report_at or time.monotonic()
 
     def _reports_in_order(self) -> list[Report]:
-        members = sorted(self._members.values(), key=lambda member: member.reported_at)
+        members = sorted(self._members, key=lambda member: member.reported_at)
         return [member.report for member in members if member.report is not None]
 
     async def _check_regularly(self) -> None:
@@ -137,21 +110,19 @@ class Coordinator:
             self._send_heartbeats(now)
             self._detect_lost(now)
             self._detect_missing(now)
+            self._end_stop(now)
             self._decide(now)
             self._close_when_all_are_done()
 
     def _send_heartbeats(self, now: float) -> None:
         if now - self._last_heartbeat_at >= self._timeouts.heartbeat:
             self._last_heartbeat_at = now
-            for member in self._members.values():
+            for member in self._members:
                 send(member.writer, {"heartbeat": True})
 
-    def _is_watched(self, member: Member) -> bool:
-        return not member.is_done and member.report is None
-
     def _detect_lost(self, now: float) -> None:
-        for member in self._members.values():
-            if self._is_watched(member) and now - member.last_message_at > self._timeouts.lost:
+        for member in self._members:
+            if member.is_watched and now - member.last_message_at > self._timeouts.lost:
                 self._record_report(member, self._lost_report(member))
 
     def _lost_report(self, member: Member) -> Report:
@@ -162,11 +133,11 @@ class Coordinator:
         return Report(reports.LOST, member.label, f"last seen {member.position}", text)
 
     def _detect_missing(self, now: float) -> None:
-        missing = self._expected_processes - len(self._members)
+        missing = self._members.expected - len(self._members)
         if missing > 0 and now - self._started_at > self._timeouts.startup and self._verdict is None:
-            present = ", ".join(member.label for member in self._members.values())
+            present = ", ".join(member.label for member in self._members)
             text = (
-                f"Of {self._expected_processes} processes, only these started within {self._timeouts.startup:.0f} s: "
+                f"Of {self._members.expected} processes, only these started within {self._timeouts.startup:.0f} s: "
                 f"{present}."
             )
             processes = f"{missing} process{'es' * (missing > 1)}"
@@ -177,8 +148,10 @@ class Coordinator:
         if not received or self._first_report_at is None or self._verdict is not None:
             return
         best = root_cause([*received, *self._early_exits()])
+        if best.kind in reports.STOPPED:
+            best = self._stop.report_of_first() or best
         waited = now - self._first_report_at
-        expected = max(self._expected_processes, len(self._members))
+        expected = max(self._members.expected, len(self._members))
         if waited < self._seconds_to_wait(best) and len(received) < expected:
             return
         if best.kind == reports.USAGE_ERROR and reported_by_all(received, len(self._members)):
@@ -187,11 +160,14 @@ class Coordinator:
 
     def _early_exits(self) -> list[Report]:
         """Of processes that exited with status 0 while others need them."""
-        early = [member for member in self._members.values() if member.is_done]
+        early = [member for member in self._members if member.is_done]
         return [Report(reports.LEFT, member.label, str(member.position), reports.LEFT_TEXT) for member in early]
 
     def _seconds_to_wait(self, best: Report) -> float:
         """For a report that explains the failure better than the best one so far."""
+        if self._stop.cause is not None and best.kind != reports.RAISED:  # a launcher soon kills what has a signal
+            has_ended = self._stop.report_of_first() is not None or best.kind not in reports.STOPPED
+            return self._timeouts.shutdown if has_ended else math.inf  # the stop has a time of its own
         seconds = {
             reports.COLLECTIVE: self._timeouts.collective,
             reports.LEFT: self._timeouts.grace,
@@ -199,14 +175,21 @@ class Coordinator:
         }
         return seconds.get(best.kind, 0.0)  # no later report could explain the other kinds better
 
+    def _end_stop(self, now: float) -> None:
+        report = self._stop.report_without_boundary(now, self._timeouts)
+        if report is not None and self._verdict is None:
+            self._conclude(report)
+
     def _conclude(self, report: Report) -> None:
+        if self._stop.cause is not None:  # whatever happens after a signal, the exit status is that of the signal
+            report = replace(report, signal=self._stop.cause.signal)
         self._verdict = report
-        for member in self._members.values():
+        for member in self._members:
             is_own = member.report is not None and member.label == report.process
             send(member.writer, {"verdict": report.to_message(), "is_own": is_own})
 
     def _close_when_all_are_done(self) -> None:
-        members = self._members.values()
+        members = self._members
         if self._verdict is None and self.all_connected and all(member.is_done for member in members):
             for member in members:
                 send(member.writer, {"closed": True})
@@ -221,13 +204,13 @@ class Coordinator:
 
     def _idle_seconds(self) -> float:
         """Seconds since any process made progress; 0 until all have started, and after a failure."""
-        members = self._members.values()
+        members = self._members
         if not self.all_connected or any(member.report for member in members):
             return 0.0
         return time.monotonic() - max(member.advanced_at for member in members)
 
     async def _check_stacks(self) -> None:
-        members = list(self._members.values())
+        members = list(self._members)
         await self._request_stacks([member for member in members if not member.is_done])
         stacks = [None if member.is_done else member.stack or "" for member in members]
         progress = [member.position.progress for member in members]

@@ -37,7 +37,7 @@ async def read_messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
             return
         try:
             message = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(message, dict):
             return
@@ -123,6 +123,15 @@ class ProcessId:
     def to_message(self) -> Message:
         return asdict(self)
 
+    @classmethod
+    def from_message(cls, message: object) -> "ProcessId | None":
+        """None for what can't be a process."""
+        if not isinstance(message, dict) or message.keys() != {"node", "local_rank", "rank"}:
+            return None
+        node, local_rank, rank = message["node"], message["local_rank"], message["rank"]
+        are_counts = all(type(number) is int and number >= 0 for number in (node, local_rank))
+        return cls(node, local_rank, rank) if are_counts and (rank is None or type(rank) is int) else None
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -137,6 +146,8 @@ class Timeouts:
         slow_io: The same while that process starts, or prepares, reads or saves data.
         startup: Until all processes must have started.
         shutdown: Until a process must have ended after it was asked to stop.
+        boundary: After a signal, until training must have come to the end of a step, beyond ``stall``.
+        save: After a signal, until the last checkpoint must be written and the process ended.
     """
 
     heartbeat: float = 1.0
@@ -147,6 +158,8 @@ class Timeouts:
     slow_io: float = 1800.0
     startup: float = 300.0
     shutdown: float = 5.0
+    boundary: float = 5.0
+    save: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,6 @@ class AgentOptions:
         port: Port of the coordinator; 0 for a free one.
         nodes: Number of nodes with processes of the training.
         expected_processes: Number of processes of the training.
-        job: The same for all processes of a training, and different from that of another training.
         folder: Run folder.
         training_socket: File descriptor of the socket to the training process.
         progress_file: File descriptor of its ``SharedProgress``.
@@ -173,7 +185,6 @@ class AgentOptions:
     port: int
     nodes: int
     expected_processes: int
-    job: str
     folder: str
     training_socket: int
     progress_file: int

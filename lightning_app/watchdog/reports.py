@@ -12,8 +12,10 @@ from lightning_app.watchdog.protocol import truncate
 RAISED, EXITED, USAGE_ERROR, INTERRUPTED = "raised", "exited", "usage error", "interrupted"
 KILLED, STALLED, LOST, MISSING = "killed", "stalled", "lost", "missing"
 LEFT, COLLECTIVE = "left", "collective"
+ABANDONED = "abandoned"  # what has started the process is gone
+STOPPED = (INTERRUPTED, ABANDONED)  # on purpose: training ends at a boundary between two steps, and is saved there
 # The most likely root cause first: communication errors are last, because another failure has caused them.
-_BY_PRIORITY = (RAISED, EXITED, USAGE_ERROR, INTERRUPTED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
+_BY_PRIORITY = (RAISED, EXITED, USAGE_ERROR, *STOPPED, STALLED, KILLED, LOST, MISSING, LEFT, COLLECTIVE)
 NOT_SAVED = (USAGE_ERROR, INTERRUPTED)  # the user sees these at once, and they are no failure of the training
 
 KILLED_TEXT = (
@@ -43,12 +45,14 @@ class Report:
         process: Such as ``rank 1 (node 0, 10.0.0.4)``; empty if all processes report the same.
         where: Such as ``in training, epoch 1, after step 17``.
         text: Traceback or message.
+        signal: The number of the signal that stopped the training; 0 without one.
     """
 
     kind: str
     process: str
     where: str
     text: str = ""
+    signal: int = 0
 
     @property
     def priority(self) -> int:
@@ -66,8 +70,8 @@ class Report:
         text = truncate(self.text.rstrip())
         if self.kind == USAGE_ERROR:
             return f"error: {self.process}: {text}" if self.process else f"error: {text}"
-        if self.kind == INTERRUPTED:
-            return f"Interrupted: {self.process}, {self.where}; all processes were stopped."
+        if self.kind in STOPPED:
+            return text
         return f"\nFAILED: {self.process} {_DESCRIPTIONS[self.kind]}, {self.where}. All processes were stopped.\n{text}"
 
 
@@ -85,12 +89,13 @@ def save_report(report: Report, folder: Path, node: int) -> None:
     with contextlib.suppress(OSError):  # the log has the report as well
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("a") as file:
-            file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}{report}\n\n")
+            time = datetime.now().astimezone().isoformat(timespec="seconds")
+            file.write(f"{time}{' ' * (report.kind in STOPPED)}{report}\n\n")
 
 
-def exit_status(kind: str) -> int:
-    """Exit status of a process that is stopped because another one failed."""
-    return 2 if kind == USAGE_ERROR else 1
+def exit_status(kind: str, signal: int = 0) -> int:
+    """Exit status of a process that is stopped because another one failed, or by a signal."""
+    return 128 + signal if signal else 2 if kind == USAGE_ERROR else 1
 
 
 def reported_by_all(reports: Sequence[Report], processes: int) -> bool:

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import sys
 import traceback
 from collections.abc import Callable
 
 from lightning_app.distributed.launch import LIGHTNING, Launch
 from lightning_app.watchdog import reports
+from lightning_app.watchdog.keys import JOB_KEY, random_key
 from lightning_app.watchdog.protocol import ProcessId
+from lightning_app.watchdog.stop import Stopped
 from lightning_app.watchdog.watchdog import COORDINATOR_ADDRESS, Watchdog
 
 _COMMUNICATION = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore", "Broken pipe")
@@ -28,8 +31,16 @@ def start(watchdog: Watchdog, launch: Launch, environment: dict[str, str]) -> No
 
 
 def start_before_lightning(watchdog: Watchdog, processes: int) -> None:
-    """Called in the only process so far of a training on one node, before Lightning starts the others."""
-    if not watchdog.is_running and processes > 1:
+    """Called before Lightning starts processes; where there is one process so far, it starts the watchdog.
+
+    Args:
+        watchdog: Of this process.
+        processes: Number of processes of the training.
+    """
+    if watchdog.is_running:
+        watchdog.expect(processes)
+    elif processes > 1:
+        os.environ.setdefault(JOB_KEY, random_key())  # which the others inherit
         watchdog.start(ProcessId(0, 0, 0), "127.0.0.1", 0, 1, processes)
 
 
@@ -47,11 +58,16 @@ def run_supervised(
     try:
         command()
         verdict = watchdog.done()
+    except Stopped as end:
+        status = end.cause.status
+        verdict = watchdog.failed(end.cause.kind, end.line, end.cause.signal)
+        if verdict is None:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print(end.line, file=sys.stderr, flush=True)
+            raise
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        interrupted = isinstance(end.__context__, KeyboardInterrupt)
-        kind = reports.INTERRUPTED if interrupted else reports.EXITED
-        verdict = watchdog.failed(kind, f"Exit status {status}.") if status else watchdog.done()
+        verdict = watchdog.failed(reports.EXITED, f"Exit status {status}.") if status else watchdog.done()
         if verdict is None:
             raise
     except BaseException as error:
@@ -68,8 +84,6 @@ def _classify(error: BaseException, usage_error: Callable[[BaseException], str |
     message = usage_error(error)
     if message is not None:
         return 2, reports.USAGE_ERROR, message
-    if isinstance(error, KeyboardInterrupt):
-        return 1, reports.INTERRUPTED, ""
     kind = reports.COLLECTIVE if is_communication_error(error) else reports.RAISED
     return 1, kind, "".join(traceback.format_exception(error))
 

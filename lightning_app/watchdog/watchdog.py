@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -24,19 +24,13 @@ from lightning_app.watchdog.protocol import (
     truncate,
 )
 from lightning_app.watchdog.stacks import stack_of_main_thread
+from lightning_app.watchdog.stop import StopCause, StopPoint
 
 COORDINATOR_ADDRESS = "LIGHTNING_APP_WATCHDOG"  # HOST:PORT, for the processes that Lightning starts
-# distinguish a training from another one on the same nodes; Open MPI 5 sets PMIX_NAMESPACE, and 4 the last one
-_JOB_IDS = ("AZUREML_RUN_ID", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = "import sys; sys.path.append(sys.argv[1]); from lightning_app.watchdog.agent import main; main(sys.argv[2])"
 _STARTUP_SECONDS = 20.0
 _SECONDS_AFTER_FIRST = 0.5  # launchers blame the process that ends first, which must be the one that failed
-
-
-def job_id(environment: Mapping[str, str]) -> str:
-    """The same in all processes of a training; empty where the launcher sets none."""
-    return next((environment[name] for name in _JOB_IDS if name in environment), "")
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Verdict:
     Args:
         text: The report, for the log.
         is_own: Whether this process caused the failure.
-        is_shared: Whether all processes made the same usage error; then only the first prints it.
+        is_shared: Whether it concerns all processes alike, as the same usage error or a signal; the first prints it.
         status: Exit status for this process.
     """
 
@@ -65,6 +59,8 @@ class Watchdog:
         self.is_first = True
         self.starter: int | None = None  # pid of the process in which Lightning started this one
         self.before_end: list[Callable[[], None]] = []
+        self.stop_point = StopPoint()
+        self.stall_timeout = self._timeouts.stall
         self._agent: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._changed = threading.Condition()
@@ -96,7 +92,6 @@ class Watchdog:
             port=port,
             nodes=nodes,
             expected_processes=expected_processes,
-            job=job_id(os.environ),
             folder="outputs",
             training_socket=theirs.fileno(),
             progress_file=self.progress.descriptor,
@@ -121,13 +116,32 @@ class Watchdog:
         description = {"rank": rank, "expected_processes": world_size, "stall_timeout": stall_timeout}
         self._send({**description, "folder": str(folder.absolute())})
 
-    def failed(self, kind: str, text: str) -> Verdict | None:
+    def expect(self, processes: int) -> None:
+        """Sends the number of processes, before Lightning starts some of them."""
+        self._send({"expected_processes": processes})
+
+    def request_stop(self, cause: StopCause, *, now: bool = False) -> None:
+        """Stops all processes: at the next boundary that all of them can reach, or ``now``."""
+        if self.is_running:
+            self._send({"stop": cause.to_message(), "now": now})
+        else:
+            passed = self.stop_point.hold(cause)
+            if passed is not None:
+                self.stop_point.stop_after(passed)
+
+    def report_stopping(self) -> None:
+        """This process has reached the boundary at which all stop."""
+        self._send({"stopping": True})
+
+    def failed(self, kind: str, text: str, signal: int = 0) -> Verdict | None:
         """Reports a failure, and waits for the verdict with the root cause; None if there is no watchdog."""
         if not self.is_running:
             return None
         self._is_waiting = True
-        self._send({"failure": {"kind": kind, "text": truncate(text)}})
-        timeout = self._timeouts.collective + 2 * self._timeouts.lost
+        self._send({"failure": {"kind": kind, "text": truncate(text), "signal": signal}})
+        # after a signal, the first process may be writing a checkpoint
+        to_decide = self._timeouts.save if kind in reports.STOPPED else self._timeouts.collective
+        timeout = to_decide + 2 * self._timeouts.lost
         self._wait(lambda: self._verdict is not None or self._is_closed, timeout)
         return self._verdict
 
@@ -161,6 +175,13 @@ class Watchdog:
         if "stack_request" in message:
             self._send({"stack": truncate(stack_of_main_thread())})
             return
+        if "stop" in message:
+            passed = self.stop_point.hold(StopCause.from_message(message["stop"]))
+            self._send({"stop_reply": passed, "line": self.stop_point.line()})
+            return
+        if "stop_after" in message:
+            self.stop_point.stop_after(tuple(message["stop_after"]))
+            return
         with self._changed:
             self._port = message.get("port", self._port)
             self._is_closed = self._is_closed or "closed" in message
@@ -178,9 +199,10 @@ class Watchdog:
                 action()
         if not verdict.is_own:
             time.sleep(_SECONDS_AFTER_FIRST)
-        if not verdict.is_shared or self.is_first:
-            print(verdict.text, file=sys.stderr, flush=True)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # the terminal, or the launcher that reads this, may be gone
+            if not verdict.is_shared or self.is_first:
+                print(verdict.text, file=sys.stderr, flush=True)
+            sys.stdout.flush()
         self._wait_for_starter()
         os._exit(status)
 
@@ -194,5 +216,6 @@ class Watchdog:
 def _verdict(message: Message) -> Verdict:
     report = message["verdict"]
     kind = report.get("kind", reports.KILLED)
-    is_shared = kind == reports.USAGE_ERROR and not report.get("process")
-    return Verdict(message["text"], bool(message.get("is_own")), is_shared, reports.exit_status(kind))
+    is_shared = kind in reports.STOPPED or (kind == reports.USAGE_ERROR and not report.get("process"))
+    status = reports.exit_status(kind, report.get("signal", 0))
+    return Verdict(message["text"], bool(message.get("is_own")), is_shared, status)

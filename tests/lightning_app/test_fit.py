@@ -111,29 +111,6 @@ def test_a_killed_run_continues_and_ends_like_a_run_that_was_never_stopped(run: 
     assert journal("whole") == journal("killed")
 
 
-def test_an_interrupted_run_prints_how_to_continue(run: Command, tmp_path: Path) -> None:
-    make_cifar10(tmp_path / "data", images_per_file=400)
-    arguments = command_line("fit", "--data_path", "data", "--num_epochs", "50")
-    process = subprocess.Popen(
-        arguments,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell's background jobs ignore interrupts, and their children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not Path("outputs/checkpoints/last.ckpt").exists():
-        time.sleep(0.01)
-
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=240)
-
-    assert process.returncode == 1, (out, err)
-    assert re.search(r"Interrupted after \d+ epochs?; the same command continues the run\.\n$", out), out
-    assert err == ""
-
-
 def test_a_finished_run_is_not_trained_again_and_a_raised_number_of_epochs_continues_it(
     run: Command, cifar10: Path
 ) -> None:

@@ -1,10 +1,8 @@
 """The watchdog with processes whose work is a line of Python, which makes these tests fast."""
 
-import json
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,63 +13,13 @@ from lightning_app.watchdog.stacks import BUSY, SLOW_IO, WAITING, activity, stal
 from submit.execution.nodes import free_port
 from tests.support.commands import Outcome, environment
 from tests.support.programs import DEBIAN, WHEEL, require_mpirun
-
-# one process of a training, whose work is in the variable WORK
-SCRIPT = """
-import json, os, signal, sys, time
-from lightning_app.errors import UsageError
-from lightning_app.distributed.detect import detect_launch
-from lightning_app.watchdog import supervision
-from lightning_app.watchdog.protocol import Timeouts
-from lightning_app.watchdog.watchdog import Watchdog
-
-launch = detect_launch()
-watchdog = Watchdog(Timeouts(**json.loads(os.environ["TIMEOUTS"])))
-rank = launch.rank
-
-def work():
-    exec(os.environ["WORK"])
-
-def usage_error(error):
-    return str(error) if isinstance(error, UsageError) else None
-
-supervision.start(watchdog, launch, dict(os.environ))
-supervision.run_supervised(watchdog, work, usage_error)
-print("done", flush=True)
-"""
-
-
-def start(work: str, folder: Path, rank: int, world: int, port: int, **timeouts: float) -> subprocess.Popen[str]:
-    variables = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(world),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "AZUREML_NODE_COUNT": "1",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        cwd=folder,
-        env=environment() | variables | {"WORK": work, "TIMEOUTS": json.dumps(timeouts)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+from tests.support.stoppable import finish, start
 
 
 def run_training(work: str, folder: Path, world: int = 3, **timeouts: float) -> list[Outcome]:
     """The outcome of each rank."""
     port = free_port()
     return finish([start(work, folder, rank, world, port, **timeouts) for rank in range(world)])
-
-
-def finish(processes: Sequence[subprocess.Popen[str]]) -> list[Outcome]:
-    outcomes = []
-    for process in processes:
-        out, err = process.communicate(timeout=60)
-        outcomes.append(Outcome(process.returncode, out, err))
-    return outcomes
 
 
 def test_nothing_is_printed_when_nothing_fails(tmp_path: Path) -> None:
@@ -198,14 +146,6 @@ def test_a_stopped_process_is_detected(tmp_path: Path) -> None:
     assert "It sent no stack trace" in outcomes[0].err
 
 
-def test_an_interruption_is_not_saved_as_a_failure(tmp_path: Path) -> None:
-    outcomes = run_training("raise KeyboardInterrupt", tmp_path)
-
-    assert [outcome.status for outcome in outcomes] == [1, 1, 1]
-    assert all(outcome.err.startswith("Interrupted: rank ") for outcome in outcomes)
-    assert list(tmp_path.iterdir()) == []
-
-
 def stack(*frames: str) -> str:
     """A stack in the format of a traceback, from FILE:FUNCTION of each frame, the innermost last."""
     return "".join(f'  File "{frame.partition(":")[0]}", line 1, in {frame.partition(":")[2]}\n' for frame in frames)
@@ -263,11 +203,11 @@ def run(command: list[str]) -> str:
 
 
 @pytest.mark.parametrize("source", [WHEEL, DEBIAN])
-def test_processes_started_by_one_mpirun_share_a_job_id(source: str) -> None:
+def test_processes_started_by_one_mpirun_share_a_key(source: str) -> None:
     # one write for the whole line: two processes share the output
     show = (
-        "import os; from lightning_app.watchdog.watchdog import job_id; "
-        "os.write(1, f'{job_id(os.environ)}\\n'.encode())"
+        "import os; from lightning_app.watchdog.keys import job_key; "
+        "os.write(1, f'{job_key(os.environ).hex()}\\n'.encode())"
     )
     command = [*require_mpirun(source).command(2), sys.executable, "-c", show]
 

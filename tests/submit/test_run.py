@@ -1,12 +1,14 @@
 """``python -m submit run`` against the loopback service, with the unmodified SDK."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from submit.emulator import AzureMLEmulator, Fault
+from submit.sdk_v1 import JOB_KEY
 from tests.support.projects import copy_project, git
 from tests.support.submitters import Submitter
 
@@ -27,11 +29,23 @@ def test_the_request_that_is_sent_is_that_of_the_dry_run(submitter: Submitter) -
     sent = submitter.submit("run", *JOB)
 
     assert (dry.status, sent.status) == (0, 0), dry.err + sent.err
-    job = submitter.service.jobs[-1]
-    assert job.definition["Configuration"] == yaml.safe_load(dry.out)["definition"]["Configuration"]
+    job, shown = submitter.service.jobs[-1], yaml.safe_load(dry.out)["definition"]["Configuration"]
+    shown["environmentVariables"][JOB_KEY] = job.definition["Configuration"]["environmentVariables"][JOB_KEY]
+    assert job.definition["Configuration"] == shown
     assert sent.out.splitlines()[0] == f"Run {job.run_id}"
     assert sent.out.splitlines()[1].startswith("http")
     assert len(sent.out.splitlines()) == 2
+
+
+def test_each_job_of_several_processes_has_a_key_of_its_own(submitter: Submitter) -> None:
+    for flags in (JOB, JOB, ()):
+        assert submitter.submit("run", *flags).status == 0
+
+    first, second, single = (job.definition["Configuration"]["environmentVariables"] for job in submitter.service.jobs)
+    assert re.fullmatch("[0-9a-f]{32}", first[JOB_KEY])
+    assert re.fullmatch("[0-9a-f]{32}", second[JOB_KEY])
+    assert first[JOB_KEY] != second[JOB_KEY]
+    assert JOB_KEY not in single
 
 
 def test_the_snapshot_holds_the_program_and_no_more(submitter: Submitter) -> None:

@@ -1,0 +1,161 @@
+"""Ends training at a boundary between two steps after a signal, and saves it there."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lightning_app import signals
+from lightning_app.console import format_count
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder
+from lightning_app.watchdog.stop import StopCause, Stopped
+from lightning_app.watchdog.watchdog import Watchdog
+
+# the order of the boundaries that follow a number of batches
+_BATCH, _IN_VALIDATION, _AFTER_VALIDATION, _EPOCH = range(4)
+_AT_THE_FIRST_BATCH = {  # so that a validation that was left is done again from its first batch
+    "total": {"ready": 1, "started": 1, "processed": 0, "completed": 0},
+    "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
+    "is_last_batch": False,
+}
+
+
+class StopAtBoundary(pl.Callback):
+    """The last of a Trainer's callbacks: what the others do after a batch is in the checkpoint.
+
+    Args:
+        watchdog: Its ``stop_point`` says where to stop.
+        folder: The run folder of a training; None for other commands, which have nothing to save.
+        saves: Whether checkpoints are written.
+    """
+
+    def __init__(self, watchdog: Watchdog, folder: RunFolder | None, *, saves: bool) -> None:
+        self._watchdog, self._point = watchdog, watchdog.stop_point
+        self._folder, self._saves = folder, saves
+        self._trainer: pl.Trainer | None = None
+        self._batches = self._validated = 0
+        self._saved: tuple[int, int] | None = None  # epochs and steps in the last checkpoint
+        self._leaves_validation = False
+        self._problem = ""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._trainer = trainer
+        self._point.describe = self.describe
+
+    def describe(self, cause: StopCause) -> str:
+        """What has happened, what is saved, and how to continue; in one line."""
+        assert self._trainer is not None
+        if self._folder is None:
+            return f"Stopped {cause.text} before the work was done; the same command begins it again."
+        done = self._done
+        if done[1] == 0:
+            return f"Stopped {cause.text} before the first step; the same command begins the training again."
+        return f"Stopped {cause.text} after {_count(done)}; {self._what_is_saved(done)}.{self._problem}"
+
+    def _what_is_saved(self, done: tuple[int, int]) -> str:
+        assert self._folder is not None
+        if self._saved is None:
+            return "nothing is saved, and the same command begins the training again"
+        what = "them" if self._saved == done else _count(self._saved)
+        return f"{self._folder.last} has {what}, and the same command continues from there"
+
+    @property
+    def _done(self) -> tuple[int, int]:
+        assert self._trainer is not None
+        return self._trainer.current_epoch, self._trainer.global_step
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        signals.install_again()
+        if self._folder is None:
+            return
+        self._note_saved(trainer)
+        self._point.enter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._batches:
+            self._note_saved(trainer)
+        self._stop_at(_EPOCH)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._batches += 1
+        is_step = self._batch_of_epoch(trainer) % trainer.accumulate_grad_batches == 0
+        # after the last batch of an epoch come its validation and its end, which have boundaries of their own
+        if is_step and not trainer.is_last_batch and self._is_reached(_BATCH):
+            self._save(trainer)
+            self._stop()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = 0
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._validated += 1
+        if self._point.in_training and self._is_reached(_IN_VALIDATION, self._validated):
+            self._leaves_validation = True
+            raise StopIteration  # ends the loop over the batches; callbacks that exchanged the weights put them back
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._leaves_validation or (self._point.in_training and self._is_reached(_AFTER_VALIDATION)):
+            self._leaves_validation = True
+            self._save(trainer)
+            self._stop()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._folder is None:
+            return
+        self._note_saved(trainer)
+        self._stop_at(_EPOCH)
+        self._point.leave()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._point.leave()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._leaves_validation:
+            checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"] = _AT_THE_FIRST_BATCH
+
+    def _batch_of_epoch(self, trainer: pl.Trainer) -> int:
+        return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+
+    def _note_saved(self, trainer: pl.Trainer) -> None:
+        if self._saves and self._folder is not None and trainer.global_step > 0 and self._folder.last.exists():
+            self._saved = self._done
+
+    def _is_reached(self, stage: int, index: int = 0) -> bool:
+        return self._folder is not None and self._point.reached((self._batches, stage, index))
+
+    def _stop_at(self, stage: int) -> None:
+        """At a boundary at which the last checkpoint is that of this step."""
+        if self._is_reached(stage):
+            self._watchdog.report_stopping()
+            self._stop()
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self._watchdog.report_stopping()
+        if not self._saves or self._folder is None:
+            return
+        try:
+            trainer.save_checkpoint(self._folder.last)
+            self._saved = self._done
+        except UsageError as error:
+            self._problem = f" The last step couldn't be saved: {error}"
+
+    def _stop(self) -> None:
+        assert self._point.cause is not None
+        raise Stopped(self._point.cause, self._point.line())
+
+
+def _count(done: tuple[int, int]) -> str:
+    return f"{format_count(done[0], 'epoch')} and {format_count(done[1], 'step')}"
+
+
+def keep_signal_handlers(trainer: pl.Trainer) -> None:
+    """The Trainer must not replace this program's handlers.
+
+    Lightning's own handler of SIGTERM enters a collective operation, in which the other processes don't take part
+    (Lightning #20806), and it ends a single process with status 0. There is no public way to leave it out.
+    """
+    connector = trainer._signal_connector
+    if hasattr(connector, "register_signal_handlers"):
+        setattr(connector, "register_signal_handlers", lambda: None)  # noqa: B010 mypy forbids to assign to a method
