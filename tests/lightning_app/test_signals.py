@@ -146,8 +146,12 @@ def test_two_ranks_end_together(shape: str, when: str, rank: str, name: str) -> 
     assert "exitcode: 143" in outcome.err or shape != "torchrun"
     assert outcome.err.count(f"Stopped by {name} ") == 1
     assert "FAILED: " not in outcome.err
-    steps = {"setup": None, "training": 6, "validation": 10, "checkpoint": 10, "test": 20}[when]
-    assert (steps_saved() if Path(LAST).exists() else None) == steps
+    if when == "setup":
+        assert not Path(LAST).exists()
+        return
+    # the other processes learn of it some steps later
+    assert steps_saved() >= {"training": 6, "validation": 10, "checkpoint": 10, "test": 20}[when]
+    assert f" and {steps_saved()} steps; {LAST} has them, and the same command continues from there." in outcome.err
 
 
 @pytest.mark.slow
