@@ -200,7 +200,8 @@ class RunCLI(LightningCLI):
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
             loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
-            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, RecordFound(), *callbacks]
+            found = RecordFound(self.settings, self._write_config)
+            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, found, *callbacks]
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
                 callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]

@@ -3,12 +3,15 @@
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_app.distributed.environment import set_rank_zero
 
 _OWN_PACKAGES = ("lightning_app", "datamodules", "models")
+
+_ASKED_FOR = ("callbacks", "profilers", "tuner")  # folders of Lightning
 
 _KNOWN_HARMLESS = (
     # images in memory need no workers, and image files have --num_workers
@@ -37,16 +40,23 @@ def set_up_console(rank: int) -> None:
     for pattern in _KNOWN_HARMLESS:
         warnings.filterwarnings("ignore", message=pattern)
     warnings.showwarning = _show_warning
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    for name in _OWN_PACKAGES:
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning", *_OWN_PACKAGES):
+        handler = logging.StreamHandler(sys.stdout)
+        handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)
+        handler.addFilter(_was_asked_for)
+        handler.setFormatter(logging.Formatter("%(message)s"))
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.handlers = [handler]
         logger.propagate = False
+
+
+def _was_asked_for(record: logging.LogRecord) -> bool:
+    """Whether this is no chatter of Lightning: its callbacks, finders and profilers are there because a flag asks."""
+    if record.levelno > logging.INFO or record.name.partition(".")[0] in _OWN_PACKAGES:
+        return True
+    # most of Lightning's messages have the same logger, but each record knows the file that it comes from
+    return Path(record.pathname).parent.name in _ASKED_FOR
 
 
 def expect_rows_in_each_epoch() -> None:

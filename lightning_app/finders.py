@@ -1,10 +1,11 @@
 """Lightning's finders of a learning rate and a batch size: what they found is recorded, and kept by a resumed run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import BatchSizeFinder, LearningRateFinder
 from pytorch_lightning.core.mixins.hparams_mixin import HyperparametersMixin
 
@@ -13,15 +14,49 @@ from lightning_app.checkpoints import read_checkpoint
 _FINDERS = (BatchSizeFinder, LearningRateFinder)
 
 
-class RecordFound(pl.Callback):
-    """Logs the hyperparameters that a finder has changed, after Lightning has logged those that were given."""
+def found_settings(callbacks: Iterable[Any]) -> set[str]:
+    """The names of the parameters that finders among these callbacks choose; each is a class path and its settings."""
+    names: set[str] = set()
+    for callback in callbacks:
+        class_path, arguments = (callback or {}).get("class_path", ""), (callback or {}).get("init_args") or {}
+        if class_path.endswith(LearningRateFinder.__name__):
+            names |= {arguments["attr_name"]} if arguments.get("attr_name") else {"lr", "learning_rate"}
+        if class_path.endswith(BatchSizeFinder.__name__):
+            names.add(arguments.get("batch_arg_name") or "batch_size")
+    return names
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+
+class RecordFound(pl.Callback):
+    """Writes the values that finders have found to ``config.yaml``, and has Lightning log them as hyperparameters.
+
+    Lightning's finders are the first callbacks, and it logs the hyperparameters after ``on_fit_start``.
+
+    Args:
+        settings: The settings of the command; what is found takes the place of what was given.
+        write_config: Writes the settings to ``config.yaml``.
+    """
+
+    def __init__(self, settings: Namespace, write_config: Callable[[], None]) -> None:
+        self._settings, self._write_config = settings, write_config
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        callbacks = self._settings.trainer.callbacks or []
+        names = found_settings(callbacks if isinstance(callbacks, list) else [callbacks])
         datamodule = trainer.datamodule  # type: ignore[attr-defined]  # a connector of the Trainer sets it
-        found = _changed(pl_module) | (_changed(datamodule) if datamodule is not None else {})
-        if found:
-            for logger in trainer.loggers:
-                logger.log_hyperparams(found)
+        for holder, part in ((pl_module, self._settings.model), (datamodule, self._settings.data)):
+            if holder is not None:
+                self._record(holder, part, names)
+        if names and trainer.is_global_zero:
+            self._write_config()
+
+    def _record(self, holder: HyperparametersMixin, part: Namespace | None, names: Iterable[str]) -> None:
+        arguments: Any = (part.get("init_args") if part else None) or {}
+        for name in names:
+            if hasattr(holder, name) and name in arguments:
+                arguments[name] = getattr(holder, name)
+            if name in holder.hparams_initial and name in holder.hparams:
+                logged: dict[str, Any] = vars(holder)["_hparams_initial"]  # a copy from the constructor
+                logged[name] = holder.hparams[name]
 
 
 def keep_found_values(
@@ -48,11 +83,6 @@ def _found_by(finder: pl.Callback) -> Sequence[str]:
         return [finder._batch_arg_name]
     assert isinstance(finder, LearningRateFinder)
     return [finder._attr_name] if finder._attr_name else ["lr", "learning_rate"]
-
-
-def _changed(holder: HyperparametersMixin) -> dict[str, Any]:
-    given = holder.hparams_initial
-    return {name: value for name, value in holder.hparams.items() if name in given and value != given[name]}
 
 
 def _restore(holder: HyperparametersMixin, saved: Mapping[str, Any], names: Sequence[str]) -> None:

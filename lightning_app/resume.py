@@ -11,6 +11,7 @@ from lightning_app.azureml.journal import read_journal
 from lightning_app.checkpoints import read_checkpoint
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.errors import UsageError
+from lightning_app.finders import found_settings
 from lightning_app.flags import short_name
 from lightning_app.run_folder import RunFolder
 
@@ -143,13 +144,17 @@ def _require_same_model(checkpoint: Path, content: Mapping[str, Any], config: Ma
 def _learning_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The settings that affect what the network learns, by dotted name."""
     settings: dict[str, Any] = {}
+    callbacks = config.get("trainer", {}).get("callbacks") or []
+    found = found_settings(
+        callbacks if isinstance(callbacks, list) else [callbacks]
+    )  # config.yaml has the found values
     for name, value in config.items():
         path = f"{prefix}{name}"
         if isinstance(value, Mapping):
             settings |= _learning_settings(value, f"{path}.")
         elif _affects_learning(path):
             settings[path] = value
-    return settings
+    return {path: value for path, value in settings.items() if path.rpartition(".")[2] not in found}
 
 
 def _affects_learning(path: str) -> bool:
