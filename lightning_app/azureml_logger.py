@@ -112,7 +112,7 @@ class AzureMLRunLogger(Logger):
         """
         if self._opened is None and (moved := self._folder.archive_config()):
             log.info("%s: the earlier run's settings are moved to %s", self.save_dir, moved)
-        return RunWhenUsed(lambda: self.run)
+        return RunWhenUsed(self)
 
     @property
     @rank_zero_experiment
