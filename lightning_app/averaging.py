@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import BatchSizeFinder, Checkpoint, StochasticWeightAveraging, WeightAveraging
 
-from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 
 
@@ -19,13 +18,6 @@ class AveragedCheckpoint(Checkpoint):
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit" and _swa(trainer) and not getattr(pl_module, "trains_buffers", True):
-            raise UsageError(
-                "StochasticWeightAveraging recomputes batch norms, and a frozen backbone keeps its own; give "
-                "--model.freeze_backbone false, or EMAWeightAveraging"
-            )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not any(_is_applied(trainer, swa) for swa in _swa(trainer)):
@@ -49,11 +41,12 @@ def _is_applied(trainer: pl.Trainer, swa: StochasticWeightAveraging) -> bool:
 def tested_as_saved(trainer: pl.Trainer) -> Iterator[None]:
     """In this context a checkpoint is loaded as it would be by another program.
 
-    A WeightAveraging callback that has just trained would load the current weights from it in place of the average.
+    A WeightAveraging callback that has just trained would load the current weights from it in place of the average,
+    and a BatchSizeFinder would search once more, for the test.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     trainer.callbacks = [  # type: ignore[attr-defined]
-        callback for callback in callbacks if not isinstance(callback, WeightAveraging)
+        callback for callback in callbacks if not isinstance(callback, WeightAveraging | BatchSizeFinder)
     ]
     try:
         yield

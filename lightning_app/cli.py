@@ -16,7 +16,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
-from lightning_app import class_help, evaluation, trainer_settings, training
+from lightning_app import class_help, evaluation, lightning_callbacks, saved_settings, trainer_settings, training
 from lightning_app.averaging import AveragedCheckpoint
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
@@ -145,6 +145,7 @@ class RunCLI(LightningCLI):
         return given_folder(self.settings.trainer.default_root_dir or OUTPUT_DIR)
 
     def before_instantiate_classes(self) -> None:
+        saved_settings.make_plain(self.settings)
         for name in _NOT_SET_HERE[str(self.subcommand)]:
             if (value := self.settings.pop(name)) is not None:
                 remedy = (
@@ -196,6 +197,7 @@ class RunCLI(LightningCLI):
 
     def _callbacks(self, settings: Namespace) -> list[pl.Callback]:
         callbacks = as_list(settings.callbacks)
+        lightning_callbacks.prepare(callbacks, self.model)
         show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
@@ -263,8 +265,7 @@ class RunCLI(LightningCLI):
         unfinished.replace(self.folder.config)
 
     def _settings_as_yaml(self) -> str:
-        text: str = self._parser(self.subcommand).dump(self.settings, skip_none=False, format="yaml")
-        return text
+        return saved_settings.as_yaml(self._parser(self.subcommand), self.settings)
 
 
 class Parser(LightningArgumentParser):

@@ -28,6 +28,11 @@ _NOT_THE_USERS = (
     *(str(_ROOT / package) for package in ("lightning_app", "datamodules", "models")),
 )
 
+# jsonargparse about the constructor of one of Lightning's classes
+_LIGHTNING_CLASS = re.compile(
+    r"Problem with given class_path 'pytorch_lightning[\w.]*\.(\w+)': (.*?)(?= - | Given value|$)"
+)
+
 _USER_ERRORS = (UsageError, NonFiniteError, DataError, ModelError)
 
 
@@ -36,10 +41,10 @@ def user_error_message(error: BaseException) -> str | None:
     for cause in _causes(error):  # the parser wraps the errors of constructors
         if isinstance(cause, _USER_ERRORS):
             return _one_line(str(cause))
-        if isinstance(cause, MisconfigurationException):
+        if isinstance(cause, MisconfigurationException) or is_refusal(cause):
             return f"Lightning can't work with these settings: {_one_line(str(cause))}"
-        if is_refusal(cause):
-            return f"Lightning can't work with these settings: {_one_line(str(cause)) or _name_of_raiser(cause)}"
+        if isinstance(cause, ValueError) and (match := _LIGHTNING_CLASS.search(_one_line(str(cause)))):
+            return f"{match[1]}: {match[2]}"
         if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
             return f"--output_dir: {cause.strerror} while writing; free some space and give the same command again"
     return None
@@ -56,11 +61,6 @@ def is_refusal(error: BaseException) -> bool:
     *_, last = frames
     raised = (last.line or "").startswith("raise ") and _is_below(last.filename, _LIGHTNING)
     return raised and all(_is_below(frame.filename, (*_LIGHTNING, *_NOT_THE_USERS)) for frame in frames)
-
-
-def _name_of_raiser(error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.name} is missing: {Path(last.filename).stem} has a base class, which is used by a subclass"
 
 
 def _is_below(filename: str, folders: Iterable[str]) -> bool:

@@ -12,7 +12,19 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from lightning_app.callbacks import NoProfiler
 from lightning_app.checkpoints import AtomicCheckpointIO
 from lightning_app.errors import UsageError
+from lightning_app.flags import short_name
 from lightning_app.progress import in_terminal
+
+_AT_LEAST = {
+    "max_epochs": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "num_sanity_val_steps": -1,
+    "check_val_every_n_epoch": 1,
+    "accumulate_grad_batches": 1,
+    "log_every_n_steps": 0,
+    "gradient_clip_val": 0,
+}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -65,7 +77,10 @@ def plugins(settings: Namespace, processes: ClusterEnvironment) -> list[Any]:
 
 
 def require_supported(trainer: pl.Trainer, settings: Namespace) -> None:
-    """Raises UsageError for flags that would have no effect here, or another one than in Lightning."""
+    """Raises UsageError for flags that have no effect here, and for numbers that Lightning doesn't check."""
+    for name, least in _AT_LEAST.items():
+        if settings[name] is not None and settings[name] < least:
+            raise UsageError(f"{short_name(f'trainer.{name}')} {settings[name]}: expected {least} or more")
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise UsageError(
             f"--trainer.strategy {settings.strategy}: spawned and forked processes aren't supported; give ddp"

@@ -1,0 +1,36 @@
+"""The settings of a command as plain values and as YAML, from which ``--config`` reads them again."""
+
+import warnings
+from enum import Enum
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+_UNKNOWN = "Unable to serialize instance "  # jsonargparse's prefix of a text where a function may stand as well
+
+
+def make_plain(settings: Namespace) -> None:
+    """Replaces, in place, values that YAML can't hold: defaults of Lightning's classes that are enums and devices."""
+    for name, value in vars(settings).items():
+        setattr(settings, name, _plain(value))
+
+
+def as_yaml(parser: ArgumentParser, settings: Namespace) -> str:
+    """The settings with all defaults."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_UNKNOWN)
+        text: str = parser.dump(settings, skip_none=False, format="yaml")
+    return text.replace(_UNKNOWN, "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Namespace):
+        make_plain(value)
+    elif isinstance(value, list):
+        return [_plain(item) for item in value]
+    elif isinstance(value, Enum):
+        return value.value
+    elif isinstance(value, torch.device):
+        return str(value)
+    return value
