@@ -154,8 +154,12 @@ def keep_signal_handlers(trainer: pl.Trainer) -> None:
     """The Trainer must not replace this program's handlers.
 
     Lightning's own handler of SIGTERM enters a collective operation, in which the other processes don't take part
-    (Lightning #20806), and it ends a single process with status 0. There is no public way to leave it out.
+    (Lightning #20806), and it ends a single process with status 0. There is no public way to leave it out. Before each
+    step, processes also broadcast whether rank 0 has had the signal, which takes longer than a small step.
     """
-    connector = trainer._signal_connector
-    if hasattr(connector, "register_signal_handlers"):
-        setattr(connector, "register_signal_handlers", lambda: None)  # noqa: B010 mypy forbids to assign to a method
+    for owner, name in (
+        (trainer._signal_connector, "register_signal_handlers"),
+        (trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor"),
+    ):
+        if hasattr(owner, name):
+            setattr(owner, name, lambda: None)

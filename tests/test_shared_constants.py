@@ -7,13 +7,14 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_app.azureml import service_limits
+from lightning_app.distributed import launch
 from lightning_app.run_folder import RunFolder
 from lightning_app.watchdog import keys
 from models import CifarNet
 from submit import sdk_v1
 from submit.commands import resume
 from submit.emulator import limits
-from submit.execution import rehearse
+from submit.execution import processes, rehearse
 from submit.runs import register
 from submit.sweep import validation
 
@@ -47,6 +48,10 @@ def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
 
 def test_submit_gives_a_job_the_key_that_the_watchdog_reads() -> None:
     assert sdk_v1.JOB_KEY == keys.JOB_KEY
+
+
+def test_a_training_reads_which_rehearsal_has_started_it() -> None:
+    assert processes.STARTED_BY == launch.STARTED_BY
 
 
 def test_a_sweep_knows_the_metrics_that_models_log() -> None:

@@ -79,6 +79,7 @@ AZ_BATCHAI_MPI_MASTER_NODE = "AZ_BATCHAI_MPI_MASTER_NODE"  # host of rank 0; may
 
 SLURM_STEP_NUM_TASKS = "SLURM_STEP_NUM_TASKS"  # set by srun: the number of processes that it started
 GLOO_SOCKET_IFNAME = "GLOO_SOCKET_IFNAME"  # names of network interfaces, separated by commas
+STARTED_BY = "LIGHTNING_APP_STARTED_BY"  # PID of the rehearsal that has started this process
 SPAWNED_BY = "LIGHTNING_APP_SPAWNED_BY"  # PID:NODES, set by this program's process in which Lightning starts others
 
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from lightning_app.distributed.launch import LIGHTNING, MPI, TORCHRUN, Launch
+from lightning_app.distributed.launch import LIGHTNING, MPI, STARTED_BY, TORCHRUN, Launch
 
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "env", "nice", "timeout", "time"}  # may stand between the two
 
@@ -25,11 +26,13 @@ class LauncherProcess:
         return os.getppid() != self._parent or any(_parent_of(child) != parent for child, parent in self._above)
 
 
-def launcher_process(launch: Launch) -> LauncherProcess | None:
+def launcher_process(launch: Launch, environment: Mapping[str, str] = os.environ) -> LauncherProcess | None:
     """None where nothing proves that the parent is a launcher: a shell that has started a training may end before it.
 
     The PyTorch launcher's variables can also be set by hand.
     """
+    if environment.get(STARTED_BY) == str(os.getppid()):
+        return LauncherProcess("rehearse")
     is_started_by_lightning = launch.launcher == LIGHTNING and launch.local_rank > 0
     if launch.launcher in (TORCHRUN, MPI) or is_started_by_lightning:
         return LauncherProcess(launch.launcher)

@@ -12,6 +12,7 @@ from pathlib import Path
 from lightning_app.growing_file import GrowingLines, read_file
 from submit.execution.launchers import ProcessRank
 
+STARTED_BY = "LIGHTNING_APP_STARTED_BY"  # the training ends when this process does
 _POLL_SECONDS = 0.1
 _SECONDS_FOR_THE_OTHERS = 15.0  # to notice by themselves that a process has failed
 _SECONDS_TO_END = 5.0
@@ -106,7 +107,7 @@ def _start(start: ProcessStart) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             start.command,
             cwd=start.folder,
-            env=dict(start.environment),
+            env=dict(start.environment) | {STARTED_BY: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -198,6 +198,29 @@ def test_ranks_end_when_their_launcher_is_killed(shape: str) -> None:
     assert steps_saved() > 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_torchrun_passes_its_signal_on(name: str) -> None:
+    given = environment() | variables("training", rank="none")
+    with Path("log").open("w") as log:
+        launcher = subprocess.Popen(
+            [*launch("torchrun"), *arguments(*TWO, "--num_epochs", "1000")],
+            env=given,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    wait_until(lambda: Path("reached-0").exists() and Path("reached-1").exists())
+    pids = [int(Path(f"reached-{rank}").read_text()) for rank in range(2)]
+
+    launcher.send_signal(signal.Signals[name])
+    launcher.wait(ENDED)
+
+    assert not any(is_running(pid) for pid in pids)
+    line = f" and {steps_saved()} steps; {LAST} has them, and the same command continues from there."
+    assert Path("log").read_text().count(line) == 1
+
+
 def is_running(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app.distributed.launch import LIGHTNING, MPI, NO_LAUNCHER, PYTORCH, TORCHRUN, Launch
+from lightning_app.distributed.launch import LIGHTNING, MPI, NO_LAUNCHER, PYTORCH, STARTED_BY, TORCHRUN, Launch
 from lightning_app.distributed.launcher_process import launcher_process
 from lightning_app.watchdog.stop import StopCause, StopPoint
 from submit.execution.nodes import free_port
@@ -231,3 +231,10 @@ def test_only_what_is_known_as_a_launcher_is_watched(launch: Launch, is_watched:
     if process is not None:
         assert not process.has_ended()
         assert str(os.getppid()) in str(process)
+
+
+def test_a_rehearsal_is_watched_and_one_that_started_other_processes_is_not() -> None:
+    launch = Launch(PYTORCH, world_size=2)
+
+    assert launcher_process(launch, {STARTED_BY: str(os.getppid())}) is not None
+    assert launcher_process(launch, {STARTED_BY: str(os.getppid() + 1)}) is None
