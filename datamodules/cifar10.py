@@ -17,7 +17,7 @@ from datamodules.cifar10_files import LabelledImages
 from datamodules.image_files import ImageFiles, image_loader, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import epoch_sampler, run_seed, stream
-from datamodules.validation import DataError, require, require_shares
+from datamodules.validation import MAX_BATCH_SIZE, DataError, max_workers, require, require_shares, shown
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ class CIFAR10DataModule(pl.LightningDataModule):
         skip_broken: bool = False,
     ) -> None:
         super().__init__()
-        require("--batch_size", batch_size, at_least=1)
+        require("--batch_size", batch_size, at_least=1, at_most=MAX_BATCH_SIZE)
         require("--data.val_split", val_split, at_least=0)
-        require("--num_workers", num_workers, at_least=0)
+        require("--num_workers", num_workers, at_least=0, at_most=max_workers())
         if download and data_path is None:
             raise DataError("--download: no folder to download to; give --data_path as well")
         self.save_hyperparameters()
@@ -103,7 +103,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Reads the images that the stage needs into memory."""
         if stage == "predict":
-            self._predict = unlabelled_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken)
+            self._predict = unlabelled_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken, self.trainer)
             require_shares(self.trainer, {"prediction": len(self._predict)})
             return
         folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
@@ -151,7 +151,9 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if self.val_split == 0:
             return images, None
         if self.val_split >= len(images):
-            raise DataError(f"--data.val_split {self.val_split}: expected fewer than the {len(images)} training images")
+            raise DataError(
+                f"--data.val_split {shown(self.val_split)}: expected fewer than the {len(images)} training images"
+            )
         order = torch.randperm(len(images), generator=stream(run_seed(), _SPLIT_STREAM))
         val, train = order[: self.val_split], order[self.val_split :]
         return (

@@ -1,6 +1,6 @@
 """Images in folders, one folder per class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,18 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from datamodules import generated
-from datamodules.image_files import ImageFiles, image_loader, image_paths, normalise, unlabelled_images
+from datamodules.image_files import ImageFiles, image_loader, middle, normalise, unlabelled_images
+from datamodules.image_listing import Files, class_folders, list_files, readable_images
 from datamodules.sampling import epoch_sampler
-from datamodules.validation import DataError, require, require_shares
+from datamodules.validation import (
+    MAX_BATCH_SIZE,
+    MAX_IMAGE_SIZE,
+    DataError,
+    max_workers,
+    require,
+    require_batch_fits,
+    require_shares,
+)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's weights expect
 _USES = {"train": "training", "val": "validation", "test": "testing"}
@@ -46,9 +55,9 @@ class ImageFolderDataModule(pl.LightningDataModule):
         skip_broken: bool = False,
     ) -> None:
         super().__init__()
-        require("--batch_size", batch_size, at_least=1)
-        require("--data.image_size", image_size, at_least=1)
-        require("--num_workers", num_workers, at_least=0)
+        require("--batch_size", batch_size, at_least=1, at_most=MAX_BATCH_SIZE)
+        require("--data.image_size", image_size, at_least=1, at_most=MAX_IMAGE_SIZE)
+        require("--num_workers", num_workers, at_least=0, at_most=max_workers())
         self.save_hyperparameters()
         self.data_path = None if data_path is None else Path(data_path)
         self.batch_size = batch_size
@@ -63,7 +72,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         """The names of the folders in ``train``, sorted, which is label order."""
         if self.data_path is None:
             return list(generated.FOLDER_CLASSES)
-        return _class_folders(self.data_path, "train")
+        return list(_class_folders(self.data_path, "train"))
 
     @property
     def predicted_paths(self) -> list[Path]:
@@ -76,21 +85,24 @@ class ImageFolderDataModule(pl.LightningDataModule):
             generated.image_folder()
 
     def setup(self, stage: str) -> None:
-        """Lists and checks the files of the splits that the stage needs, without decoding them."""
+        """Lists and checks the files of the splits that the stage needs."""
         if stage == "predict":
-            self._files["predict"] = unlabelled_images(self.data_path, self._centre_crop(), self.skip_broken)
-            require_shares(self.trainer, {"prediction": len(self._files["predict"])})
+            self._files["predict"] = unlabelled_images(
+                self.data_path, self._centre_crop(), self.skip_broken, self.trainer
+            )
+            self._check_counts({"prediction": len(self._files["predict"])})
             return
         root = self.data_path or generated.image_folder()
-        for split in _splits(root, stage):
-            if split not in self._files:
-                transform = self._random_crop() if split == "train" else self._centre_crop()
-                self._files[split] = self._labelled(root, split, transform)
+        self._read(root, [split for split in _splits(root, stage) if split not in self._files])
         counts = {_USES[split]: len(self._files[split]) for split in _splits(root, stage)}
-        require_shares(self.trainer, counts)
+        self._check_counts(counts)
         if self.data_path is None and counts and not self._announced:
             generated.announce(counts)
             self._announced = True
+
+    def _check_counts(self, counts: Mapping[str, int]) -> None:
+        require_batch_fits(self.batch_size, self.image_size, max(counts.values(), default=0))
+        require_shares(self.trainer, counts)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader("train", training=True)
@@ -109,29 +121,43 @@ class ImageFolderDataModule(pl.LightningDataModule):
         images, labels = batch
         return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
 
-    def _labelled(self, root: Path, split: str, transform: v2.Transform) -> ImageFiles:
-        names, expected = _class_folders(root, split), self.classes
-        if names != expected:
+    def _read(self, root: Path, splits: Sequence[str]) -> None:
+        listed = {split: self._list(root, split) for split in splits}
+        files = [files for by_class in listed.values() for files in by_class]
+        every = Files([p for f in files for p in f.images], {p: why for f in files for p, why in f.broken.items()})
+        readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer)
+        for split, by_class in listed.items():
+            self._files[split] = self._labelled(root / split, by_class, readable)
+
+    def _list(self, root: Path, split: str) -> list[Files]:
+        """The files of each class, in label order."""
+        folders, expected = _class_folders(root, split), self.classes
+        if list(folders) != expected:
             raise DataError(
                 f"--data_path {str(root)!r}: expected the same classes in 'train' and {split!r}; "
-                f"only in train: {_listed(set(expected) - set(names))}; "
-                f"only in {split}: {_listed(set(names) - set(expected))}"
+                f"only in train: {_listed(set(expected) - set(folders))}; "
+                f"only in {split}: {_listed(set(folders) - set(expected))}"
             )
+        return [_together(list_files(folder) for folder in same) for same in folders.values()]
+
+    def _labelled(self, split: Path, by_class: Sequence[Files], readable: set[Path]) -> ImageFiles:
         paths, labels = [], []
-        for label, name in enumerate(names):
-            files = image_paths(root / split / name, recursive=True, skip_broken=self.skip_broken)
-            if not files:
-                raise DataError(f"--data_path: {str(root / split / name)!r} holds no image; each class needs one")
-            paths += files
-            labels += [label] * len(files)
-        return ImageFiles(paths, transform, labels)
+        for label, files in enumerate(by_class):
+            images = [path for path in files.images if path in readable]
+            if not images:
+                raise DataError(
+                    f"--data_path: {str(split / self.classes[label])!r} holds no image; each class needs one"
+                )
+            paths += images
+            labels += [label] * len(images)
+        return ImageFiles(paths, self._random_crop() if split.name == "train" else self._centre_crop(), labels)
 
     def _random_crop(self) -> v2.Transform:
         return v2.Compose([v2.RandomResizedCrop(self.image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
     def _centre_crop(self) -> v2.Transform:
         resized = round(self.image_size * 256 / 224)  # as in the tutorial
-        return v2.Compose([v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
+        return v2.Compose([middle, v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
 
     def _loader(self, split: str, training: bool = False) -> DataLoader[Any]:
         files = self._files[split]
@@ -144,19 +170,27 @@ def _splits(root: Path, stage: str) -> Sequence[str]:
     return {"fit": ["train", "val", *test], "validate": ["val"], "test": test}[stage]
 
 
-def _class_folders(root: Path, split: str) -> list[str]:
+def _class_folders(root: Path, split: str) -> dict[str, list[Path]]:
     try:
         content = sorted(entry.name for entry in root.iterdir())
         if split not in content or not (root / split).is_dir():
             raise DataError(
                 f"--data_path {str(root)!r}: expected the folders 'train' and 'val' in it; found {_listed(content)}"
             )
-        names = sorted(p.name for p in (root / split).iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = class_folders(root / split)
     except OSError as error:
         raise DataError(f"--data_path {str(root)!r}: can't be read ({error.strerror}); give a folder") from error
-    if not names:
+    if not folders:
         raise DataError(f"--data_path: {str(root / split)!r} holds no classes; expected one folder per class in it")
-    return names
+    return folders
+
+
+def _together(parts: Iterable[Files]) -> Files:
+    together = Files()
+    for files in parts:
+        together.images += files.images
+        together.broken |= files.broken
+    return together
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:

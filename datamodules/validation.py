@@ -1,15 +1,60 @@
-"""The error for unusable data, and checks of parameters and of the number of images per process."""
+"""The error for unusable data, and checks of parameters, of memory and of the number of images per process."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 
+MAX_BATCH_SIZE = 1_000_000
+MAX_IMAGE_SIZE = 4_096
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_BYTES_PER_PIXEL = 3 * (1 + 4)  # three channels, as bytes from the file and as floats for the network
 
-def require(flag: str, value: int, *, at_least: int) -> None:
-    """Raises DataError if ``value`` is less than ``at_least``."""
-    if value < at_least:
-        raise DataError(f"{flag} {value}: expected a whole number of at least {at_least}")
+
+def require(flag: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
+    """Raises DataError if ``value`` is no whole number, or out of range."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number or value < at_least or (at_most is not None and value > at_most):  # type: ignore[operator]
+        expected = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most:,}"
+        raise DataError(f"{flag} {shown(value)}: expected a whole number {expected}")
+
+
+def max_workers() -> int:
+    """Worker processes that a machine can start without coming to a standstill."""
+    return max(32, 4 * (os.cpu_count() or 1))
+
+
+def require_batch_fits(batch_size: int, image_size: int, count: int) -> None:
+    """Raises DataError if the memory of this machine can't hold one batch of the ``count`` images there are."""
+    needed, memory = min(batch_size, count) * image_size**2 * _BYTES_PER_PIXEL, _memory()
+    if memory is not None and needed > memory:
+        raise DataError(
+            f"--batch_size {batch_size}: a batch of images of {image_size} x {image_size} pixels needs "
+            f"{needed / 2**30:.0f} GB of memory, of which there are {memory / 2**30:.0f}; give a smaller --batch_size "
+            "or --data.image_size"
+        )
+
+
+def shown(value: object) -> str:
+    """A value as the user has given it, shortened."""
+    if value is None:
+        return "null"
+    try:
+        text = str(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
+        return "with thousands of digits"
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text):,} characters)"
+
+
+def _memory() -> int | None:
+    """Bytes of memory that this process may use; None where that is unknown."""
+    if not hasattr(os, "sysconf"):
+        return None
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.is_file() else ""
+    return min(machine, int(limit)) if limit.isdecimal() else machine
 
 
 def require_shares(trainer: pl.Trainer | None, counts: Mapping[str, int]) -> None:

@@ -44,6 +44,9 @@ def set_up_console(rank: int) -> None:
     set_rank_zero(rank)
     for pattern in _KNOWN_HARMLESS:
         warnings.filterwarnings("ignore", message=pattern)
+    # Pillow warns of odd metadata and large images, and logs them; datamodules.image_decoding decides what is readable
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.showwarning = _show_warning
     for name in ("pytorch_lightning", "lightning_fabric", "lightning", *_OWN_PACKAGES):
         handler = logging.StreamHandler(sys.stdout)

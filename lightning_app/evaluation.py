@@ -83,7 +83,8 @@ def write_predictions(
     rows = sorted(row for part in parts for row in zip(*(column.tolist() for column in part), strict=True))
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.tmp")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    # a file's name may be any bytes; they are written as they are
+    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         table.writerow(["file", "label", "probability"])
         for index, label, probability in rows:

@@ -1,4 +1,4 @@
-"""Image files: broken ones are found, decoding and augmentation are reproducible."""
+"""Image files: augmentation is reproducible, batches don't depend on the workers, extreme shapes become images."""
 
 from pathlib import Path
 
@@ -6,54 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import DataError, ImageFolderDataModule
-from datamodules.image_files import ImageFiles, decode, image_paths, normalise, unreadable_reason
+from datamodules import ImageFolderDataModule
+from datamodules.image_files import ImageFiles, middle, normalise
 from tests.support.images import make_image_folder
-
-
-def test_a_photograph_is_rotated_as_its_exif_data_says(tmp_path: Path) -> None:
-    image = Image.new("RGB", (4, 2), "red")
-    exif = image.getexif()
-    exif[0x0112] = 6  # rotated by 90 degrees
-    image.save(tmp_path / "a.jpg", exif=exif)
-
-    assert decode(tmp_path / "a.jpg").size == (2, 4)
-
-
-@pytest.mark.parametrize("kind", ["jpg", "png", "bmp", "webp", "tiff"])
-def test_a_complete_file_is_readable_and_a_truncated_one_is_not(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / f"image.{kind}"
-    Image.effect_noise((64, 64), 50).convert("RGB").save(path)
-    assert unreadable_reason(path) is None
-
-    path.write_bytes(path.read_bytes()[:-100])
-
-    assert unreadable_reason(path)
-
-
-def test_data_after_an_image_is_accepted(tmp_path: Path) -> None:
-    path = tmp_path / "image.jpg"
-    Image.new("RGB", (8, 8)).save(path)
-    path.write_bytes(path.read_bytes() + b"trailer")
-
-    assert unreadable_reason(path) is None
-
-
-def test_files_of_file_managers_are_ignored(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
-        (tmp_path / name).write_text("x")
-
-    assert image_paths(tmp_path, recursive=True, skip_broken=False) == [tmp_path / "a.png"]
-
-
-def test_a_broken_file_is_an_error_and_is_left_out_on_request(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no image")
-
-    with pytest.raises(DataError, match=r"b\.png' is not a readable image \(its image format is not recognised"):
-        image_paths(tmp_path, recursive=True, skip_broken=False)
-    assert image_paths(tmp_path, recursive=True, skip_broken=True) == [tmp_path / "a.png"]
 
 
 def test_an_augmented_image_is_a_function_of_seed_epoch_and_image(image_folder: Path) -> None:
@@ -111,3 +66,27 @@ def test_the_test_folder_is_optional(tmp_path: Path) -> None:
     data = ImageFolderDataModule(str(make_image_folder(tmp_path / "three", ("train", "val", "test"))))
     data.setup("fit")
     assert len(data.test_dataloader()) == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30_000), (30_000, 1), (3, 5_000), (7, 5)])
+def test_an_image_of_any_shape_trains_and_is_evaluated(tmp_path: Path, size: tuple[int, int]) -> None:
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", size, "blue").save(tmp_path / split / name / "0.png")
+    data = ImageFolderDataModule(str(tmp_path), image_size=64, num_workers=0)
+    data.setup("fit")
+
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        for images, _ in loader:
+            assert images.shape == (2, 3, 64, 64)
+            assert images[:, 2].min() >= 254  # blue
+
+
+def test_the_middle_of_a_long_image_is_all_that_a_crop_of_the_centre_shows() -> None:
+    ramp = Image.linear_gradient("L").resize((900, 100))
+
+    assert middle(ramp).size == (400, 100)
+    assert middle(ramp.rotate(90, expand=True)).size == (100, 400)
+    assert middle(ramp.resize((400, 100))).size == (400, 100)
+    assert middle(ramp).tobytes() == ramp.crop((250, 0, 650, 100)).tobytes()
