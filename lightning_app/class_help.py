@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Sequence
 
-from lightning_app.flags import COMMANDS, nearest
+from lightning_app.flags import COMMANDS, suggestion
 from lightning_app.help_page import table
 
 TRAINER_HELP = "--trainer.help"
@@ -50,7 +50,7 @@ def requested_help(words: Sequence[str]) -> list[str] | None:
 
 def listed_classes(flag: str) -> str | None:
     """The page for a help flag without a class: the names that it takes; None if they aren't known."""
-    known = _known_classes(flag)
+    known = known_classes(flag)
     if not known:
         return None
     setting = flag.removesuffix(".help")
@@ -59,7 +59,8 @@ def listed_classes(flag: str) -> str | None:
     return f"{heading}\n\n{lines}\n\n{flag} CLASS explains one."
 
 
-def _known_classes(flag: str) -> list[type]:
+def known_classes(flag: str) -> list[type]:
+    """The classes that a help flag, such as ``--model.help``, takes by their bare names."""
     if flag not in _MODULES:
         return []
     module = importlib.import_module(_MODULES[flag])
@@ -96,7 +97,7 @@ def error_message(request: Sequence[str], reason: str) -> str:
     if match := _OTHER_CLASS.search(reason):
         return f"{given}: expected a subclass of {match[1]}"
     if _NO_PATH in reason or not classes:
-        close = nearest(classes[0], [c.__name__ for c in _known_classes(flag)]) if classes else ""
+        close = suggestion(classes[0], [c.__name__ for c in known_classes(flag)]) if classes else ""
         return f"{given}: no such class{close}; {flag} alone lists them"
     return f"{given}: {reason.removeprefix(f'{flag}: ')}"
 

@@ -2,10 +2,10 @@
 
 import inspect
 import logging
-from argparse import SUPPRESS, HelpFormatter
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
@@ -20,19 +20,22 @@ from lightning_app import class_help, evaluation, lightning_callbacks, saved_set
 from lightning_app.averaging import AveragedCheckpoint
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.bounds import check_bounds
 from lightning_app.callbacks import LogIntervalWithinEpoch, Throughput, WatchdogProgress
 from lightning_app.checkpoints import RunCheckpoints
 from lightning_app.console import expect_rows_in_each_epoch
+from lightning_app.construction_errors import named_class_errors, trainer_error_message
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
-from lightning_app.error_messages import parse_error_message
 from lightning_app.errors import UsageError
 from lightning_app.finders import RecordFound
+from lightning_app.flags import COMMANDS
 from lightning_app.help_page import Owners
 from lightning_app.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.nonfinite import NonFiniteLoss
+from lightning_app.parser import Parser, parse
 from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
@@ -129,7 +132,10 @@ class RunCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         # Lightning's own method warns about arguments that aren't those of sys.argv; these have full names instead
         assert isinstance(args, list)
-        self.config = parser.parse_args(args)
+        command_parser = self._subcommand_parsers[next((word for word in args if word in COMMANDS), "fit")]
+        assert isinstance(command_parser, Parser)
+        self.config = parse(parser, command_parser, args)
+        check_bounds(self.config[self.config["subcommand"]].as_dict())
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing: main reads the settings from the checkpoint before parsing, those of the data included."""
@@ -162,6 +168,10 @@ class RunCLI(LightningCLI):
             log.info("%s", training.finished_message(self.folder, self.plan))
             raise SystemExit(0)
 
+    def instantiate_classes(self) -> None:
+        with named_class_errors(self.settings.as_dict()):
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         settings = self._get(self.config_init, "trainer")
         processes = AzureMLEnvironment()
@@ -177,7 +187,8 @@ class RunCLI(LightningCLI):
             with ddp_defaults(self.model):
                 trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
-            raise UsageError(f"Lightning's Trainer can't work with these --trainer settings: {error}") from error
+            defaults = self._parser(self.subcommand).get_defaults().trainer.as_dict()
+            raise UsageError(trainer_error_message(error, settings.as_dict(), defaults)) from error
         trainer_settings.require_supported(trainer, settings)
         # here as well as in Lightning, whose strategy for one device doesn't ask
         processes.require_match(trainer.num_nodes, trainer.num_devices)
@@ -266,22 +277,6 @@ class RunCLI(LightningCLI):
 
     def _settings_as_yaml(self) -> str:
         return saved_settings.as_yaml(self._parser(self.subcommand), self.settings)
-
-
-class Parser(LightningArgumentParser):
-    """Prints help on demand only, and raises an error in one line instead of printing the usage."""
-
-    def format_help(self, formatter: HelpFormatter | None = None) -> str:
-        text: str = super().format_help(formatter)
-        if getattr(self, "_inner_parser", False):  # jsonargparse's parser for --model.help CLASS
-            return class_help.class_page((self.description or "").removeprefix("Help for "), text)
-        return class_help.trainer_page(text)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # an inner parser, for the settings of a class
-            super().error(message, ex)
-        known_flags = [name for action in self._actions for name in action.option_strings]
-        raise UsageError(parse_error_message(message, known_flags)) from ex
 
 
 def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:

@@ -7,6 +7,7 @@ from lightning_app.cli import OUTPUT_DIR, RunCLI, owners
 from lightning_app.default_data import default_classes
 from lightning_app.flags import expand
 from lightning_app.given_settings import given_settings, split_at_command
+from lightning_app.given_values import check_given_values
 from lightning_app.help_page import command_help
 from lightning_app.watchdog.watchdog import Watchdog
 
@@ -21,11 +22,13 @@ def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunC
     if command is None:
         program(arguments, watchdog)
         return
-    flags = expand(rest)
-    given = given_settings(command, before, flags)
-    if "--help" in flags or "-h" in flags:
+    if "--help" in rest or "-h" in rest:
         print(command_help(command, owners()))
-    elif command == "fit":
+        return
+    flags = expand(rest)
+    check_given_values([*before, *flags])
+    given = given_settings(command, before, flags)
+    if command == "fit":
         program([*before, command, *flags], watchdog, defaults=default_classes(given))
     else:
         saved, checkpoint = settings_of_checkpoint(command, given, OUTPUT_DIR)

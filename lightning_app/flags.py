@@ -5,11 +5,13 @@ setting that is given under both of its names is refused.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightning_app.errors import UsageError
 
+_SHOWN = 60  # characters of a value in a message
 COMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -38,6 +40,26 @@ FLAGS = (
     Flag("--seed", "--seed_everything", "N", "Seed of all random numbers."),
     Flag("--download", "--data.download", "", "Download CIFAR-10 to --data_path first.", ("fit", "validate", "test")),
 )
+# what other programs call these settings, and what they are here
+_SYNONYMS = {
+    **dict.fromkeys(("lr", "learningrate", "base_lr", "eta"), ("learning_rate",)),
+    **dict.fromkeys(("epochs", "epoch", "n_epochs", "num_epoch", "max_epoch"), ("num_epochs", "trainer.max_epochs")),
+    **dict.fromkeys(("bs", "batch", "batchsize", "b"), ("batch_size",)),
+    **dict.fromkeys(("workers", "num_worker", "n_workers", "j"), ("num_workers",)),
+    **dict.fromkeys(("data_dir", "data_folder", "data_root", "dataset", "root", "images", "input"), ("data_path",)),
+    **dict.fromkeys(("out", "out_dir", "output", "save_dir", "log_dir", "logdir", "run_dir"), ("output_dir",)),
+    **dict.fromkeys(("gpus", "gpu", "num_gpus", "n_gpus", "ngpus", "nproc_per_node"), ("trainer.devices",)),
+    **dict.fromkeys(("nodes", "nnodes", "n_nodes"), ("trainer.num_nodes",)),
+    **dict.fromkeys(("device", "cuda", "cpu"), ("trainer.accelerator",)),
+    **dict.fromkeys(("arch", "architecture", "network", "net", "backbone"), ("model",)),
+    **dict.fromkeys(("ckpt", "checkpoint", "checkpoint_path", "resume_from", "weights"), ("ckpt_path", "resume")),
+    **dict.fromkeys(("fp16", "amp", "half", "bf16"), ("trainer.precision",)),
+    **dict.fromkeys(("random_seed", "manual_seed", "random_state"), ("seed",)),
+    **dict.fromkeys(("cfg", "config_file", "conf"), ("config",)),
+    **dict.fromkeys(("img_size", "imgsz", "image_size", "crop_size"), ("data.image_size",)),
+    **dict.fromkeys(("clip", "grad_clip", "clip_grad"), ("trainer.gradient_clip_val",)),
+    **dict.fromkeys(("log_interval", "print_freq"), ("trainer.log_every_n_steps",)),
+}
 _BY_NAME = {flag.name: flag for flag in FLAGS}
 _BY_TARGET = {flag.target: flag for flag in FLAGS}
 
@@ -108,10 +130,24 @@ def short_name(setting: str) -> str:
     return _BY_TARGET[full].name if full in _BY_TARGET else full
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean --learning_rate?`` for a name that is nearly a known one."""
-    close = difflib.get_close_matches(name, [*known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean --learning_rate?`` for a name that means or is nearly a known one."""
+    choices = {choice.lower(): choice for choice in known}
+    bare = name.lstrip("-").replace("-", "_").lower()
+    dashes = "--" if name.startswith("-") else ""
+    parts = [choice for choice in choices if choice.rpartition(".")[2] == bare]  # --max_epochs is --trainer.max_epochs
+    meant = [f"--{other}" if dashes else other for other in _SYNONYMS.get(bare, ())]
+    close = difflib.get_close_matches(dashes + bare, choices, n=1, cutoff=0.6)
+    found = next((choices[choice] for choice in [dashes + bare, *meant, *parts, *close] if choice in choices), None)
+    return f"; did you mean {found}?" if found else ""
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: in quotes where it isn't plain, and shortened."""
+    text = str(value)
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    quoted = short if re.fullmatch(r"[\w.,:/+*\[\]{}-]+", short, re.ASCII) else repr(short)
+    return quoted if short == text else f"{quoted} ({len(text):,} characters)"
 
 
 def _value_after(arguments: Sequence[str], position: int) -> list[str]:

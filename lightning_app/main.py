@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from lightning_app import help_page
+from lightning_app.class_help import requested_help
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
 from lightning_app.distributed.launcher_process import launcher_process
 from lightning_app.errors import UsageError
-from lightning_app.flags import COMMANDS, nearest
+from lightning_app.flags import COMMANDS, shown, suggestion
 from lightning_app.import_path import append_current_folder, check_own_packages
 from lightning_app.signals import SignalHandling
 from lightning_app.watchdog import supervision
@@ -54,7 +55,6 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     check_own_packages()
     # imported here: they load torch and Lightning
     from lightning_app import cli, console
-    from lightning_app.class_help import requested_help
     from lightning_app.commands import run_command
 
     console.set_up_console(launch.rank)
@@ -66,9 +66,9 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
 
 def _check_command(words: Sequence[str]) -> None:
     """Checks the command before seconds pass for loading torch."""
-    if not words:
-        raise UsageError(f"no command given; expected one of {', '.join(COMMANDS)}, or --help")
-    if words[0] not in COMMANDS and not words[0].startswith("-"):
-        raise UsageError(
-            f"{words[0]:.80}: no such command; expected one of {', '.join(COMMANDS)}{nearest(words[0], COMMANDS)}"
-        )
+    if set(words) & set(COMMANDS) or requested_help(words):
+        return
+    expected = f"expected one of {', '.join(COMMANDS)}"
+    if not words or words[0].startswith("-"):
+        raise UsageError(f"no command given; {expected}, or --help")
+    raise UsageError(f"{shown(words[0])}: no such command; {expected}{suggestion(words[0], COMMANDS)}")

@@ -20,7 +20,7 @@ def as_yaml(parser: ArgumentParser, settings: Namespace) -> str:
     """The settings with all defaults."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_UNKNOWN)
-        text: str = parser.dump(settings, skip_none=False, format="yaml")
+        text: str = parser.dump(settings, skip_unset=False, format="yaml")
     return text.replace(_UNKNOWN, "")
 
 

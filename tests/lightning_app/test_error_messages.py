@@ -5,20 +5,7 @@ import errno
 import pytest
 
 from datamodules import DataError
-from lightning_app.error_messages import parse_error_message, user_error_message
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("Unrecognized arguments: --sed 3", "--sed: unknown flag; did you mean --seed?"),
-        ("Unrecognized arguments: --zzzzz 3", "--zzzzz: unknown flag; --help lists them"),
-        ("Unrecognized arguments: cifar", "cifar: expected a flag, such as --data_path DIR"),
-        ("something new\n  of two lines", "something new of two lines"),
-    ],
-)
-def test_an_error_of_the_parser_becomes_one_line(message: str, expected: str) -> None:
-    assert parse_error_message(message, []) == expected
+from lightning_app.error_messages import user_error_message
 
 
 def test_a_users_error_is_found_below_the_error_of_a_library() -> None:
