@@ -15,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightning_app.azureml import job as azureml_job
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
-from lightning_app.azureml.experiment import RunWhenUsed
+from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
@@ -125,6 +125,7 @@ class AzureMLRunLogger(Logger):
             from azureml.core import Run
 
             self._run = Run.get_context()
+            before_threads_end(self._flush_run)
         return self._run
 
     @rank_zero_only
@@ -245,6 +246,7 @@ class AzureMLRunLogger(Logger):
     def close(self) -> None:
         """Waits up to ``exit_timeout`` for delivery; the end of the program calls it."""
         atexit.unregister(self.close)
+        self._flush_run()
         self._opened = None
         opened = leave_folder(self._folder, id(self))
         if opened is None or opened.sender is None:
@@ -258,6 +260,12 @@ class AzureMLRunLogger(Logger):
         else:
             log.info("Azure ML: %s rows delivered to run %s.", f"{left.all_rows:,}", run_id)
         log.info("%s", self._checkpoints_message())
+
+    def _flush_run(self) -> None:
+        """Sends what was logged by ``run`` itself; twice does no harm."""
+        run, self._run = self._run, None
+        if run is not None:
+            flush(run, self._exit_timeout)
 
     def _open(self) -> OpenFolder:
         if self._opened is None:

@@ -11,7 +11,7 @@ from lightning_app.azureml import service_limits
 from lightning_app.azureml.azureml_run import DeliveryError, MetricSender
 from lightning_app.azureml.delivery_log import DeliveryLog
 from lightning_app.azureml.journal import describe_foreign_lines, parse_row
-from lightning_app.azureml.journal_identity import JournalIdentity, require_identity
+from lightning_app.azureml.journal_identity import JournalIdentity, read_identity, require_identity
 from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.azureml.metric_value import MetricValue, scalar_value
 from lightning_app.growing_file import GrowingLines, read_file
@@ -110,7 +110,8 @@ class JournalUploader:
         notify_once: Callable[[str], None],
     ) -> None:
         self._path = folder.journal
-        self._identity = require_identity(folder, delivery_log.run_id)
+        self._folder = folder
+        self._identity: JournalIdentity | None = None
         self._log, self._names, self._sender, self._notify_once = delivery_log, names, sender, notify_once
         self._unconfirmed = delivery_log.unconfirmed
         self._refused = dict(delivery_log.refused)  # sent once more: the service may accept it now
@@ -121,6 +122,12 @@ class JournalUploader:
             delivery_log.acknowledged - self._reader.next_row
         ):
             self._pending = []
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the folder has another journal now: the one that was delivered was moved or deleted."""
+        found = read_identity(self._folder)
+        return self._log.journal is not None and found is not None and found.id != self._log.journal
 
     def deliver(self) -> None:
         """Sends the rows that exist now; rows that are written meanwhile are left to the next call.
@@ -139,6 +146,13 @@ class JournalUploader:
             if is_last:
                 return
 
+    @property
+    def _journal(self) -> JournalIdentity:
+        """Not asked for before there is a row: until then a continued run may still change it."""
+        if self._identity is None:
+            self._identity = require_identity(self._folder, self._log.run_id)
+        return self._identity
+
     def _read(self, at_most: int) -> bool:
         self._pending = self._reader.read(min(at_most, _ROWS_PER_READ))
         self.nonfinite += count_nonfinite(self._pending)
@@ -148,11 +162,15 @@ class JournalUploader:
         return bool(self._pending)
 
     def _deliver_pending(self) -> None:
-        for batch in make_batches(self._pending, self._log.acknowledged, self._names, self._identity):
+        if not self._pending:
+            return
+        for batch in make_batches(self._pending, self._log.acknowledged, self._names, self._journal):
             self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: Batch) -> None:
         refused: dict[str, str] = {}
+        if self._log.journal is None:
+            self._log.of_journal(self._journal.id)
         if batch.values:
             self._log.sending(batch.end)
             try:
@@ -169,9 +187,7 @@ class JournalUploader:
     def _deliver_refused(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
         rows = JournalReader(self._path).read(max(end for _, end in ranges))
         found = [
-            batch
-            for first, end in ranges
-            for batch in make_batches(rows[first:end], first, self._names, self._identity)
+            batch for first, end in ranges for batch in make_batches(rows[first:end], first, self._names, self._journal)
         ]
         values = [value for batch in found for value in batch.values if value.name == name]
         if not self._sender.send(values, unconfirmed=True):

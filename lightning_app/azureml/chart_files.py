@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml import service_limits
+from lightning_app.azureml.journal_identity import JournalIdentity
 from lightning_app.azureml.metric_value import MetricValue
 
 _KINDS = {
@@ -29,26 +30,30 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ChartFile:
-    """A chart in the run folder: ``charts/NAME-stepN.json``."""
+    """A chart in the run folder: ``charts/NAME-stepN.json``. The journal beside it says of which training it is."""
 
     path: Path
     content: Mapping[str, Any]
+    journal: JournalIdentity
 
     @classmethod
-    def read(cls, path: Path) -> "ChartFile":
-        return cls(path, json.loads(path.read_text()))
+    def read(cls, path: Path, journal: JournalIdentity) -> "ChartFile":
+        return cls(path, json.loads(path.read_text()), journal)
 
     @property
     def name(self) -> str:
         return str(self.content["name"])
 
-    def artifact(self, attempt: int) -> Artifact | None:
+    def artifact(self, attempt: int, prefix: str = "") -> Artifact | None:
         """The file to upload first; None for lists and tables, which the service stores as metrics.
+
+        ``prefix`` is what the folder's names begin with at the service.
 
         Each attempt has its own path: after a failed upload the service may have the path without the content, and it
         accepts no path twice.
         """
-        stem = f"charts/{self.path.stem}" + (f"-{attempt}" if attempt > 1 else "")
+        training = f"-run{self.journal.generation}" if self.journal.generation > 1 else ""
+        stem = f"charts/{prefix}{self.path.stem}{training}" + (f"-{attempt}" if attempt > 1 else "")
         kind = self.content["kind"]
         if kind == "image":
             return Artifact(f"{stem}.png", self.path.with_name(self.content["picture"]).read_bytes())
@@ -71,7 +76,7 @@ class ChartFile:
     ) -> MetricValue:
         columns = columns or {column: _TYPES[type(value)] for column, value in data.items()}
         number = f"/{self.content['number']}" if "number" in self.content else ""
-        identity = f"{self.content['step']}/{index}{number}"
+        identity = f"{self.journal.id}/{self.content['step']}/{index}{number}"
         return MetricValue(self.name, service_name, identity, data, columns, _KINDS[self.content["kind"]])
 
 

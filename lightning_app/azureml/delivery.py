@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,8 +14,10 @@ from lightning_app.azureml.azureml_run import AzureMLRun, DeliveryError, MetricS
 from lightning_app.azureml.batches import JournalUploader
 from lightning_app.azureml.chart_files import ChartFile
 from lightning_app.azureml.delivery_log import DeliveryLog
+from lightning_app.azureml.journal_identity import require_identity
 from lightning_app.azureml.json_lines import complete_last_line
 from lightning_app.azureml.metric_names import MetricNames
+from lightning_app.azureml.service_folder import name_prefix
 from lightning_app.run_folder import RunFolder
 
 _LONGEST_DELAY = 30.0  # seconds between two attempts
@@ -61,7 +64,7 @@ class RetryingUploader:
         if time.monotonic() < self._next_attempt:
             return False
         try:
-            if self._uploader is None:
+            if self._uploader is None or self._uploader.is_outdated:
                 self._uploader = Uploader(self._folder, AzureMLRun(), self._priority, self._notify)
             self._uploader.deliver(final=final)
         except DeliveryError as error:
@@ -95,17 +98,27 @@ class Uploader:
     ) -> None:
         self._folder, self._service, self._notify = folder, service, notify
         complete_last_line(folder.delivery_log)
-        self._log = log = DeliveryLog.read(folder.delivery_log, service.run_id)
-        earlier = service.metric_names() if log.service_had_metrics or not log.begun else []
+        identity = require_identity(folder, service.run_id)
+        self._log = log = DeliveryLog.read(folder.delivery_log, service.run_id, identity.id)
+        prefix = log.prefix if log.begun else name_prefix(service, identity)
+        earlier = service.metric_names() if log.service_had_metrics or not log.begun or prefix else []
         self._sender = MetricSender(service, service.stored_ids(earlier))
         if not log.begun:
-            log.begin(service_had_metrics=bool(earlier))
-        self._names = MetricNames(priority, log.names, self._record_name)
+            log.begin(bool(earlier), prefix)
+        taken = [name for name in earlier if not name.startswith(prefix)] if prefix else []
+        self._names = MetricNames(priority, log.names, self._record_name, prefix, taken)
         self._journal = JournalUploader(folder, log, self._names, self._sender, self._notify_once)
+        if prefix:
+            self._notify_once(f"{folder.root} is called {prefix[:-1]} at Azure ML: its metrics are {prefix}NAME there.")
         self._charts_failed = False
         self._summary_tags: dict[str, str] = {}
         self._nonfinite_reported = 0
         self._hyperparameters_read: tuple[int, dict[str, str]] = (0, {})
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the folder has another journal than the one that was delivered."""
+        return self._journal.is_outdated
 
     def deliver(self, *, final: bool) -> None:
         """Delivers what is there now. Charts come last, and after a failed one only in the final call.
@@ -120,9 +133,9 @@ class Uploader:
         if self._charts_failed and not final:
             return
         self._charts_failed = True
-        for path in sorted(self._folder.charts.glob("*.json")):
+        for path in sorted(self._folder.charts.glob("*.json"), key=_age):
             if self._log.charts.get(path.name) not in ("sent", "refused"):
-                self._deliver_chart(ChartFile.read(path))
+                self._deliver_chart(ChartFile.read(path, require_identity(self._folder, self._service.run_id)))
         self._charts_failed = False
 
     def _deliver_chart(self, chart: ChartFile) -> None:
@@ -132,7 +145,7 @@ class Uploader:
             return
         attempt = self._log.attempts.get(chart.path.name, 0) + 1
         self._log.chart(chart.path.name, "sending")
-        artifact = chart.artifact(attempt)
+        artifact = chart.artifact(attempt, self._log.prefix)
         address = self._service.address(artifact.path) if artifact else None
         values = self._sender.missing(chart.values(service_name, address), unconfirmed=attempt > 1)
         if artifact and values:
@@ -146,7 +159,10 @@ class Uploader:
         if final or self._journal.nonfinite.total() >= 2 * self._nonfinite_reported:  # otherwise a request each second
             self._summary_tags = self._summarise()
             self._nonfinite_reported = self._journal.nonfinite.total()
-        wanted = self._summary_tags | self._hyperparameters()
+        wanted = {
+            f"{self._log.prefix}{name}"[: service_limits.TAG_NAME]: value
+            for name, value in (self._summary_tags | self._hyperparameters()).items()
+        }
         if wanted.items() <= self._log.tags.items():
             return
         tags = fit_tags(wanted, self._service.tags())
@@ -184,12 +200,17 @@ class Uploader:
                 f"{name!r}, are only in {self._folder.journal}. The logger's priority decides which ones are sent.",
                 key="metric names",
             )
-        elif service_name != name:
+        elif service_name != f"{self._log.prefix}{name}":
             self._notify_once(f"The metric {name!r} is called {service_name!r} at Azure ML.")
 
     def _notify_once(self, text: str, key: str = "") -> None:
         if self._log.first_notification(key or text):
             self._notify(text)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    """Orders files as they were written."""
+    return path.stat().st_mtime_ns, path.name
 
 
 def to_tags(content: Mapping[str, Any]) -> dict[str, str]:

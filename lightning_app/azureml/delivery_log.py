@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml.journal import count_lines
+from lightning_app.azureml.journal_identity import read_identity
 from lightning_app.azureml.json_lines import JsonLines, read_json_lines
 from lightning_app.run_folder import RunFolder
 
@@ -15,13 +16,17 @@ class DeliveryLog:
 
     Rows are counted from 0. A request is recorded before it is sent. If the sender dies before the response, its rows
     are unconfirmed, and the next sender asks the service which of them it has. ``service_had_metrics`` says that the
-    service had metrics before this log began: the folder of an earlier attempt was lost with its node.
+    service had metrics before this log began: the folder of an earlier attempt was lost with its node. ``prefix`` is
+    what the folder's names begin with at the service. ``journal`` is the identity of the journal; None before its
+    first row.
     """
 
     path: Path
     run_id: str
     begun: bool = False
     service_had_metrics: bool = False
+    prefix: str = ""
+    journal: str | None = None
     acknowledged: int = 0
     unconfirmed: bool = False
     refused: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -35,21 +40,28 @@ class DeliveryLog:
         self._lines = JsonLines(self.path)
 
     @classmethod
-    def read(cls, path: Path, run_id: str) -> "DeliveryLog":
-        """The log as it stands for this run; empty where the file is about another run, as in a copied folder."""
+    def read(cls, path: Path, run_id: str, journal: str | None = None) -> "DeliveryLog":
+        """The log as it stands for this run; empty where the file is about another run, as in a copied folder.
+
+        It is empty as well where it is about another journal than the given one, which was deleted, for example.
+        """
         delivery_log = cls(path, run_id)
         for line in read_json_lines(path) if path.exists() else ():
             if "run" in line:
-                ours = line["run"] == run_id
-                delivery_log = cls(path, run_id, begun=ours, service_had_metrics=ours and line["service_had_metrics"])
+                delivery_log = cls(path, run_id)
+                if line["run"] == run_id:
+                    delivery_log._apply(line)
             elif delivery_log.begun:
                 delivery_log._apply(line)
-        return delivery_log
+        return delivery_log if journal is None or delivery_log.journal in (None, journal) else cls(path, run_id)
 
-    def begin(self, service_had_metrics: bool) -> None:
+    def begin(self, service_had_metrics: bool, prefix: str = "") -> None:
         """From here on the file is about this run."""
-        self.begun, self.service_had_metrics = True, service_had_metrics
-        self._lines.append({"run": self.run_id, "service_had_metrics": service_had_metrics})
+        self._append({"run": self.run_id, "service_had_metrics": service_had_metrics, "prefix": prefix})
+
+    def of_journal(self, journal: str) -> None:
+        """The rows of this journal are delivered from here on."""
+        self._append({"journal": journal})
 
     def sending(self, end: int) -> None:
         """The rows from the first unacknowledged one up to, but not including, ``end`` are about to be sent."""
@@ -87,7 +99,9 @@ class DeliveryLog:
         self._apply(line)
 
     def _apply(self, line: dict[str, Any]) -> None:
-        if "sending" in line:
+        if "run" in line or "journal" in line:
+            self._apply_beginning(line)
+        elif "sending" in line:
             self.unconfirmed = True
         elif "sent" in line:
             for name in line.get("refused", {}):
@@ -104,6 +118,13 @@ class DeliveryLog:
             self.tags |= line["tags"]
         elif "notified" in line:
             self.notified.append(line["notified"])
+
+    def _apply_beginning(self, line: dict[str, Any]) -> None:
+        if "journal" in line:
+            self.journal = line["journal"]
+        else:
+            self.begun, self.service_had_metrics = True, line["service_had_metrics"]
+            self.prefix = line.get("prefix", "")
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,8 @@ class Undelivered:
 
 def count_undelivered(folder: RunFolder, run_id: str) -> Undelivered:
     """What the delivery log doesn't have as acknowledged for this run."""
-    delivery_log = DeliveryLog.read(folder.delivery_log, run_id)
+    identity = read_identity(folder)
+    delivery_log = DeliveryLog.read(folder.delivery_log, run_id, identity.id if identity else None)
     rows = count_lines(folder.journal)
     refused = {row for ranges in delivery_log.refused.values() for first, end in ranges for row in range(first, end)}
     charts = [path for path in folder.charts.glob("*.json") if delivery_log.charts.get(path.name) != "sent"]

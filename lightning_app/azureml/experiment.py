@@ -1,6 +1,13 @@
-"""What ``logger.experiment`` is: azureml-core's run, which is imported when something of it is used."""
+"""azureml-core's own run, for what the logger doesn't do: imported when it is used, flushed before the program ends."""
 
+import atexit
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
 from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
 
 
 class HasRun(Protocol):
@@ -27,3 +34,34 @@ class RunWhenUsed:
 
     def __repr__(self) -> str:
         return "<the run of azureml-core, imported when it is used>"
+
+
+def flush(run: Any, timeout: float) -> None:
+    """Sends what the run has collected, and waits for that up to ``timeout`` seconds; a failure is logged."""
+    failures: list[Exception] = []
+    thread = threading.Thread(target=_flush, args=(run, timeout, failures), daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if thread.is_alive() or failures:
+        reason = str(failures[0]).splitlines()[0] if failures else f"no response for {timeout:g} s"
+        log.warning("Azure ML: what was logged by logger.run may not have arrived (%s).", reason)
+
+
+def _flush(run: Any, timeout: float, failures: list[Exception]) -> None:
+    with contextlib.suppress(AttributeError):  # an offline run collects nothing
+        client = run._client
+        try:
+            client.flush(timeout_seconds=timeout)
+        except Exception as error:  # of azureml-core and of what it uses
+            failures.append(error)
+
+
+def before_threads_end(function: Callable[[], None]) -> None:
+    """Has the function called at the end of the program while threads can still be started.
+
+    azureml-core sends from a pool of threads, and those of the standard library take nothing any more when the handlers
+    of ``atexit`` run.
+    """
+    register = getattr(threading, "_register_atexit", atexit.register)
+    with contextlib.suppress(RuntimeError):  # the program is ending already
+        register(function)

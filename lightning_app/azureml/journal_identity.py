@@ -22,6 +22,7 @@ class JournalIdentity:
         generation: From 1.
         run: The Azure ML run in which it was begun; None outside a job.
         first_row: The number of the first row in the file: more than 0 in a run that was continued on another disk.
+        folder: The run folder, as the job sees it.
         first_folder: The folder of this run that was opened first, whose metrics have plain names at the service.
     """
 
@@ -29,6 +30,7 @@ class JournalIdentity:
     generation: int
     run: str | None
     first_row: int
+    folder: str
     first_folder: str
 
 
@@ -44,12 +46,12 @@ def begin_identity(folder: RunFolder, run: str | None, first_folder: str | None 
     """Gives the folder's journal an identity and creates its file, so that a missing file means that it was deleted."""
     earlier = [*_archived(folder), *filter(None, [read_identity(folder)])]
     generation = 1 + max((identity.generation for identity in earlier), default=0)
-    place = f"{run}/{folder_label(folder)}" if run else uuid.uuid4().hex
+    label = folder_label(folder)
+    place = f"{run}/{label}" if run else uuid.uuid4().hex
     folder.journal.touch()
-    identity = JournalIdentity(
-        f"{place}#{generation}", generation, run, 0, folder_label(folder) if first_folder is None else first_folder
+    return save_identity(
+        folder, JournalIdentity(f"{place}#{generation}", generation, run, 0, label, first_folder or label)
     )
-    return save_identity(folder, identity)
 
 
 def require_identity(folder: RunFolder, run: str | None, first_folder: str | None = None) -> JournalIdentity:

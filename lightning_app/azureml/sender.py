@@ -13,7 +13,11 @@ import threading
 import time
 from pathlib import Path
 
+from filelock import Timeout
+
+from lightning_app.azureml import job
 from lightning_app.azureml.delivery import RetryingUploader
+from lightning_app.azureml.delivery_log import count_undelivered
 from lightning_app.run_folder import RunFolder
 
 _POLL_SECONDS = 1.0
@@ -56,10 +60,23 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("lightning_app").setLevel(logging.INFO)
     training = TrainingProcess(arguments.training_pid)
-    with RetryingUploader(RunFolder(arguments.folder), arguments.priority, _print_message) as uploader:
-        _follow(uploader, training)
+    folder = RunFolder(arguments.folder)
+    uploader = RetryingUploader(folder, arguments.priority, _print_message, wait_for_lock=_POLL_SECONDS)
+    while not _has_followed(uploader, training):
+        if training.is_over and not count_undelivered(folder, job.run_id() or ""):
+            break  # by another process that logs to this folder
     sys.stderr.flush()
     os._exit(0)  # Python would wait for azureml-core's threads, for minutes if the service doesn't respond
+
+
+def _has_followed(uploader: RetryingUploader, training: TrainingProcess) -> bool:
+    """False if another process delivers the folder."""
+    try:
+        with uploader:
+            _follow(uploader, training)
+    except Timeout:
+        return False
+    return True
 
 
 def _follow(uploader: RetryingUploader, training: TrainingProcess) -> None:

@@ -241,7 +241,7 @@ def test_more_hyperparameters_than_tags_are_all_in_the_file(job: Job) -> None:
     )
 
     assert outcome.status == 0
-    assert outcome.err == "Azure ML accepts 50 tags per run; 31 hyperparameters are only in outputs/hparams.yaml.\n"
+    assert outcome.err == "Azure ML accepts 50 tags per run; 32 hyperparameters are only in outputs/hparams.yaml.\n"
     assert len(job.service.run(job.run_id).tags) == 50
     assert len(yaml.safe_load((job.folder / "outputs" / "hparams.yaml").read_text())) == 81
 

@@ -14,7 +14,7 @@ from lightning_app.azureml.metric_names import DEFAULT_PRIORITY, RESERVED, Metri
 from lightning_app.azureml.metric_value import scalar_value
 from lightning_app.run_folder import RunFolder
 
-JOURNAL = JournalIdentity("run/outputs#1", 1, "run", 0, "outputs")
+JOURNAL = JournalIdentity("run/outputs#1", 1, "run", 0, "outputs", "outputs")
 
 
 def named(priority: tuple[str, ...] = DEFAULT_PRIORITY) -> tuple[MetricNames, dict[str, str | None]]:
@@ -56,6 +56,25 @@ def test_two_metrics_never_share_a_service_name() -> None:
     assert spelled[0] == "loss"
     assert len(set(spelled)) == 5
     assert all(name is not None and 0 < len(name) <= service_limits.TEXT and name == name.strip() for name in spelled)
+
+
+def test_names_that_look_alike_are_told_apart() -> None:
+    names, _ = named()
+    alike = ["loss", "Loss", "LOSS ", "\u00e9", "e\u0301", "_loss"]
+
+    spelled = [names.service_name(name) for name in alike]
+
+    assert (spelled[0], spelled[3], spelled[5]) == ("loss", "\u00e9", "_loss")
+    assert len({str(name).casefold() for name in spelled}) == len(alike)
+
+
+def test_another_folder_has_its_own_names_and_shares_the_number_of_names() -> None:
+    theirs = ["fold2/loss", *(f"metric{number}" for number in range(47))]
+    names = MetricNames(DEFAULT_PRIORITY, {}, lambda *_: None, "fold2/", theirs)
+
+    assert names.service_name("val_loss") == "fold2/val_loss"
+    assert names.service_name("loss", priority=True) not in (None, "fold2/loss")
+    assert names.service_name("test_loss") is None
 
 
 def test_the_reader_returns_complete_lines_only(tmp_path: Path) -> None:
@@ -112,7 +131,7 @@ def test_the_id_of_a_value_depends_on_run_row_name_and_step() -> None:
 def test_a_value_has_the_number_of_its_row_in_the_run_and_its_time() -> None:
     names, _ = named()
     logged = "2026-11-25T14:20:31.123+00:00"
-    continued = JournalIdentity("run/outputs#1", 1, "run", first_row=500, first_folder="outputs")
+    continued = JournalIdentity("run/outputs#1", 1, "run", 500, "outputs", "outputs")
 
     (batch,) = make_batches([{"step": 5, "metrics": {"a": 1}, "time": logged}], 2, names, continued)
 

@@ -338,4 +338,5 @@ def test_tags_follow_the_hyperparameters_of_each_fit(job: Job) -> None:
         "layers.sizes": "[1, 2]",
         "hparams_2.rate": "0.2",
         "hparams_2.layers.sizes": "[1, 2]",
+        "metrics_folder": "outputs",
     }

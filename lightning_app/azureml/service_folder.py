@@ -1,0 +1,51 @@
+"""Which run folder of a job has the plain names at the service; what other folders log is called FOLDER/NAME there."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from filelock import FileLock
+
+from lightning_app.azureml import service_limits
+from lightning_app.azureml.journal_identity import JournalIdentity
+
+FIRST_FOLDER_TAG = "metrics_folder"
+
+
+class HasTags(Protocol):
+    """A run at the service."""
+
+    @property
+    def run_id(self) -> str: ...
+    def tags(self) -> dict[str, str]: ...
+    def set_tags(self, tags: dict[str, str]) -> None: ...
+
+
+def name_prefix(service: HasTags, identity: JournalIdentity) -> str:
+    """What the names of a folder begin with at the service: nothing for the folder that the run opened first.
+
+    A tag of the run says which one that is, so that it stays the same when the job starts again on another disk.
+    """
+    with _lock(service.run_id):
+        tags = service.tags()
+        first = tags.get(FIRST_FOLDER_TAG, identity.first_folder)
+        if FIRST_FOLDER_TAG not in tags and len(tags) < service_limits.TAGS:
+            service.set_tags({FIRST_FOLDER_TAG: first[: service_limits.TAG_VALUE]})
+    own = identity.folder[: service_limits.TAG_VALUE]
+    return "" if own == first else f"{_short(identity.folder)}/"
+
+
+def _short(folder: str) -> str:
+    """Without ``outputs``, which says nothing, where there is more."""
+    path = PurePosixPath(folder)
+    inner = path.relative_to("outputs") if path.is_relative_to("outputs") and path.name != "outputs" else path
+    return inner.as_posix().strip("/") or folder
+
+
+def _lock(run_id: str) -> FileLock:
+    """One for the processes of this machine that deliver to the run."""
+    endpoint = os.environ.get("AZUREML_SERVICE_ENDPOINT", "")
+    name = hashlib.sha256(f"{endpoint}/{run_id}".encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"lightning-azureml-{name}.lock")
