@@ -30,21 +30,24 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ChartFile:
-    """A chart in the run folder: ``charts/NAME-stepN.json``. The journal beside it says of which training it is."""
+    """A chart in the run folder: ``charts/NAME-stepN.json``."""
 
     path: Path
     content: Mapping[str, Any]
-    journal: JournalIdentity
 
     @classmethod
-    def read(cls, path: Path, journal: JournalIdentity) -> "ChartFile":
-        return cls(path, json.loads(path.read_text()), journal)
+    def read(cls, path: Path) -> "ChartFile":
+        """Raises ValueError if the file holds no chart."""
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or content.get("kind") not in _KINDS or not {"name", "step"} <= content.keys():
+            raise ValueError(f"{path}: no chart")
+        return cls(path, content)
 
     @property
     def name(self) -> str:
         return str(self.content["name"])
 
-    def artifact(self, attempt: int, prefix: str = "") -> Artifact | None:
+    def artifact(self, attempt: int, journal: JournalIdentity, prefix: str = "") -> Artifact | None:
         """The file to upload first; None for lists and tables, which the service stores as metrics.
 
         ``prefix`` is what the folder's names begin with at the service.
@@ -52,7 +55,7 @@ class ChartFile:
         Each attempt has its own path: after a failed upload the service may have the path without the content, and it
         accepts no path twice.
         """
-        training = f"-run{self.journal.generation}" if self.journal.generation > 1 else ""
+        training = f"-run{journal.generation}" if journal.generation > 1 else ""
         stem = f"charts/{prefix}{self.path.stem}{training}" + (f"-{attempt}" if attempt > 1 else "")
         kind = self.content["kind"]
         if kind == "image":
@@ -61,22 +64,30 @@ class ChartFile:
             return Artifact(f"{stem}.json", _confusion_matrix(self.content))
         return None
 
-    def values(self, service_name: str, address: str | None) -> list[MetricValue]:
-        """The chart as rows of the metric ``service_name``; ``address`` is that of the artifact."""
+    def values(self, service_name: str, address: str | None, journal: JournalIdentity) -> list[MetricValue]:
+        """The chart as rows of the metric ``service_name``; ``address`` is that of the artifact.
+
+        ``journal``, the one beside it, says of which training it is.
+        """
         if address is not None:
-            return [self._value(service_name, 0, {service_name: address}, {service_name: "Artifact"})]
+            return [self._value(journal, service_name, 0, {service_name: address}, {service_name: "Artifact"})]
         if self.content["kind"] == "list":
             rows: Sequence[Mapping[str, Any]] = [{service_name: value} for value in self.content["values"]]
         else:
             rows = _table_rows(self.content["columns"])
-        return [self._value(service_name, index, _plain(row)) for index, row in enumerate(rows)]
+        return [self._value(journal, service_name, index, _plain(row)) for index, row in enumerate(rows)]
 
     def _value(
-        self, service_name: str, index: int, data: dict[str, Any], columns: dict[str, str] | None = None
+        self,
+        journal: JournalIdentity,
+        service_name: str,
+        index: int,
+        data: dict[str, Any],
+        columns: dict[str, str] | None = None,
     ) -> MetricValue:
         columns = columns or {column: _TYPES[type(value)] for column, value in data.items()}
         number = f"/{self.content['number']}" if "number" in self.content else ""
-        identity = f"{self.journal.id}/{self.content['step']}/{index}{number}"
+        identity = f"{journal.id}/{self.content['step']}/{index}{number}"
         return MetricValue(self.name, service_name, identity, data, columns, _KINDS[self.content["kind"]])
 
 

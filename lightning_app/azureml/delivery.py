@@ -14,7 +14,7 @@ from lightning_app.azureml.azureml_run import AzureMLRun, DeliveryError, MetricS
 from lightning_app.azureml.batches import JournalUploader
 from lightning_app.azureml.chart_files import ChartFile
 from lightning_app.azureml.delivery_log import DeliveryLog
-from lightning_app.azureml.journal_identity import require_identity
+from lightning_app.azureml.journal_identity import JournalIdentity, require_identity
 from lightning_app.azureml.json_lines import complete_last_line
 from lightning_app.azureml.metric_names import MetricNames
 from lightning_app.azureml.service_folder import name_prefix
@@ -135,19 +135,27 @@ class Uploader:
         self._charts_failed = True
         for path in sorted(self._folder.charts.glob("*.json"), key=_age):
             if self._log.charts.get(path.name) not in ("sent", "refused"):
-                self._deliver_chart(ChartFile.read(path, require_identity(self._folder, self._service.run_id)))
+                self._deliver_chart_file(path)
         self._charts_failed = False
 
-    def _deliver_chart(self, chart: ChartFile) -> None:
+    def _deliver_chart_file(self, path: Path) -> None:
+        try:
+            chart = ChartFile.read(path)
+        except (ValueError, OSError):
+            self._notify_once(f"{path}: no chart can be read from it, so it isn't sent; the others are.")
+            return
+        self._deliver_chart(chart, require_identity(self._folder, self._service.run_id))
+
+    def _deliver_chart(self, chart: ChartFile, journal: JournalIdentity) -> None:
         service_name = self._names.service_name(chart.name, priority=True)
         if service_name is None:
             self._log.chart(chart.path.name, "refused")
             return
         attempt = self._log.attempts.get(chart.path.name, 0) + 1
         self._log.chart(chart.path.name, "sending")
-        artifact = chart.artifact(attempt, self._log.prefix)
+        artifact = chart.artifact(attempt, journal, self._log.prefix)
         address = self._service.address(artifact.path) if artifact else None
-        values = self._sender.missing(chart.values(service_name, address), unconfirmed=attempt > 1)
+        values = self._sender.missing(chart.values(service_name, address, journal), unconfirmed=attempt > 1)
         if artifact and values:
             self._service.upload(artifact.path, artifact.content)
         refused = self._sender.send(values, unconfirmed=False)
