@@ -83,6 +83,7 @@ def image_loader(files: ImageFiles, sampler: EpochSampler, batch_size: int, num_
         batch_size=batch_size,
         sampler=sampler,
         num_workers=num_workers,
+        generator=torch.Generator(),  # otherwise each iteration would draw from the random numbers of the training
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

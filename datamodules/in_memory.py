@@ -62,7 +62,7 @@ class InMemoryLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.indices().to(self.images.device)
-        for start in range(0, len(order), self.batch_size):
+        for start in range(self.sampler.start, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             images = self.images.index_select(0, chosen)
             if self.transform is not None:

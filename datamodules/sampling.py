@@ -55,6 +55,15 @@ class EpochSampler(DistributedSampler[Any]):
         super().__init__(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=run_seed())
         self.size = size
         self.padded = shuffle if padded is None else padded
+        self.start = 0
+
+    def seek(self, images: int) -> None:
+        """Lets iterations of this epoch begin after that many of its images, counted over all processes."""
+        self.start = images // self.num_replicas
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.start = 0
 
     def indices(self) -> Tensor:
         """Image indices of this process in this epoch, int64 of shape (len(self),)."""
@@ -76,7 +85,7 @@ class EpochSampler(DistributedSampler[Any]):
         return len(self) - earlier - repeats, self.size - earlier * self.num_replicas
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, index) for index in self.indices().tolist()])
+        return iter([(self.epoch, index) for index in self.indices()[self.start :].tolist()])
 
     def __len__(self) -> int:
         return (self.size + (self.num_replicas - 1 if self.padded else self.num_replicas - 1 - self.rank)) // (

@@ -13,6 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from lightning_app.errors import UsageError
 from lightning_app.monitor import Best, Monitor
 from lightning_app.run_folder import RunFolder
+from lightning_app.run_trainer import StopWithinEpoch, has_all_batches
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -41,8 +42,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
-class RunCheckpoints(Checkpoint):
-    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far."""
+class RunCheckpoints(StopWithinEpoch, Checkpoint):
+    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far.
+
+    Where training stops within an epoch, ``last.ckpt`` holds the state before Lightning ends that epoch.
+    """
 
     def __init__(self, folder: RunFolder, monitor: Monitor) -> None:
         self._folder = folder
@@ -59,10 +63,14 @@ class RunCheckpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save_if_best(trainer)
-        trainer.save_checkpoint(self._folder.last)
+        if has_all_batches(trainer):
+            trainer.save_checkpoint(self._folder.last)
         if not self._is_checked and (self._has_validated or not sum(trainer.num_val_batches)):
             self._is_checked = True
             self.monitor.check_logged([*trainer.callback_metrics], validated=self._has_validated)
+
+    def on_stop_within_epoch(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self._folder.last)
 
     def state_dict(self) -> dict[str, Any]:
         # the seed chose the validation images, and the command validate must choose the same ones

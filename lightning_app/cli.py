@@ -29,6 +29,7 @@ from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.errors import UsageError
+from lightning_app.exact_resume import ExactResume
 from lightning_app.finders import RecordFound
 from lightning_app.flags import COMMANDS
 from lightning_app.help_page import Owners
@@ -39,6 +40,7 @@ from lightning_app.parser import Parser, parse
 from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
+from lightning_app.run_trainer import RunTrainer, StepLoop
 from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
 from lightning_app.trainer_settings import as_list
@@ -95,6 +97,7 @@ class RunCLI(LightningCLI):
         self.plan = ResumePlan()
         super().__init__(
             args=list(arguments),
+            trainer_class=RunTrainer,
             parser_class=Parser,
             parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
             trainer_defaults=_TRAINER_DEFAULTS,
@@ -194,6 +197,8 @@ class RunCLI(LightningCLI):
         processes.require_match(trainer.num_nodes, trainer.num_devices)
         if settings.sync_batchnorm:
             check_sync_batchnorm(self.model, trainer)
+        if self._trains():
+            StepLoop.install(trainer)
         self._watch(trainer)
         return trainer
 
@@ -214,7 +219,8 @@ class RunCLI(LightningCLI):
             setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
             loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
             found = RecordFound(self.settings, self._write_config)
-            callbacks = [setup, JournalPosition(), RunRecord(), Throughput(), loss, found, *callbacks]
+            standard = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
+            callbacks = [*standard, *callbacks]
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
                 callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]

@@ -52,6 +52,13 @@ class StepMetrics(nn.Module):
         self.loss.reset()
         self.accuracy.reset()
 
+    def resume_state(self) -> dict[str, list[Tensor]]:
+        """The steps that torchmetrics doesn't have yet; a checkpoint within an epoch holds them."""
+        return {"losses": self._losses, "predicted": self._predicted, "labels": self._labels}
+
+    def load_resume_state(self, state: dict[str, list[Tensor]]) -> None:
+        self._losses, self._predicted, self._labels = state["losses"], state["predicted"], state["labels"]
+
     def _update_metrics(self) -> None:
         if self._losses:
             self.loss.update(torch.stack(self._losses))

@@ -61,6 +61,21 @@ def test_training_counts_every_image_of_an_epoch_once(size: int, world_size: int
     assert totals == {in_last_step}
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_an_epoch_continues_after_the_images_that_are_done(world_size: int) -> None:
+    for rank in range(world_size):
+        whole = share(41, world_size, rank, shuffle=True, epoch=2)
+        sampler = EpochSampler(41, shuffle=True, rank=rank, world_size=world_size)
+        sampler.set_epoch(2)
+        sampler.seek(6 * world_size)
+
+        assert [index for _, index in sampler] == whole[6:]
+        assert len(sampler) == len(whole)  # Lightning counts the batches of the whole epoch
+
+        sampler.set_epoch(3)
+        assert [index for _, index in sampler] == share(41, world_size, rank, shuffle=True, epoch=3)
+
+
 def test_seeds_of_neighbouring_streams_differ() -> None:
     keys = [(seed, epoch, image) for seed in range(4) for epoch in range(8) for image in range(64)]
 
