@@ -84,7 +84,10 @@ class ExactResume(pl.Callback):
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
             state = collect_state(trainer, pl_module) | {"before_iterator": self._before_iterator}
-            checkpoint[KEY] = {"position": asdict(Position.of(trainer)), "processes": gather(trainer, state)}
+            position = Position.of(trainer)
+            checkpoint[KEY] = {"position": asdict(position), "processes": gather(trainer, state)}
+            # as Lightning numbers them: the epoch of the last batch, although the end of the epoch is over now
+            checkpoint["epoch"] = position.epoch if position.batches else max(0, position.epoch - 1)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
