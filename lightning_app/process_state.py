@@ -111,7 +111,7 @@ def _restored_mean(trainer: pl.Trainer, modules: dict[str, nn.Module], state: di
     for name, value in _on_device(state["values"], trainer.strategy.root_device).items():
         setattr(mean, name, value)
     if not mean.is_tensor:
-        mean.value = modules[meta.metric_attribute or ""]  # type: ignore[assignment]  # a tensor otherwise
+        mean.value = modules[meta.metric_attribute or ""]
     mean._update_count = 1  # torchmetrics warns of a value that was never updated
     return mean
 

@@ -78,8 +78,8 @@ class RunTrainer(pl.Trainer):
 
 def complete_epochs(trainer: pl.Trainer) -> int:
     """Epochs of which every batch is done. Lightning counts one that was stopped within as well."""
-    started: int = trainer.fit_loop.epoch_progress.current.started
-    return started - 1 if is_within_epoch(trainer) else started
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.started) - int(is_within_epoch(trainer))
 
 
 def is_within_epoch(trainer: pl.Trainer) -> bool:
@@ -131,7 +131,7 @@ class StepLoop(_TrainingEpochLoop):
         if isinstance(self.trainer, RunTrainer):
             self.trainer.complete_step()
         if self.done and not has_all_batches(self.trainer):
-            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector of Lightning
+            for callback in self.trainer.callbacks:
                 if isinstance(callback, StopWithinEpoch):
                     callback.on_stop_within_epoch(self.trainer)
         _set_within_step(self.trainer, True)
