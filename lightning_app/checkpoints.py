@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from lightning_app.errors import UsageError
 from lightning_app.monitor import Best, Monitor
 from lightning_app.run_folder import RunFolder
-from lightning_app.run_trainer import StopWithinEpoch, has_all_batches
+from lightning_app.run_trainer import StepHooks, has_all_batches
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
-class RunCheckpoints(StopWithinEpoch, Checkpoint):
+class RunCheckpoints(StepHooks, Checkpoint):
     """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far.
 
     Where training stops within an epoch, ``last.ckpt`` holds the state before Lightning ends that epoch.

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_app.distributed.sync import gather
 from lightning_app.process_state import collect_state, random_states, restore_state, set_random_states
-from lightning_app.run_trainer import RunTrainer, StepLoop, complete_epochs, is_within_epoch
+from lightning_app.run_trainer import RunTrainer, StepHooks, StepLoop, complete_epochs, is_within_epoch
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +32,24 @@ class Position:
         batches: Of the epoch that has begun, those of this process that are done.
         images: The same in images of all processes, where the loader is one of this project's.
         is_last: Whether these are all batches of the epoch, whose end is still to come.
+        ends_batch: Whether the end of the last batch is still to come: its validation, if one is due.
     """
 
     epoch: int
     batches: int = 0
     images: int | None = None
     is_last: bool = False
+    ends_batch: bool = False
 
     @classmethod
     def of(cls, trainer: pl.Trainer) -> "Position":
         if not is_within_epoch(trainer):
             return cls(complete_epochs(trainer))
-        progress = trainer.fit_loop.epoch_loop.batch_progress
+        loop = trainer.fit_loop.epoch_loop
+        progress, ends_batch = loop.batch_progress, getattr(loop, "is_batch_complete", False)
         batches = progress.current.processed  # type: ignore[attr-defined]  # a tracker of batches has it
         images = [batches * size for loader in _loaders(trainer) if (size := _images_per_step(loader))]
-        return cls(complete_epochs(trainer), batches, min(images, default=None), progress.is_last_batch)
+        return cls(complete_epochs(trainer), batches, min(images, default=None), progress.is_last_batch, ends_batch)
 
     @classmethod
     def read(cls, checkpoint: Mapping[str, Any]) -> "Position":
@@ -61,7 +64,7 @@ class Position:
         return cls(epochs["started"] - 1, batches)
 
 
-class ExactResume(pl.Callback):
+class ExactResume(StepHooks, pl.Callback):
     """Saves and restores what Lightning doesn't: the position within the epoch, random states, metrics, modes.
 
     It is the first callback, so that its hooks run before those that change anything. Lightning's own resume within an
@@ -74,6 +77,7 @@ class ExactResume(pl.Callback):
         self._states: list[dict[str, Any]] = []  # by rank
         self._callbacks: Mapping[str, Any] = {}
         self._parameter_groups: list[list[dict[str, Any]]] = []  # of each optimizer
+        self._before_validation: dict[str, Any] = {}
         self._before_iterator: dict[str, Any] = {}  # the random states from which the epoch's iterator was made
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -83,7 +87,9 @@ class ExactResume(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            state = collect_state(trainer, pl_module) | {"before_iterator": self._before_iterator}
+            # what a validation has changed is left out of a checkpoint in its course: a resume begins it again
+            state = self._before_validation if trainer.validating else collect_state(trainer, pl_module)
+            state |= {"before_iterator": self._before_iterator}
             position = Position.of(trainer)
             checkpoint[KEY] = {"position": asdict(position), "processes": gather(trainer, state)}
             # as Lightning numbers them: the epoch of the last batch, although the end of the epoch is over now
@@ -115,10 +121,14 @@ class ExactResume(pl.Callback):
         loop, position = trainer.fit_loop.epoch_loop, self._position
         if isinstance(loop, StepLoop):
             loop.start_batch, loop.ends_with_start = self._batches_done(trainer), position.is_last
+            loop.ends_batch_first = position.ends_batch
             loop.before_first_batch = lambda fetcher: self._make_iterator(trainer, pl_module, fetcher)
         if position.batches:
             for callback in _finetunings(trainer):  # each call of their hook raises a learning rate
                 vars(callback)["on_train_epoch_start"] = lambda *_: None
+
+    def on_validation_due(self, trainer: pl.Trainer) -> None:
+        self._before_validation = collect_state(trainer, trainer.lightning_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if isinstance(trainer, RunTrainer):

@@ -52,6 +52,10 @@ class RunTrainer(pl.Trainer):
         else:
             super().save_checkpoint(filepath, weights_only, storage_options)
 
+    def save_now(self, filepath: Any) -> None:
+        """Where the process is about to end; ``Position`` says what of the step is left."""
+        super().save_checkpoint(filepath)
+
     def complete_step(self) -> None:
         """Called between two steps and between two epochs: writes the checkpoints that were asked for meanwhile."""
         self.within_step = False
@@ -99,6 +103,8 @@ class StepLoop(_TrainingEpochLoop):
 
     start_batch = 0
     ends_with_start = False  # whether the batch before start_batch was the epoch's last one
+    ends_batch_first = False  # whether that batch's end is still to come: its validation, if one is due
+    is_batch_complete = False  # while a batch is done and its end isn't
     before_first_batch: Callable[[_DataFetcher], bool] | None = None  # returns whether it has made the iterator
 
     @classmethod
@@ -110,7 +116,7 @@ class StepLoop(_TrainingEpochLoop):
     @property
     def done(self) -> bool:
         # a stop within an accumulation of gradients would lose them
-        return super().done and not self._accumulates_before_stop()
+        return super().done and not self._accumulates_before_stop() and not self.ends_batch_first
 
     def reset(self) -> None:
         super().reset()
@@ -126,13 +132,28 @@ class StepLoop(_TrainingEpochLoop):
         super().on_run_start(data_fetcher)
         _set_within_step(self.trainer, True)
 
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        if self.ends_batch_first:
+            self.ends_batch_first, self.is_batch_complete = False, True
+            return
+        super().advance(data_fetcher)
+        self.is_batch_complete = True
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, StepHooks):
+                callback.on_batch_complete(self.trainer)
+
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        if self._should_check_val_fx(data_fetcher):
+            for callback in self.trainer.callbacks:
+                if isinstance(callback, StepHooks):
+                    callback.on_validation_due(self.trainer)
         super().on_advance_end(data_fetcher)
+        self.is_batch_complete = False
         if isinstance(self.trainer, RunTrainer):
             self.trainer.complete_step()
         if self.done and not has_all_batches(self.trainer):
             for callback in self.trainer.callbacks:
-                if isinstance(callback, StopWithinEpoch):
+                if isinstance(callback, StepHooks):
                     callback.on_stop_within_epoch(self.trainer)
         _set_within_step(self.trainer, True)
 
@@ -143,11 +164,20 @@ class StepLoop(_TrainingEpochLoop):
         return bool(self.trainer.should_stop) and self._should_accumulate()
 
 
-class StopWithinEpoch:
-    """A callback that acts when training stops within an epoch, before Lightning ends the epoch as if it were whole."""
+class StepHooks:
+    """Hooks of a callback that Lightning doesn't have."""
+
+    def on_batch_complete(self, trainer: pl.Trainer) -> None:
+        """All hooks after the batch are done, and its values are logged; its validation, if one is due, is next."""
+
+    def on_validation_due(self, trainer: pl.Trainer) -> None:
+        """Before the loop of the validation takes its first random number."""
 
     def on_stop_within_epoch(self, trainer: pl.Trainer) -> None:
-        """The last step is complete, its validation included."""
+        """Training stops within an epoch: the last step is complete, its validation included.
+
+        Lightning ends the epoch next, as if it were whole.
+        """
 
 
 def _set_within_step(trainer: pl.Trainer, value: bool) -> None:

@@ -8,19 +8,15 @@ from lightning_app import signals
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from lightning_app.run_trainer import RunTrainer, StepHooks
 from lightning_app.watchdog.stop import StopCause, Stopped
 from lightning_app.watchdog.watchdog import Watchdog
 
 # the order of the boundaries that follow a number of batches
 _BATCH, _IN_VALIDATION, _AFTER_VALIDATION, _EPOCH = range(4)
-_AT_THE_FIRST_BATCH = {  # so that a validation that was left is done again from its first batch
-    "total": {"ready": 1, "started": 1, "processed": 0, "completed": 0},
-    "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
-    "is_last_batch": False,
-}
 
 
-class StopAtBoundary(pl.Callback):
+class StopAtBoundary(StepHooks, pl.Callback):
     """The last of a Trainer's callbacks: what the others do after a batch is in the checkpoint.
 
     Args:
@@ -78,6 +74,8 @@ class StopAtBoundary(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self._batches += 1
+
+    def on_batch_complete(self, trainer: pl.Trainer) -> None:
         is_step = self._batch_of_epoch(trainer) % trainer.accumulate_grad_batches == 0
         # after the last batch of an epoch come its validation and its end, which have boundaries of their own
         if is_step and not trainer.is_last_batch and self._is_reached(_BATCH):
@@ -109,12 +107,6 @@ class StopAtBoundary(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._point.leave()
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        if self._leaves_validation:
-            checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"] = _AT_THE_FIRST_BATCH
-
     def _batch_of_epoch(self, trainer: pl.Trainer) -> int:
         return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
@@ -136,7 +128,8 @@ class StopAtBoundary(pl.Callback):
         if not self._saves or self._folder is None:
             return
         try:
-            trainer.save_checkpoint(self._folder.last)
+            assert isinstance(trainer, RunTrainer)
+            trainer.save_now(self._folder.last)
             self._saved = self._done
         except UsageError as error:
             self._problem = f" The last step couldn't be saved: {error}"

@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.exact_resume import ExactResume
-from lightning_app.run_trainer import End, RunTrainer, StepLoop
+from lightning_app.run_trainer import End, RunTrainer, StepHooks, StepLoop
 from models import CifarNet, ResNetTransfer
 
 
@@ -50,10 +50,10 @@ class Noisy(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        torch.manual_seed(7)
         self.backbone = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.Dropout(0.3))
         self.head = nn.Linear(16, 1)
         self.mean = MeanMetric()
-        self.hook_calls = 0
 
     def on_train_epoch_start(self) -> None:
         self.backbone[1].eval()
@@ -189,6 +189,48 @@ def test_image_files_continue_whatever_the_number_of_workers(
         resumed, rows = run(workers_after, tmp_path / f"step={step}.ckpt")
         assert_same_end(resumed, whole)
         assert rows.rows == expected.rows[len(expected.rows) - len(rows.rows) :]
+
+
+class StopAt(StepHooks, pl.Callback):
+    """Saves and ends the process's training at once, as after a signal: after a batch, or in its validation."""
+
+    def __init__(self, path: Path, step: int, in_validation: bool) -> None:
+        self.path, self.step, self.in_validation = path, step, in_validation
+
+    def on_batch_complete(self, trainer: pl.Trainer) -> None:
+        if not self.in_validation and trainer.global_step == self.step:
+            self._stop(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.in_validation and trainer.global_step == self.step:
+            self._stop(trainer)
+
+    def _stop(self, trainer: pl.Trainer) -> None:
+        assert isinstance(trainer, RunTrainer)
+        trainer.save_now(self.path)
+        raise InterruptedError
+
+
+@pytest.mark.parametrize(("step", "in_validation"), [(6, False), (8, False), (8, True), (11, True)])
+def test_after_a_stop_between_a_batch_and_its_end_the_validation_that_is_due_follows(
+    step: int, in_validation: bool, tmp_path: Path
+) -> None:
+    whole, data, stopped = Noisy(), (points(), points(shuffle=False)), tmp_path / "stopped.ckpt"
+    _, expected = fit(whole, data, tmp_path, val_check_interval=4 if step < 11 else 1.0)
+    with pytest.raises(InterruptedError):
+        fit(
+            Noisy(),
+            data,
+            tmp_path,
+            callbacks=[StopAt(stopped, step, in_validation)],
+            val_check_interval=4 if step < 11 else 1.0,
+        )
+
+    resumed = Noisy()
+    _, rows = fit(resumed, data, tmp_path, stopped, val_check_interval=4 if step < 11 else 1.0)
+
+    assert_same_end(resumed, whole)
+    assert rows.rows == expected.rows[len(expected.rows) - len(rows.rows) :]
 
 
 class Stopper(pl.Callback):
