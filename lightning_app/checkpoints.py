@@ -12,6 +12,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_app.errors import UsageError
 from lightning_app.monitor import Best, Monitor
+from lightning_app.readable_checkpoints import with_plain_hyperparameters
 from lightning_app.run_folder import RunFolder
 from lightning_app.run_trainer import StepHooks, has_all_batches
 
@@ -29,7 +30,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
+                torch.save(with_plain_hyperparameters(checkpoint), file)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)

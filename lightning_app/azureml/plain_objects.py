@@ -27,23 +27,23 @@ _DEFAULT_REPR: Any = object.__repr__
 _SCALARS = (bool, int, float, str, types.NoneType)
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, most_values: int = MOST_VALUES) -> Any:
     """None, a bool, an int, a float, a str, or lists and mappings of these, and nothing is lost that they can hold.
 
     Enums that aren't text or numbers become their names, dates ISO texts, sets sorted lists, functions and classes
     their import paths, dataclasses, named tuples and namespaces mappings. Another object becomes its text, unless that
     holds an address, which differs from run to run: then it becomes the import path of its class, with its attributes
-    if these are plain. Never raises.
+    if these are plain. Of more than ``most_values`` values the first ones are kept. Never raises.
     """
-    return _Conversion().plain(value)
+    return _Conversion(most_values).plain(value)
 
 
 class _Conversion:
     """One call: what is above the present value, and how many values may follow."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_values: int) -> None:
         self._above: list[int] = []
-        self._values_left = MOST_VALUES
+        self._values_left = most_values
 
     def plain(self, value: Any) -> Any:
         self._values_left -= 1
