@@ -18,7 +18,9 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = str(path)
         self._file: int | None = None
+        self._place = (0, 0)  # of the open file: device and inode
 
     def append(self, content: Any) -> None:
         """Appends one line, which is in the file when this returns, even if the process dies then.
@@ -29,23 +31,29 @@ class JsonLines:
         """
         line = (json.dumps(content, allow_nan=False) + "\n").encode()
         file = self._opened()
-        with _locked(file):
+        _lock(file)
+        try:
             _append_whole(file, line)
+        finally:
+            _unlock(file)
 
     def was_replaced(self) -> bool:
         """Whether the file that lines went to isn't at its path any more: it was moved or deleted."""
         if self._file is None:
             return False
         try:
-            return not os.path.samestat(os.fstat(self._file), self.path.stat())
+            found = os.stat(self._name)  # noqa: PTH116 a microsecond for each row
         except FileNotFoundError:
             return True
+        return (found.st_dev, found.st_ino) != self._place
 
     def _opened(self) -> int:
         if self.was_replaced():
             self.close()
         if self._file is None:
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            opened = os.fstat(self._file)
+            self._place = opened.st_dev, opened.st_ino
         return self._file
 
     def close(self) -> None:
@@ -84,7 +92,8 @@ def complete_last_line(path: Path) -> None:
     """
     if not path.exists():
         return
-    with path.open("r+b") as file, _locked(file.fileno()):
+    with path.open("r+b") as file:
+        _lock(file.fileno())  # until it is closed
         content = file.read()
         whole = content.rfind(b"\n") + 1
         rest = content[whole:]
@@ -96,18 +105,17 @@ def complete_last_line(path: Path) -> None:
             file.write(b"\n")
 
 
-@contextlib.contextmanager
-def _locked(file: int) -> Iterator[None]:
+def _lock(file: int) -> None:
     """Keeps other processes from writing meanwhile, where the system and the file system can do that."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _unlock(file: int) -> None:
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _append_whole(file: int, line: bytes) -> None:

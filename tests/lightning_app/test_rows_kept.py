@@ -57,6 +57,20 @@ def test_outside_a_job_a_continued_run_repeats_no_row(folder: Path) -> None:
     assert len(RecordingLogger.logged["outputs"]) > len(kept)
 
 
+def test_outside_a_job_a_foreign_line_is_told_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 1, "metrics": {"a": 1}}\n<html>\n\n')
+
+    for _ in range(2):
+        AzureMLRunLogger(folder).log_metrics({"a": 2.0}, 2)
+
+    assert [step for step, _, _ in written(folder)] == [1, 2, 2]
+    assert [record.getMessage() for record in caplog.records] == [
+        "outputs/metrics.jsonl: line 2 and 1 other: found '<html>', expected a row such as "
+        '{"step": 1, "metrics": {"loss": 0.5}}; it is skipped and may stay where it is, all rows are used.'
+    ]
+
+
 def test_in_a_job_every_value_is_at_the_service_under_a_name_of_its_folder(job: Job) -> None:
     outcome = job.run(ALL)
 
