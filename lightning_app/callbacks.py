@@ -59,6 +59,17 @@ class LogIntervalWithinEpoch(pl.Callback):
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]  # a connector sets it
 
 
+class LogLearningRate(pl.Callback):
+    """Adds ``learning_rate`` to the rows that a module logs by ``self.log``; of the first group of parameters.
+
+    An ``ImageClassifier`` logs it itself, with its own rows.
+    """
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer._logger_connector.should_update_logs and trainer.optimizers:
+            pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
+
+
 class NoProfiler(PassThroughProfiler):
     """Reuses one empty context. Lightning's own creates one for each of about fifty calls, 50 microseconds a step."""
 

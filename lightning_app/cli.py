@@ -13,7 +13,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app import class_help, evaluation, lightning_callbacks, saved_settings, trainer_settings, training
@@ -21,7 +21,7 @@ from lightning_app.averaging import AveragedCheckpoint
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.bounds import check_bounds
-from lightning_app.callbacks import LogIntervalWithinEpoch, Throughput, WatchdogProgress
+from lightning_app.callbacks import LogIntervalWithinEpoch, LogLearningRate, Throughput, WatchdogProgress
 from lightning_app.checkpoints import RunCheckpoints
 from lightning_app.console import expect_rows_in_each_epoch
 from lightning_app.construction_errors import named_class_errors, trainer_error_message
@@ -43,6 +43,7 @@ from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.run_trainer import RunTrainer, StepLoop
 from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
+from lightning_app.tensorboard import RunTensorBoard
 from lightning_app.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
@@ -221,6 +222,8 @@ class RunCLI(LightningCLI):
             found = RecordFound(self.settings, self._write_config)
             standard = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
             callbacks = [*standard, *callbacks]
+            if self._models_log_interval is None:
+                callbacks.append(LogLearningRate())
             if settings.enable_checkpointing is not False:
                 monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
                 callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]
@@ -321,7 +324,8 @@ def create_loggers(
     if plan.checkpoint is None:
         journal.restart_journal()
     if settings["trainer"]["enable_autolog_hparams"]:
-        journal.log_hyperparams(_hyperparameters(settings))
+        for logger in (journal, *tensorboard):
+            logger.log_hyperparams(_hyperparameters(settings))
     return [journal, *tensorboard, *lines]
 
 
@@ -339,8 +343,8 @@ def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     return classes | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
 
 
-def _tensorboard(folder: RunFolder, plan: ResumePlan) -> TensorBoardLogger:
-    return TensorBoardLogger(
+def _tensorboard(folder: RunFolder, plan: ResumePlan) -> RunTensorBoard:
+    return RunTensorBoard(
         str(folder.tensorboard.parent),
         name="",
         version=folder.tensorboard.name,

@@ -18,6 +18,7 @@ from lightning_app.finders import keep_found_values
 from lightning_app.resume import ResumePlan
 from lightning_app.run_folder import RunFolder
 from lightning_app.summary import left_nothing_usable, summary
+from lightning_app.tensorboard import RunTensorBoard
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ def train(
     saved = [path for path in (folder.best, folder.last) if saves and path.exists()]
     with checkpoint_everywhere(trainer, saved[0] if saved else None) as checkpoint, tested_as_saved(trainer):
         metrics = _test(trainer, model, datamodule, _as_text(checkpoint))
+    for logger in trainer.loggers:
+        if isinstance(logger, RunTensorBoard):
+            logger.log_outcome()
     for line in summary(trainer, metrics, saved):
         log.info("%s", line)
     if left_nothing_usable(trainer):

@@ -34,8 +34,9 @@ class ImageClassifier(pl.LightningModule):
 
     Logs ``train_loss`` and ``train_accuracy`` over all steps since they were last logged, every
     ``trainer.log_every_n_steps`` batches of an epoch and at its end, and ``val_*`` and ``test_*`` over the whole set.
-    The step of a metric is the number of optimizer steps done. Loggers that accept charts get a confusion matrix and
-    the images with the largest loss: of the last validation, when training ends, and of the test.
+    With the former comes ``learning_rate``. The step of a metric is the number of optimizer steps done. Loggers that
+    accept charts get a confusion matrix and, of the images that are classified wrongly, those with the largest loss: of
+    the last validation, when training ends, and of the test.
 
     Several processes compute the same as one process with all their batches: each image of an epoch counts once, also
     in the last step, where some processes may have no new image. Batch norms differ: each process uses the mean and
@@ -110,16 +111,18 @@ class ImageClassifier(pl.LightningModule):
             self._log_metrics("train", self.train_metrics.mean_since_last(), on_step=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, batch_idx)
 
     def on_validation_epoch_start(self) -> None:
         self._broadcast_batch_norms()
+        self.eval_charts.start(self.trainer.val_dataloaders)
 
     def on_test_epoch_start(self) -> None:
         self._broadcast_batch_norms()
+        self.eval_charts.start(self.trainer.test_dataloaders)
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
@@ -166,14 +169,14 @@ class ImageClassifier(pl.LightningModule):
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
-    def _evaluate(self, batch: Batch) -> None:
+    def _evaluate(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
         logits = self.network(images)
         losses = functional.cross_entropy(logits, labels, reduction="none")
         predicted = logits.argmax(1)
         self.eval_loss.update(losses)
         self.eval_accuracy.update(predicted, labels)
-        self.eval_charts.add(images, losses, labels, predicted)
+        self.eval_charts.add(images, losses, labels, predicted, batch_idx)
 
     def _log_evaluation(self, stage: Stage) -> None:
         means: dict[Quantity, Tensor] = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
@@ -193,6 +196,8 @@ class ImageClassifier(pl.LightningModule):
             metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step, sync_dist=not on_step
         )
         values = {name: float(value) for name, value in metrics.items()}
+        if stage == "train":
+            values["learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         if stage != "test":  # the test comes after all epochs
             values["epoch"] = self.current_epoch
         for logger in self.loggers:

@@ -1,6 +1,8 @@
-"""Charts of an evaluation: the confusion matrix and the images with the largest loss."""
+"""Charts of an evaluation: the confusion matrix, and the wrongly classified images with the largest loss."""
 
+import logging
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -8,6 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+log = logging.getLogger(__name__)
+
+Wrong = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""What ``MostWrong.compute`` returns."""
 
 
 @runtime_checkable
@@ -30,12 +37,22 @@ class EvaluationCharts(nn.Module):
         self._classes = list(classes)
         self.confusion = MulticlassConfusionMatrix(len(classes), validate_args=False)
         self.most_wrong = MostWrong()
-        self._computed: tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]] | None = None
+        self._computed: tuple[Tensor, Wrong] | None = None
+        self._order: Tensor | None = None
+        self._batch_size = 0
+        self._paths: Sequence[Path] = ()
 
-    def add(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor) -> None:
-        """Adds images (B, 3, H, W), the loss of each (B,), labels (B,) and predicted labels (B,)."""
+    def start(self, loader: Any) -> None:
+        """Takes the order of the images and, where there are files, their names from the loader of an evaluation."""
+        indices = getattr(getattr(loader, "sampler", None), "indices", None)
+        self._order = indices() if callable(indices) else None  # None: not a loader of this project
+        self._batch_size = getattr(loader, "batch_size", None) or 0
+        self._paths = getattr(getattr(loader, "dataset", None), "paths", ())
+
+    def add(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor, batch_idx: int) -> None:
+        """Adds images (B, 3, H, W), the loss of each (B,), labels (B,) and predicted labels (B,) of a batch."""
         self.confusion.update(predicted, labels)
-        self.most_wrong.update(images, losses, labels, predicted)
+        self.most_wrong.update(images, losses, labels, predicted, self._indices(batch_idx, labels))
 
     def compute(self) -> None:
         """Computes the charts of all images that were added since the last call."""
@@ -48,17 +65,36 @@ class EvaluationCharts(nn.Module):
         computed, self._computed = self._computed, None
         if computed is None:
             return
-        matrix, (losses, images, labels, predicted) = computed
-        captions = [self._caption(*row) for row in zip(losses, labels, predicted, strict=True)]
-        for logger in loggers:
-            if isinstance(logger, ChartLogger):
-                logger.log_confusion_matrix(f"{stage}_confusion_matrix", matrix.cpu().numpy(), self._classes, step)
-                if captions:
-                    logger.log_images(f"{stage}_most_wrong", _as_pictures(images), captions, step)
+        matrix, wrong = computed
+        captions = [self._caption(*row) for row in zip(*(column.tolist() for column in wrong[1:]), strict=True)]
+        chart_loggers = [logger for logger in loggers if isinstance(logger, ChartLogger)]
+        for logger in chart_loggers:
+            logger.log_confusion_matrix(f"{stage}_confusion_matrix", matrix.cpu().numpy(), self._classes, step)
+            if captions:
+                logger.log_images(f"{stage}_most_wrong", _as_pictures(wrong[0]), captions, step)
+        if chart_loggers and not captions:
+            log.info("No picture of %s_most_wrong: all %s images are right.", stage, f"{int(matrix.sum()):,}")
 
-    def _caption(self, loss: Tensor, label: Tensor, predicted: Tensor) -> str:
-        result = "correct" if predicted == label else f"predicted {self._classes[predicted]}"
-        return f"{self._classes[label]},\n{result} (loss {loss:.2g})"
+    def _indices(self, batch_idx: int, labels: Tensor) -> Tensor:
+        """The index of each image of a batch in its data set, int64 (B,); -1 where it isn't known."""
+        if self._order is not None:
+            start = batch_idx * self._batch_size
+            indices = self._order[start : start + len(labels)].to(labels.device)
+            if len(indices) == len(labels):
+                return indices
+        return torch.full_like(labels, -1)
+
+    def _caption(self, loss: float, label: int, predicted: int, index: int) -> str:
+        text = (
+            f"{_shortened(self._classes[label])},\npredicted {_shortened(self._classes[predicted])} (loss {loss:.2g})"
+        )
+        if index < 0:
+            return text
+        return f"{_shortened(self._paths[index].name) if self._paths else f'image {index}'}\n{text}"
+
+
+def _shortened(name: str, longest: int = 24) -> str:
+    return name if len(name) <= longest else f"{name[: longest // 2 - 1]}…{name[-longest // 2 :]}"
 
 
 def _as_pictures(images: Tensor) -> Any:
@@ -73,10 +109,10 @@ SIDE = 96  # pixels; images are resized to this size, so that tensors of all pro
 
 
 class MostWrong(Metric):
-    """Keeps the ``count`` images with the largest loss, over all batches and processes.
+    """Keeps the ``count`` wrongly classified images with the largest loss, over all batches and processes.
 
-    ``compute`` returns losses (N,), images (N, 3, 96, 96), true labels (N,) and predicted labels (N,), the
-    largest loss first; N is at most ``count``.
+    ``compute`` returns images (N, 3, 96, 96), losses (N,), true labels (N,), predicted labels (N,) and the indices of
+    the images in their data set (N,), the largest loss first; N is at most ``count``.
     """
 
     full_state_update = False
@@ -84,6 +120,7 @@ class MostWrong(Metric):
     images: Tensor
     labels: Tensor
     predicted: Tensor
+    indices: Tensor
 
     def __init__(self, count: int = 12) -> None:
         super().__init__()
@@ -93,10 +130,12 @@ class MostWrong(Metric):
         self.add_state("images", torch.zeros(count, 3, SIDE, SIDE), dist_reduce_fx=None)
         self.add_state("labels", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
         self.add_state("predicted", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
+        self.add_state("indices", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
 
-    def update(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor) -> None:
-        """Adds images (B, 3, H, W), the loss of each (B,), labels (B,) and predicted labels (B,)."""
-        losses, worst = losses.float().topk(min(self.count, len(losses)))
+    def update(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor, indices: Tensor) -> None:
+        """Adds images (B, 3, H, W) and the loss, the label, the predicted label and the index of each, all (B,)."""
+        losses = losses.float().nan_to_num(nan=torch.inf).where(predicted != labels, -1.0)
+        losses, worst = losses.topk(min(self.count, len(losses)))
         if losses[0] <= self.losses.min():
             return
         all_losses = torch.cat((self.losses, losses))
@@ -104,13 +143,15 @@ class MostWrong(Metric):
         self.images = torch.cat((self.images, _resized(images[worst])))[order]
         self.labels = torch.cat((self.labels, labels[worst]))[order]
         self.predicted = torch.cat((self.predicted, predicted[worst]))[order]
+        self.indices = torch.cat((self.indices, indices[worst]))[order]
 
-    def compute(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def compute(self) -> Wrong:
         # with several processes, the states have a first dimension for the process
         losses, order = self.losses.flatten().topk(self.count)
         order = order[losses >= 0]
         images = self.images.reshape(-1, 3, SIDE, SIDE)
-        return losses[losses >= 0], images[order], self.labels.flatten()[order], self.predicted.flatten()[order]
+        others = (self.labels.flatten()[order], self.predicted.flatten()[order], self.indices.flatten()[order])
+        return images[order], losses[losses >= 0], *others
 
 
 def _resized(images: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""TensorBoard's events of a run: metrics, charts as pictures, and the hyperparameters with what came of them."""
+
+import io
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from lightning_fabric.utilities.logger import _flatten_dict, _sanitize_params
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
+
+from lightning_app.azureml.drawings import as_png, draw_confusion_matrix, draw_images
+from lightning_app.azureml.pictures import as_picture
+
+
+class RunTensorBoard(TensorBoardLogger):
+    """Lightning's logger, which accepts the charts that ``AzureMLRunLogger`` accepts, and logs the run's outcome."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last_values: dict[str, float] = {}
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        self._last_values |= {
+            name: float(value)
+            for name, value in metrics.items()
+            if name != "epoch" and (isinstance(value, numbers.Real) or getattr(value, "ndim", None) == 0)
+        }
+
+    @rank_zero_only
+    def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:
+        """``matrix``: counts, (C, C), a row per true class, a column per predicted class."""
+        self._add_figure(name, draw_confusion_matrix(np.asarray(matrix), class_labels, name), step)
+
+    @rank_zero_only
+    def log_images(self, name: str, images: Any, captions: Sequence[str], step: int = 0) -> None:
+        """``images``: (N, H, W, 3), floats from 0 to 1, drawn as one picture with a caption each."""
+        self._add_figure(name, draw_images([as_picture(image) for image in images], captions, name), step)
+
+    @rank_zero_only
+    def log_outcome(self) -> None:
+        """Logs the hyperparameters and the names of the metrics, of which TensorBoard then shows the last values.
+
+        Called once, when a run ends: TensorBoard shows the first such event of a run only.
+        """
+        if self.hparams and self._last_values:
+            writer = self.experiment._get_file_writer()
+            params = _sanitize_params(_flatten_dict(dict(self.hparams)))
+            for event in hparams(params, self._last_values):  # type: ignore[no-untyped-call]  # of torch
+                writer.add_summary(event)
+            self.experiment.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if status != "success":  # otherwise a test may follow
+            self.log_outcome()
+        super().finalize(status)
+
+    def _add_figure(self, name: str, figure: Any, step: int) -> None:
+        with Image.open(io.BytesIO(as_png(figure))) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        self.experiment.add_image(name, pixels, step, dataformats="HWC")
