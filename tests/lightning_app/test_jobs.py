@@ -33,9 +33,15 @@ def test_a_run_on_generated_images_is_at_the_service_value_for_value(job: Job) -
     assert (outcome.status, outcome.err) == (0, "")
     outputs = job.folder / "outputs"
     assert job.scalars() == journal_scalars(outputs)
-    assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"} == set(
-        job.scalars()
-    )
+    assert {
+        "train_loss",
+        "train_accuracy",
+        "learning_rate",
+        "val_loss",
+        "val_accuracy",
+        "test_loss",
+        "test_accuracy",
+    } == set(job.scalars())
     assert len(job.scalars()["train_loss"]) > 20
     run = job.service.run(job.run_id)
     assert run.tags["learning_rate"] == "0.001"
