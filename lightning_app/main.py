@@ -8,7 +8,7 @@ from lightning_app import help_page
 from lightning_app.class_help import requested_help
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
-from lightning_app.distributed.launcher_process import launcher_process
+from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
 from lightning_app.errors import UsageError
 from lightning_app.flags import COMMANDS, shown, suggestion
 from lightning_app.import_path import append_current_folder, check_own_packages
@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         append_current_folder()
         launch = detect_launch()
-        with SignalHandling(watchdog, launcher_process(launch)):
+        launcher = launcher_process(launch)
+        if launcher is not None:
+            print_without_launcher()
+        with SignalHandling(watchdog, launcher):
             # before torch and Lightning are loaded: that takes seconds, in which a process can fail as well
             supervision.start(watchdog, launch, dict(os.environ))
             supervision.run_supervised(watchdog, lambda: _run(words, launch, watchdog), _user_error_message)

@@ -76,9 +76,8 @@ class StopAtBoundary(StepHooks, pl.Callback):
         self._batches += 1
 
     def on_batch_complete(self, trainer: pl.Trainer) -> None:
-        is_step = self._batch_of_epoch(trainer) % trainer.accumulate_grad_batches == 0
         # after the last batch of an epoch come its validation and its end, which have boundaries of their own
-        if is_step and not trainer.is_last_batch and self._is_reached(_BATCH):
+        if self._is_after_step(trainer) and not trainer.is_last_batch and self._is_reached(_BATCH):
             self._save(trainer)
             self._stop()
 
@@ -87,12 +86,12 @@ class StopAtBoundary(StepHooks, pl.Callback):
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self._validated += 1
-        if self._point.in_training and self._is_reached(_IN_VALIDATION, self._validated):
+        if self._may_leave_validation(trainer) and self._is_reached(_IN_VALIDATION, self._validated):
             self._leaves_validation = True
             raise StopIteration  # ends the loop over the batches; callbacks that exchanged the weights put them back
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._leaves_validation or (self._point.in_training and self._is_reached(_AFTER_VALIDATION)):
+        if self._leaves_validation or (self._may_leave_validation(trainer) and self._is_reached(_AFTER_VALIDATION)):
             self._leaves_validation = True
             self._save(trainer)
             self._stop()
@@ -106,6 +105,13 @@ class StopAtBoundary(StepHooks, pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._point.leave()
+
+    def _may_leave_validation(self, trainer: pl.Trainer) -> bool:
+        """Not while gradients accumulate, which no checkpoint has."""
+        return self._point.in_training and (trainer.is_last_batch or self._is_after_step(trainer))
+
+    def _is_after_step(self, trainer: pl.Trainer) -> bool:
+        return self._batch_of_epoch(trainer) % trainer.accumulate_grad_batches == 0
 
     def _batch_of_epoch(self, trainer: pl.Trainer) -> int:
         return int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)

@@ -1,9 +1,12 @@
 """The process that has started this one as a launcher, and whether it still exists."""
 
 import contextlib
+import io
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_app.distributed.launch import LIGHTNING, MPI, STARTED_BY, TORCHRUN, Launch
 
@@ -37,6 +40,24 @@ def launcher_process(launch: Launch, environment: Mapping[str, str] = os.environ
     if launch.launcher in (TORCHRUN, MPI) or is_started_by_lightning:
         return LauncherProcess(launch.launcher)
     return None
+
+
+class _Output(io.FileIO):
+    """Drops what can't be written, instead of ending the training in the middle of a step."""
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(data) or 0
+        return len(data)
+
+
+def print_without_launcher() -> None:
+    """A launcher that reads the output of its processes takes their pipes with it when it is killed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+        encoding, errors = stream.encoding, stream.errors
+        setattr(sys, name, io.TextIOWrapper(output, encoding, errors, line_buffering=True, write_through=True))
 
 
 def _ancestors(pid: int) -> list[tuple[int, int]]:

@@ -164,7 +164,8 @@ LAUNCHER = """
 import json, os, subprocess, sys, time
 for rank in range(2):
     given = json.loads(os.environ["RANKS"])[rank]
-    subprocess.Popen(json.loads(os.environ["RANK_COMMAND"]), env=os.environ | given)
+    pipe = subprocess.PIPE if "READS" in os.environ else None
+    subprocess.Popen(json.loads(os.environ["RANK_COMMAND"]), env=os.environ | given, stdout=pipe, stderr=pipe)
 time.sleep(float(os.environ["LAUNCHER_SECONDS"]))
 """
 
@@ -172,8 +173,14 @@ time.sleep(float(os.environ["LAUNCHER_SECONDS"]))
 def start_launcher(folder: Path, work: str, command: list[str], seconds: float, **more: str) -> subprocess.Popen[bytes]:
     """A program that starts two ranks, as a launcher does, and ends after the seconds."""
     port = free_port()
+    reads = {"READS": "1"} if more.pop("READS", "") else {}
     ranks = [variables(rank, 2, port) | {"LOCAL_WORLD_SIZE": "2"} | more for rank in range(2)]
-    given_here = {"RANKS": json.dumps(ranks), "RANK_COMMAND": json.dumps(command), "LAUNCHER_SECONDS": str(seconds)}
+    given_here = {
+        "RANKS": json.dumps(ranks),
+        "RANK_COMMAND": json.dumps(command),
+        "LAUNCHER_SECONDS": str(seconds),
+        **reads,
+    }
     variables_here = environment() | given(work) | given_here
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
@@ -199,6 +206,22 @@ def test_ranks_end_when_their_launcher_is_killed(command: list[str], tmp_path: P
     steps = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("step ")]
     assert len(steps) == 2
     assert len(set(steps)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc whether the processes have ended")
+def test_ranks_that_print_to_a_launcher_which_is_gone_stop_in_the_same_way(tmp_path: Path) -> None:
+    work = f"Path(f'pid-{{rank}}').write_text(str(os.getpid())); {TRAIN.replace('rank)', 'rank, talks=True)')}"
+    work += "\n"
+    launcher = start_launcher(tmp_path, work, list(COMMAND), 600, TORCHELASTIC_RUN_ID="7", READS="1")
+    wait_for(lambda: all((tmp_path / f"step-{rank}").exists() for rank in range(2)))
+    pids = [int((tmp_path / f"pid-{rank}").read_text()) for rank in range(2)]
+
+    launcher.kill()
+    launcher.wait()
+
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    report = (tmp_path / "outputs" / "failures.txt").read_text()
+    assert f"Stopped because its launcher (torchrun, process {launcher.pid}) has ended, rank 0 has" in report
 
 
 def test_ranks_go_on_when_the_shell_that_started_them_has_ended(tmp_path: Path) -> None:

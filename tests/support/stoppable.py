@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightning_app.distributed.detect import detect_launch
-from lightning_app.distributed.launcher_process import launcher_process
+from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
 from lightning_app.errors import UsageError
 from lightning_app.signals import SignalHandling
 from lightning_app.watchdog import supervision
@@ -59,7 +59,7 @@ def finish(processes: Sequence[subprocess.Popen[str]]) -> list[Outcome]:
     return outcomes
 
 
-def train(watchdog: Watchdog, rank: int, seconds: float = 0.05, steps: int = 400) -> None:
+def train(watchdog: Watchdog, rank: int, seconds: float = 0.05, steps: int = 400, talks: bool = False) -> None:
     """Steps in which each process waits for the slowest, as in a collective operation; prints where it stops.
 
     A process has taken a step when its file names it.
@@ -71,6 +71,8 @@ def train(watchdog: Watchdog, rank: int, seconds: float = 0.05, steps: int = 400
     for step in range(1, steps):
         time.sleep(seconds * (rank + 1))
         _write(files[rank], step)
+        if talks:
+            print(f"in step {step}", flush=True)
         while any(_read(file) < step for file in files):
             time.sleep(0.005)
         if point.reached((step, 0, 0)):
@@ -95,7 +97,10 @@ def main() -> None:
     launch = detect_launch()
     watchdog = Watchdog(Timeouts(**json.loads(os.environ["TIMEOUTS"])))
     names = globals() | {"rank": launch.rank, "watchdog": watchdog, "point": watchdog.stop_point}
-    with SignalHandling(watchdog, launcher_process(launch)):
+    launcher = launcher_process(launch)
+    if launcher is not None:
+        print_without_launcher()
+    with SignalHandling(watchdog, launcher):
         supervision.start(watchdog, launch, dict(os.environ))
         work = compile(os.environ["WORK"], "work", "exec")
         supervision.run_supervised(watchdog, lambda: exec(work, names), _usage_error)  # noqa: S102 of a test
