@@ -28,7 +28,10 @@ _REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+)")
 _OPTION = re.compile(r'Invalid option "(.*)" for --print_config')
 _NO_FILE = re.compile(r"File does not exist: '([^']*)'|Path does not exist: '([^']*)'")
 _CHOICE = re.compile(r"invalid choice: '?([^' ]+)'? \(choose from (.*?)\)")
-_GOT = re.compile(r"Got value: (.*?)(?= - Expected| Subclass types|$)|Given value: (?!NestedArg)(?!Namespace)(.*)$")
+_GOT = re.compile(
+    r"Got value: (.*?)(?= - Expected| Expected a | Subclass types| Given value|$)"
+    r"|Given value: (?!NestedArg)(?!Namespace)(.*)$"
+)
 _NESTED = re.compile(r"Given value: NestedArg\(key='([^']+)', val=(.*)\)$")
 _RESNET = re.compile(r"resnet_?(18|34|50|101|152)", re.IGNORECASE)
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", type(None): "null",
