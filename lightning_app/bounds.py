@@ -51,6 +51,8 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
 
 def _expected(path: str, value: Any) -> str | None:
     """What is expected in place of a value; None if it may stay."""
+    if path == "trainer.devices" and isinstance(value, str) and value.isdecimal():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if path == "seed_everything":

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
@@ -190,7 +189,9 @@ class RunCLI(LightningCLI):
         try:
             with ddp_defaults(self.model):
                 trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
-        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # Lightning refuses settings by errors of many kinds
             defaults = self._parser(self.subcommand).get_defaults().trainer.as_dict()
             raise UsageError(trainer_error_message(error, settings.as_dict(), defaults)) from error
         trainer_settings.require_supported(trainer, settings)
