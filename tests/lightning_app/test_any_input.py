@@ -50,7 +50,8 @@ NAMES = ("null", "~", "", " ", "-", "--", "nan", ".nan", "inf", "-inf", "1e400",
          "18446744073709551616", "9" * 5000, "yes", "none", "[", "{", "{a: 1}", "[]", "&a [*a]", "\x00", "a" * 5000,
          "/dev/null", "/dev/zero", "pipe", "socket", "folder", "huge", *FILES, "s3://bucket/key", "memory://x",
          "file:///x", "!!python/object:os.system", "\udcff", "models.CifarNet", "CifarNet", "models.metric_name",
-         "no_module.X", "models.No", ".", "..", "a..b", "*", "@x", "$HOME", "EarlyStopping", "MLFlowLogger", "ddp", "[null]")  # fmt: skip
+         "no_module.X", "models.No", ".", "..", "a..b", "*", "@x", "$HOME", "EarlyStopping",
+         "MLFlowLogger", "ddp", "[null]")  # fmt: skip
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 NESTED = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
 VALUES = st.one_of(
