@@ -47,7 +47,8 @@ def settings_of_checkpoint(
         raise _unknown("data", path)  # there are settings, such as --data_path, of data without a class
     if command == "predict" and "data" in settings:
         settings["data"]["init_args"].pop("data_path", None)  # the training images are labelled already
-    seed = content.get("callbacks", {}).get("RunCheckpoints", {}).get("seed", config.get("seed_everything"))
+    run = _as_mapping(_as_mapping(content.get("callbacks")).get("RunCheckpoints"))
+    seed = run.get("seed", config.get("seed_everything"))
     return settings | ({} if seed is None else {"seed_everything": seed}), path
 
 
@@ -96,7 +97,7 @@ def _section(
     """The class and its arguments, for the parser; None if they are unknown or if the user has given another class."""
     in_config, asked = class_of({part: configured}, part), class_of(given, part)
     class_path = saved.get("_class_path") or in_config
-    if class_path is None or (asked is not None and not is_same_class(asked, class_path)):
+    if not isinstance(class_path, str) or (asked is not None and not is_same_class(asked, class_path)):
         return None
     base = configured if in_config is not None and is_same_class(in_config, class_path) else {}
     init_args, dict_kwargs = (dict(_as_mapping(base.get(name))) for name in ("init_args", "dict_kwargs"))

@@ -1,7 +1,7 @@
 """Whether a model and its data fit each other, checked before they are used."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
     Raises:
         UsageError: It has other classes, or another order.
     """
-    trained = read_checkpoint(checkpoint).get("hyper_parameters", {}).get("classes")
+    saved = read_checkpoint(checkpoint).get("hyper_parameters")
+    trained = saved.get("classes") if isinstance(saved, Mapping) else None
     given = getattr(datamodule, "classes", None)
     if trained and given and _composed(trained) != _composed(given):
         raise UsageError(

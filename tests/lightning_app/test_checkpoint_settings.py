@@ -105,6 +105,14 @@ def test_an_unknown_model_or_data_is_asked_for(checkpoint: Path, tmp_path: Path)
             require_data(command, checkpoint, own_modules.Saved(), None)
 
 
+@pytest.mark.parametrize("content", [["a list"], {"_class_path": 7}, None])
+def test_hyperparameters_of_another_shape_are_unknown(tmp_path: Path, content: Any) -> None:
+    saved = {"hyper_parameters": content, "datamodule_hyper_parameters": content, "callbacks": content}
+
+    with pytest.raises(UsageError, match="says which model it belongs to"):
+        settings(save(tmp_path / "a.ckpt", **saved))
+
+
 def test_a_model_that_brings_its_data_needs_no_other(checkpoint: Path) -> None:
     require_data("test", checkpoint, own_modules.WithLoaders(), None)
     require_data("test", checkpoint, own_modules.Saved(), own_modules.Points())

@@ -128,6 +128,25 @@ def test_validation_uses_the_batch_norms_that_are_saved(run: Command, tmp_path: 
     assert alone.out == f"val_loss {logged['val_loss']:.4f}\nval_accuracy {logged['val_accuracy']:.4f}\n"
 
 
+@pytest.mark.slow
+def test_processes_share_the_check_of_the_images_and_leave_out_the_same_ones(run: Command, tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "data", ("train", "val"), count=5)
+    broken = [tmp_path / "data" / "train" / "dark" / f"dark{number}.jpg" for number in (0, 3)]  # one for each process
+    for path in broken:
+        path.write_text("no image")
+    flags = ["--model", "ResNetTransfer", "--model.weights", "none", "--data.image_size", "32", "--num_workers", "0"]
+    flags += ["--data_path", "data", "--batch_size", "1", "--num_epochs", "1", *CPU, "--trainer.devices", "2"]
+
+    refused = run("fit", *flags)
+    fitted = run("fit", *flags, "--data.skip_broken", "true")
+
+    assert refused.status == 2
+    assert f"error: --data_path: {'data/train/dark/dark0.jpg'!r} is not a readable image" in refused.err
+    assert (fitted.status, fitted.err) == (0, "")
+    assert "Left out: 2 files, such as 'data/train/dark/dark0.jpg'" in fitted.out
+    assert "Finished: 1 epoch, 4 steps" in fitted.out  # 8 images, 2 for each step
+
+
 def test_fewer_images_than_processes_are_refused_before_a_folder_is_created(run: Command, tmp_path: Path) -> None:
     data = make_uneven_cifar10(tmp_path / "cifar")
     write_batch(data / cifar10_files.FOLDER / cifar10_files.TEST_FILE, 1, 9)
