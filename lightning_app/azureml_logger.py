@@ -67,6 +67,7 @@ class AzureMLRunLogger(Logger):
         """The state that belongs to this process."""
         self._opened: OpenFolder | None = None
         self._run: Any = None
+        self._waited = 0.0  # at the end, for ``run``
         self._next_poll = 0.0
         self._not_numbers: set[str] = set()
         self._told_of_repetitions = False
@@ -251,7 +252,7 @@ class AzureMLRunLogger(Logger):
         opened = leave_folder(self._folder, id(self))
         if opened is None or opened.sender is None:
             return
-        _log_messages(opened.sender.finish(self._exit_timeout))
+        _log_messages(opened.sender.finish(min(self._exit_timeout, max(1.0, self._exit_timeout - self._waited))))
         run_id = azureml_job.run_id() or ""
         left = count_undelivered(self._folder, run_id)
         if left:
@@ -265,7 +266,9 @@ class AzureMLRunLogger(Logger):
         """Sends what was logged by ``run`` itself; twice does no harm."""
         run, self._run = self._run, None
         if run is not None:
+            started = time.monotonic()
             flush(run, self._exit_timeout)
+            self._waited = time.monotonic() - started
 
     def _open(self) -> OpenFolder:
         if self._opened is None:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from lightning_app.azureml.journal import read_journal
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
+from tests.support.fits import KillAt, KilledError, saving
 from tests.support.lines import Line, fit_line
 
 pytestmark = [
@@ -32,35 +32,18 @@ def steps(folder: Path) -> list[tuple[int, list[str]]]:
     return [(row["step"], sorted(row["metrics"])) for row in read_journal(folder / "metrics.jsonl")]
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-class KillAt(pl.Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            raise KilledError
-
-
-def saving(folder: str = "checkpoints") -> pl.callbacks.ModelCheckpoint:
-    return pl.callbacks.ModelCheckpoint(folder, every_n_train_steps=15, save_top_k=-1, filename="{step}")
-
-
 @pytest.mark.parametrize("settings", [{}, {"enable_autolog_hparams": False, "callbacks": [JournalPosition()]}])
 def test_a_continued_fit_has_the_rows_of_an_undisturbed_one(folder: Path, settings: dict[str, Any]) -> None:
     given = settings.pop("callbacks", [])
     fit_line(AzureMLRunLogger("undisturbed"), max_epochs=3, callbacks=[saving("others")])
     with pytest.raises(KilledError):
-        fit_line(AzureMLRunLogger(), max_epochs=3, callbacks=[saving(), KillAt(27), *given], **settings)
+        fit_line(AzureMLRunLogger(), max_epochs=3, callbacks=[saving("checkpoints"), KillAt(27), *given], **settings)
     killed = steps(folder)
 
     fit_line(
         AzureMLRunLogger(),
         max_epochs=3,
-        callbacks=[saving(), *given],
+        callbacks=[saving("checkpoints"), *given],
         ckpt_path="checkpoints/step=15.ckpt",
         **settings,
     )
@@ -73,13 +56,13 @@ def test_a_continued_fit_has_the_rows_of_an_undisturbed_one(folder: Path, settin
 
 def test_a_fit_from_the_beginning_in_the_same_folder_is_not_a_repetition(folder: Path) -> None:
     for _ in range(2):
-        fit_line(AzureMLRunLogger(), max_epochs=1, callbacks=[saving()])
+        fit_line(AzureMLRunLogger(), max_epochs=1, callbacks=[saving("checkpoints")])
 
     assert steps(folder) == 2 * steps(folder)[: len(steps(folder)) // 2]
 
 
 def test_evaluating_a_checkpoint_repeats_nothing(folder: Path) -> None:
-    trainer = fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving()])
+    trainer = fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving("checkpoints")])
     before = len(steps(folder))
 
     for _ in range(2):
@@ -89,12 +72,12 @@ def test_evaluating_a_checkpoint_repeats_nothing(folder: Path) -> None:
 
 
 def test_a_checkpoint_of_an_earlier_release_goes_by_its_step(folder: Path) -> None:
-    fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving()])
+    fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving("checkpoints")])
     before = steps(folder)
     checkpoint = torch.load("checkpoints/step=15.ckpt", weights_only=True)
     assert checkpoint.pop("metrics_journals")
     torch.save(checkpoint, "old.ckpt")
 
-    fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving()], ckpt_path="old.ckpt")
+    fit_line(AzureMLRunLogger(), max_epochs=2, callbacks=[saving("checkpoints")], ckpt_path="old.ckpt")
 
     assert steps(folder) == before
