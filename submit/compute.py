@@ -3,7 +3,6 @@
 azureml-core is imported inside the functions, so that a wrong command line is reported without it.
 """
 
-import difflib
 import re
 import sys
 import time
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from submit.errors import ServiceError, SubmitError, describe_error
-from submit.preflight.findings import Finding, error
 from submit.preflight.settings import check_compute_name
+from submit.vm_sizes import check_vm_size, require_size
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
@@ -90,7 +89,7 @@ def create_cluster(workspace: "Workspace", wanted: Cluster) -> "AmlCompute":
     """
     from azureml.core.compute import AmlCompute, ComputeTarget
 
-    _require_size(workspace, wanted.vm_size)
+    require_size(workspace, wanted.vm_size)
     configuration = AmlCompute.provisioning_configuration(
         vm_size=wanted.vm_size,
         vm_priority=wanted.priority,
@@ -161,31 +160,6 @@ def _priority_text(priority: str) -> str:
     return "low priority" if priority.lower() == "lowpriority" else priority.lower()
 
 
-def _require_size(workspace: "Workspace", vm_size: str) -> None:
-    """The service's own list decides; the table of retired sizes is for the message, and where there is no list."""
-    instead = successor(vm_size)
-    names = _supported_sizes(workspace)
-    if names is None:
-        if instead:
-            raise SubmitError(f"--vm_size {vm_size!r}: Azure has retired this size; take {instead!r}")
-        return
-    by_lower = {name.lower(): name for name in names}
-    if names and vm_size.lower() not in by_lower:
-        close = difflib.get_close_matches(vm_size.lower(), by_lower, n=3)
-        nearest = ", ".join(repr(by_lower[name]) for name in close) or f"such as {names[0]!r}"
-        advice = f"Azure has retired this size; take {instead!r}" if instead else f"nearest are {nearest}"
-        raise SubmitError(f"--vm_size {vm_size!r}: {workspace.location} has no such machines; {advice}")
-
-
-def _supported_sizes(workspace: "Workspace") -> list[str] | None:
-    from azureml.core.compute import AmlCompute
-
-    try:
-        return [size["name"] for size in AmlCompute.supported_vmsizes(workspace)]
-    except Exception:  # the list needs rights to the subscription that creating a cluster doesn't need
-        return None
-
-
 def _is_ready(cluster: "AmlCompute") -> bool:
     status = cluster.status
     if cluster.provisioning_state != "Succeeded" or status is None:
@@ -220,47 +194,3 @@ def _refresh(cluster: "AmlCompute", responded: float) -> float:
             return responded
         raise ServiceError(f"can't look up {cluster.name!r}: {describe_error(error)}") from error
     return time.monotonic()
-
-
-_SUCCESSORS = {
-    "nc6": "NC4as_T4_v3",
-    "nc12": "NC16as_T4_v3",
-    "nc24": "NC64as_T4_v3",
-    "nc24r": "NC64as_T4_v3",
-    "nc6s_v2": "NC24ads_A100_v4",
-    "nc12s_v2": "NC48ads_A100_v4",
-    "nc24s_v2": "NC96ads_A100_v4",
-    "nc24rs_v2": "NC96ads_A100_v4",
-    "nc6s_v3": "NC24ads_A100_v4",
-    "nc12s_v3": "NC48ads_A100_v4",
-    "nc24s_v3": "NC96ads_A100_v4",
-    "nc24rs_v3": "NC96ads_A100_v4",
-    "nd6s": "NC4as_T4_v3",
-    "nd12s": "NC16as_T4_v3",
-    "nd24s": "NC64as_T4_v3",
-    "nd24rs": "ND96amsr_A100_v4",
-    "nv6": "NV36ads_A10_v5",
-    "nv12": "NV72ads_A10_v5",
-    "nv24": "NV72ads_A10_v5",
-    "nv12s_v3": "NV36ads_A10_v5",
-    "nv24s_v3": "NV72ads_A10_v5",
-    "nv48s_v3": "NV72ads_A10_v5",
-    "nv4as_v4": "NV6ads_A10_v5",
-    "nv8as_v4": "NV12ads_A10_v5",
-    "nv16as_v4": "NV18ads_A10_v5",
-    "nv32as_v4": "NV36ads_A10_v5",
-}
-_ALIASES = {"nd6": "nd6s", "nd12": "nd12s", "nd24": "nd24s", "nd24r": "nd24rs"}  # as the migration guide spells them
-
-
-def successor(vm_size: str) -> str | None:
-    """The size to take instead of a retired one, however its letters are written; None for any other size."""
-    name = vm_size.strip().lower().removeprefix("standard_").removesuffix("_promo")
-    found = _SUCCESSORS.get(_ALIASES.get(name, name))
-    return f"Standard_{found}" if found else None
-
-
-def check_vm_size(vm_size: str) -> list[Finding]:
-    if not re.fullmatch(r"(?i:(standard|basic)_)[A-Za-z0-9]+(-[0-9]+[a-z]*)?(_[A-Za-z0-9]+)*", vm_size):
-        return [error(f"--vm_size {vm_size!r}: expected the name of a size, such as 'Standard_NC4as_T4_v3'")]
-    return []

@@ -59,6 +59,15 @@ def describe_error(error: BaseException) -> str:
     return _QUERY.sub(r"\1", (message.strip() or text).splitlines()[0])
 
 
+def is_not_found(error: BaseException | None) -> bool:
+    """Whether the response was a 404; azureml-core raises another error while it handles that one."""
+    while error is not None:
+        if getattr(getattr(error, "response", None), "status_code", None) == 404:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _message(response: bytes) -> str:
     """The message of an error of the resource manager, which may only be in its details."""
     try:

@@ -107,12 +107,17 @@ def _environment(job: Job, workspace: "Workspace | None") -> "Environment":
     if isinstance(wanted, BuiltEnvironment):
         environment = _built(wanted)
     else:
-        return _looked_up(wanted, workspace) if workspace else Environment(name=wanted.name)
+        return find_environment(wanted, workspace) if workspace else Environment(name=wanted.name)
     environment.environment_variables = {}  # azureml-core adds an EXAMPLE_ENV_VAR
     return environment
 
 
-def _looked_up(wanted: CuratedEnvironment, workspace: "Workspace") -> "Environment":
+def find_environment(wanted: CuratedEnvironment, workspace: "Workspace") -> "Environment":
+    """Looks an environment up in the workspace.
+
+    Raises:
+        SubmitError: The workspace has no such environment, or doesn't respond.
+    """
     from azureml.core import Environment
 
     try:

@@ -25,10 +25,10 @@ def prepare_job(options: JobOptions, training: Sequence[str], *, dry_run: bool) 
     """
     job = describe_job(options, training)
     check_job(job, training, options.environment.conda_file)
+    check_training_flags(training, job.source_directory)  # last, because it takes seconds
     if dry_run:
         show_request(job)
         return None
-    check_training_flags(training, job.source_directory)  # which takes seconds
     return job
 
 
@@ -52,37 +52,9 @@ def send_job(job: Job, workspace: "Workspace") -> "Run":
     """
     from azureml.core import Experiment
 
-    require_compute(workspace, job)
     try:
         return Experiment(workspace, job.experiment).submit(script_run_config(job, workspace))
     except SubmitError:
         raise
     except Exception as error:  # azureml-core raises errors of several libraries
         raise SubmitError(f"Azure ML didn't accept the job: {describe_error(error)}") from error
-
-
-def require_compute(workspace: "Workspace", job: Job) -> None:
-    """Checks that the cluster exists; azureml-core would send the job anyway, which would wait for ever.
-
-    Raises:
-        SubmitError: The workspace has no such cluster or doesn't respond.
-    """
-    from azureml.core.compute import ComputeTarget
-    from azureml.exceptions import ComputeTargetException
-
-    name = job.compute
-    try:
-        ComputeTarget(workspace, name)
-    except ComputeTargetException as error:
-        if "NotFound" not in str(error):
-            raise SubmitError(
-                f"--compute {name!r}: the workspace doesn't say whether it exists ({describe_error(error)})"
-            ) from error
-        raise SubmitError(
-            f"--compute {name!r}: no such cluster in the workspace; create it: python -m submit compute --name {name} "
-            f"--vm_size Standard_NC4as_T4_v3 --max_nodes {job.nodes}"
-        ) from error
-    except Exception as error:
-        raise SubmitError(
-            f"--compute {name!r}: the workspace doesn't say whether it exists ({describe_error(error)})"
-        ) from error

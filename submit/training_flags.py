@@ -1,6 +1,7 @@
 """The training's own flags as submit reads them: what they name, and whether the training accepts them."""
 
 import importlib.util
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,27 +15,33 @@ from submit.errors import SubmitError
 
 _TIMEOUT = 120.0  # seconds
 _PROGRAM = ("-m", "lightning_app.fit")
+_NOT_CHECKED = (
+    "warning: the training's flags are not checked, because torch isn't installed here; to check them, install "
+    "lightning-azureml with its dependencies, or try the flags with python -m submit rehearse --limit 1"
+)
 
 
-def check_training_flags(flags: Sequence[str], folder: Path) -> bool:
-    """Lets the training parse its flags in a process; returns False without torch, which that needs.
+def check_training_flags(flags: Sequence[str], folder: Path) -> None:
+    """Lets the training parse its flags in a process; without torch, which that needs, a warning says so.
 
     Raises:
         SubmitError: The training doesn't accept a flag.
     """
     if importlib.util.find_spec("torch") is None:
-        return False
-    done = subprocess.run(
-        [sys.executable, *_PROGRAM, *flags, "--print_config"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-    )
+        if flags:
+            print(_NOT_CHECKED, file=sys.stderr)
+        return
+    command = [sys.executable, *_PROGRAM, *flags, "--print_config"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise SubmitError(
+            f"the training's flags couldn't be checked within {_TIMEOUT:.0f} s; python -m lightning_app.fit "
+            f"{shlex.join(flags)} --print_config should print its settings"
+        ) from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         raise SubmitError(f"the training doesn't accept its flags: {lines[-1].removeprefix('error: ')}")
-    return True
 
 
 _CLASS_FLAGS = ("--model", "--data", "--model.class_path", "--data.class_path")
@@ -53,6 +60,23 @@ def class_paths(folder: Path, arguments: Sequence[str]) -> list[str]:
     for _, value in flag_values(arguments, "--config", "-c"):
         paths += _class_paths_in(_content(folder / value))
     return list(dict.fromkeys(paths))
+
+
+def trains_on_generated_images(folder: Path, arguments: Sequence[str]) -> bool:
+    """Whether a training with these flags and no path to data generates its images, as this project's classes do."""
+    contents = [_content(folder / value) for _, value in flag_values(arguments, "--config", "-c")]
+    foreign = [path for path in class_paths(folder, arguments) if not _is_own(path)]
+    return not foreign and not any(_has_data_path(content) for content in contents)
+
+
+def _is_own(class_path: str) -> bool:
+    return "." not in class_path or class_path.partition(".")[0] in ("models", "datamodules")
+
+
+def _has_data_path(content: Any) -> bool:
+    if isinstance(content, dict):
+        return bool(content.get("data_path")) or any(_has_data_path(value) for value in content.values())
+    return isinstance(content, list) and any(_has_data_path(value) for value in content)
 
 
 def _paths_in(value: Any) -> list[str]:

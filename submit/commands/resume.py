@@ -42,6 +42,7 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.preflight.checks import check_job
+    from submit.preflight.workspace_checks import check_workspace
     from submit.runs.logs import wait_for_run
     from submit.runs.run_info import find_run
     from submit.submission import send_job
@@ -51,6 +52,7 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     job = _job(before, options.source_directory, training)
     check_job(job, training)
     check_training_flags(training, job.source_directory)
+    check_workspace(before.experiment.workspace, job)
     sent = send_job(job, before.experiment.workspace)
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
     return wait_for_run(sent) if options.wait else 0

@@ -19,10 +19,13 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     job = prepare_job(job_options(options), training, dry_run=options.dry_run)
     if job is None:
         return 0
+    from submit.preflight.workspace_checks import check_workspace
     from submit.submission import send_job
     from submit.workspace import open_workspace
 
-    sent = send_job(job, open_workspace(options.workspace))
+    workspace = open_workspace(options.workspace)
+    check_workspace(workspace, job)
+    sent = send_job(job, workspace)
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
     if options.wait:
         from submit.runs.logs import wait_for_run

@@ -35,14 +35,17 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.sweep.sdk_v1 import build_request, require_sdk
 
     require_sdk()
+    check_training_flags(flags, sweep.job.source_directory)
     if options.dry_run:
         print(to_yaml(build_request(sweep)), end="")
         return 0
-    check_training_flags(flags, sweep.job.source_directory)
+    from submit.preflight.workspace_checks import check_workspace
     from submit.sweep.sdk_v1 import send_sweep
     from submit.workspace import open_workspace
 
-    sent = send_sweep(sweep, open_workspace(options.workspace))
+    workspace = open_workspace(options.workspace)
+    check_workspace(workspace, sweep.job)
+    sent = send_sweep(sweep, workspace)
     print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
     return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from submit.emulator import datetimes, workspace
-from submit.emulator.api import blobs, environments
+from submit.emulator.api import blobs, datasets, environments
 from submit.emulator.api.jobs import set_status
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
@@ -173,6 +173,11 @@ class AzureMLEmulator:
         """Adds a named environment, such as those that Azure provides."""
         with self._state.lock:
             environments.add(self._state, name, environments.image_content(image))
+
+    def add_dataset(self, name: str, path: str, dataset_type: str = "file") -> None:
+        """Registers a version of a dataset: the files in a folder of the default datastore."""
+        with self._state.lock:
+            datasets.add(self._state, datasets.files_content(name, path) | {"datasetType": dataset_type})
 
     def add_datastore_file(self, path: str, content: bytes) -> None:
         """Adds a file to the default datastore."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from submit.job import BuiltEnvironment, Job
 from submit.preflight import secrets, snapshot_checks, training_files
-from submit.preflight.findings import Finding, error, report_findings
+from submit.preflight.findings import Finding, error, report_findings, warning
 from submit.preflight.git_remote import check_addresses, clean_addresses
 from submit.preflight.settings import (
     check_compute_name,
@@ -17,6 +17,7 @@ from submit.preflight.settings import (
     check_variables,
 )
 from submit.preflight.snapshot import Snapshot
+from submit.training_flags import trains_on_generated_images
 
 
 def check_snapshot(snapshot: Snapshot, arguments: Sequence[str] = ()) -> list[Finding]:
@@ -59,5 +60,13 @@ def _job_findings(job: Job, training: Sequence[str], conda_file: Path | None) ->
         yield from check_image(job.environment.image)
     if conda_file:
         yield from check_conda_file(conda_file)
+    yield from _about_data(job, training)
     yield from check_folder(job.source_directory, training)
     yield from check_addresses(job.source_directory, os.environ)
+
+
+def _about_data(job: Job, training: Sequence[str]) -> Iterator[Finding]:
+    if job.data is None and trains_on_generated_images(job.source_directory, training):
+        yield warning(
+            "--dataset isn't given: the job trains on generated images, as a trial; give --dataset for real ones"
+        )

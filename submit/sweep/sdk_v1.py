@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError, describe_error
 from submit.sdk_v1 import script_run_config
-from submit.submission import require_compute
 from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 
 if TYPE_CHECKING:
@@ -117,7 +116,6 @@ def send_sweep(sweep: Sweep, workspace: "Workspace") -> "Run":
     """
     from azureml.core import Experiment
 
-    require_compute(workspace, sweep.job)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

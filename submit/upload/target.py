@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from submit.errors import ServiceError, SubmitError, describe_error
+from submit.errors import ServiceError, SubmitError, describe_error, is_not_found
 from submit.sdk_v1 import DEFAULT_DATASTORE
 from submit.upload.folder import can_be_a_blob
 
@@ -42,7 +42,7 @@ def open_datastore(workspace: "Workspace", name: str | None) -> Any:
     try:
         datastore = Datastore.get(workspace, name) if name else workspace.get_default_datastore()
     except Exception as error:  # azureml-core raises errors of several libraries
-        if name and _is_unknown(error):
+        if name and is_not_found(error):
             raise SubmitError(
                 f"--datastore {name!r}: the workspace has no such datastore{_others(workspace)}"
             ) from error
@@ -64,15 +64,6 @@ def require_blobs(datastore: Any) -> None:
             f"'az storage blob upload-batch' to container {datastore.container_name!r} of account "
             f"{datastore.account_name!r}"
         )
-
-
-def _is_unknown(error: BaseException | None) -> bool:
-    """Whether the response was a 404; azureml-core raises another error while it handles that one."""
-    while error is not None:
-        if getattr(getattr(error, "response", None), "status_code", None) == 404:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _others(workspace: "Workspace") -> str:

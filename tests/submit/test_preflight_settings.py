@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from azureml.core import Environment
 
-from submit.compute import check_vm_size, successor
 from submit.preflight.settings import (
     check_compute_name,
     check_conda_file,
@@ -13,6 +12,7 @@ from submit.preflight.settings import (
     check_image,
     check_shm_size,
 )
+from submit.vm_sizes import check_vm_size, successor
 
 
 @pytest.mark.parametrize("value", ["16g", "512m", "8G", "64k"])

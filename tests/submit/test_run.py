@@ -20,7 +20,8 @@ JOB = ("--nodes", "2", "--processes_per_node", "4", "--dataset", "cifar10", "--n
 def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
     """A user in a copy of this project; the commands run with nothing else on the path."""
     project = copy_project(tmp_path / "project")
-    service.add_compute("gpu-cluster", "Standard_NC24ads_A100_v4", 4)
+    service.add_compute("gpu-cluster", "Standard_NC96ads_A100_v4", 4)  # with four GPUs
+    service.add_dataset("cifar10", "data/cifar10")
     return Submitter(service, project, tmp_path / "home")
 
 

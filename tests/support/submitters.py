@@ -66,8 +66,9 @@ class Submitter:
         service.write_workspace_config(folder)
 
     def with_training(self) -> "Submitter":
-        """Adds a cluster of two nodes, and the folder ``training`` with the files that a snapshot needs."""
+        """Adds a cluster of two nodes, a dataset, and the folder ``training`` with the files that a snapshot needs."""
         self.service.add_compute("gpu-cluster", "Standard_NC24ads_A100_v4", 2)
+        self.service.add_dataset("cifar10", "data/cifar10")
         write_files(self.folder / "training", {name: content.encode() for name, content in TRAINING.items()})
         return self
 
@@ -129,7 +130,8 @@ class Submitter:
 
     def run_arguments(self, *arguments: str) -> list[str]:
         """``submit run`` for the folder ``training``."""
-        return ["run", "--docker_image", "x:1", "--source_directory", "training", *arguments]
+        job = ("--docker_image", "x:1", "--source_directory", "training", "--dataset", "cifar10")
+        return ["run", *job, *arguments]
 
     def send(self, *arguments: str) -> str:
         """Sends a job; returns the id of its run, which is queued."""

@@ -8,7 +8,7 @@ from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
-from submit.emulator.workspace import SCOPE
+from submit.emulator.workspace import DATASTORE, SCOPE
 
 
 def save(state: State, request: Request, parameters: Parameters) -> Response:
@@ -30,15 +30,30 @@ def get_version(state: State, request: Request, parameters: Parameters) -> Respo
 def register(state: State, request: Request, parameters: Parameters) -> Response:
     """The first version of a name, or with ``ifExistsOk`` the next one."""
     body = request.json()
-    versions = state.datasets.setdefault(body["name"], [])
-    if versions and request.query.get("ifExistsOk", "").lower() != "true":
+    if state.datasets.get(body["name"]) and request.query.get("ifExistsOk", "").lower() != "true":
         raise ApiError(409, "UserError", f"A dataset with name {body['name']!r} is already registered.")
+    return json_response(add(state, body))
+
+
+def add(state: State, body: dict[str, Any]) -> dict[str, Any]:
+    """Adds a version of a dataset, as the client describes it, and returns it."""
+    versions = state.datasets.setdefault(body["name"], [])
     latest = body["latest"]
     saved = _saved(state, body["datasetType"], latest["dataflow"])
     identity = {"versionId": str(len(versions) + 1), "savedDatasetId": saved["id"]}
     dataset_id = versions[0]["datasetId"] if versions else str(uuid.uuid4())
     versions.append(body | {"datasetId": dataset_id, "latest": latest | identity})
-    return json_response(versions[-1])
+    return versions[-1]
+
+
+def files_content(name: str, path: str) -> dict[str, Any]:
+    """A dataset of the files in a folder of the default datastore."""
+    files = {"datastores": [{"datastoreName": DATASTORE, "path": path}]}
+    flow = {
+        "blocks": [{"type": "Microsoft.DPrep.GetDatastoreFilesBlock", "arguments": files}],
+        "meta": {"RsDataflow": f"paths:\n- folder: azureml://datastores/{DATASTORE}/paths/{path}\ntype: mltable\n"},
+    }
+    return {"name": name, "datasetType": "file", "latest": {"dataflow": json.dumps(flow)}}
 
 
 def get_registered(state: State, request: Request, parameters: Parameters) -> Response:

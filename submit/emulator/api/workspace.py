@@ -63,6 +63,16 @@ def get_workspace(state: State, request: Request, parameters: Parameters) -> Res
     )
 
 
+def refuse_workspace(state: State, request: Request, parameters: Parameters) -> Response:
+    """Any workspace but the one that there is."""
+    if parameters["subscription"] != SUBSCRIPTION:
+        message = f"The subscription '{parameters['subscription']}' could not be found."
+        raise ApiError(404, "SubscriptionNotFound", message)
+    path = f"Microsoft.MachineLearningServices/workspaces/{parameters['name']}"
+    message = f"The Resource '{path}' under resource group '{parameters['group']}' was not found."
+    raise ApiError(404, "ResourceNotFound", message)
+
+
 def list_vm_sizes(state: State, request: Request, parameters: Parameters) -> Response:
     sizes = [
         {"name": name, "vCPUs": cpus, "gpus": gpus, "memoryGB": memory, "maxResourceVolumeMB": disk * 1024}
@@ -111,8 +121,12 @@ ROUTES = (
     Route("GET", f"{_DATASTORE}/datastores", for_user(list_all)),
     Route("GET", f"{_DATASTORE}/datastores/{{datastore}}", for_user(get)),
 )
+_ANY_WORKSPACE = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+)
 RESOURCE_MANAGER_ROUTES = (
     Route("GET", "/subscriptions", for_user(list_subscriptions)),
     Route("GET", SCOPE, for_user(get_workspace)),
+    Route("GET", _ANY_WORKSPACE, for_user(refuse_workspace)),
     Route("GET", f"{OPERATIONS}/vmSizes", for_user(list_vm_sizes)),
 )
