@@ -30,6 +30,9 @@ _DETAILS = re.compile(r'^\s*\{\s*"error_details".*', re.DOTALL)  # how it shows 
 _QUERY = re.compile(r"(/[^\s?'\"]*)\?[^\s'\")]+")  # the query of a blob's address has its signature
 
 
+_WHILE_READING = (TypeError, AttributeError, KeyError, IndexError, ValueError)
+
+
 class ServiceError(Exception):
     """Azure or the connection to it failed; the message is one line."""
 
@@ -49,14 +52,31 @@ def exit_status(command: Callable[[], int], interrupted: str) -> int:
 
 def describe_error(error: BaseException) -> str:
     """An error in one line, without the signatures of addresses."""
+    error = cause_of(error)
     text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
     if lost := _LOST.search(text):
         return f"no response from {lost[1]}"
-    if _DETAILS.match(text):
-        return _message(json.dumps(json.loads(text)["error_details"]).encode())
+    message = (_content_message(text).strip() or text).splitlines()[0]
+    return _QUERY.sub(r"\1", message)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The error response of Azure where azureml-core failed to read it, such as XML without a message."""
+    found: BaseException | None = error if isinstance(error, _WHILE_READING) else None
+    while found is not None and getattr(found, "response", None) is None:
+        found = found.__cause__ or found.__context__
+    return found or error
+
+
+def _content_message(text: str) -> str:
+    """The message within a text of azureml-core; empty if it has none that can be read."""
     content = _CONTENT.search(text)
-    message = _message(ast.literal_eval(content[1])) if content else ""
-    return _QUERY.sub(r"\1", (message.strip() or text).splitlines()[0])
+    try:
+        if _DETAILS.match(text):
+            return _message(json.dumps(json.loads(text)["error_details"]).encode())
+        return _message(ast.literal_eval(content[1])) if content else ""
+    except (ValueError, SyntaxError, KeyError):
+        return ""
 
 
 def is_not_found(error: BaseException | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lightning_app.flags import flag_names, without_flag
+from lightning_app.flags import flag_names, last_value, without_flag
 from submit.describe import GIVEN_BY_SUBMIT, TRAINING
 from submit.environments import PROJECT_ENVIRONMENT
 from submit.errors import SubmitError
@@ -26,6 +26,7 @@ from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER,
 
 ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
 _RESUME = "--resume"
+_LIMITS = (("--num_epochs", "--trainer.max_epochs"), ("--trainer.max_steps",), ("--trainer.max_time",))
 _DATA_PLACEHOLDERS = (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER)
 
 
@@ -99,6 +100,25 @@ def resumed_job(
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )
+
+
+def require_more_training(run_id: str, definition: Mapping[str, Any], training: Sequence[str]) -> None:
+    """Checks that a resumed run has something to do; one that has completed has trained all that it was asked for.
+
+    Raises:
+        SubmitError: Neither more epochs nor more steps nor more time are given.
+    """
+    earlier = shlex.split(definition.get("command") or "")
+    for flags in _LIMITS:
+        given, before = last_value(training, *flags), last_value(earlier, *flags)
+        if given is None:
+            continue
+        if before is None or not (given.isdecimal() and before.isdecimal()) or int(given) > int(before):
+            return
+        raise SubmitError(f"{flags[0]} {given}: run {run_id} has completed {before}; give a higher number")
+    epochs = last_value(earlier, *_LIMITS[0])
+    what = f"its {epochs} epochs" if epochs else "its epochs"
+    raise SubmitError(f"run {run_id} has completed {what}; to train on, give a higher --num_epochs")
 
 
 def _training_command(definition: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
 TAKES_TRAINING_FLAGS = True
 _LAST = "outputs/checkpoints/last.ckpt"
 _EPILOG = """\
-The new run has the command, compute, nodes, data and environment of the other run, and continues from its last
-checkpoint. All other flags are those of python -m lightning_app.fit and replace those of the other run. A run that
-has finished its epochs needs a higher --num_epochs.
+The new run has the command, nodes, data and environment of the other run, and continues from its last checkpoint. All
+other flags are those of python -m lightning_app.fit and replace those of the other run. A run that has completed its
+epochs needs a higher --num_epochs.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add_run(parser)
+    parser.add_argument("--compute", metavar="NAME", help="another cluster (default: that of the other run)")
     parser.add_argument(
         "--source_directory",
         type=Path,
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
-    from submit.preflight.checks import check_job
+    from submit.preflight.checks import check_resumed_job
     from submit.preflight.workspace_checks import check_workspace
     from submit.runs.logs import wait_for_run
     from submit.runs.run_info import find_run
@@ -50,7 +52,9 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
 
     before = find_run(options.run_id, options.workspace)
     job = _job(before, options.source_directory, training)
-    check_job(job, training)
+    if options.compute is not None:
+        job = replace(job, compute=options.compute)
+    check_resumed_job(job, training)
     check_training_flags(training, job.source_directory)
     check_workspace(before.experiment.workspace, job)
     sent = send_job(job, before.experiment.workspace)
@@ -60,7 +64,7 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
     from submit.errors import SubmitError
-    from submit.request import resumed_job
+    from submit.request import require_more_training, resumed_job
     from submit.runs import artifacts
     from submit.runs.retry import service_errors
     from submit.runs.run_info import ENDED
@@ -72,5 +76,9 @@ def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
         raise SubmitError(f"run {before.id} is {details['status']}; it can be resumed when it has ended")
     if _LAST not in names:
         raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
+    definition = details.get("runDefinition") or {}
     outputs = artifacts.artifact_store_path(before, "outputs")
-    return resumed_job(details.get("runDefinition") or {}, before.experiment.name, folder, outputs, training)
+    job = resumed_job(definition, before.experiment.name, folder, outputs, training)
+    if details["status"] == "Completed":
+        require_more_training(before.id, definition, training)
+    return job

@@ -25,6 +25,7 @@ class Fault:
     seed: int = 0
     handled: bool | None = False
     name: str = ""
+    body: str | None = None
 
     def __post_init__(self) -> None:
         if self.seconds < 0:
@@ -40,9 +41,16 @@ class Fault:
         return cls("slow", path, seconds=seconds)
 
     @classmethod
-    def status(cls, code: int, path: str = "", times: int | None = None, retry_after: int | None = None) -> "Fault":
-        """The request isn't handled; the response has this status."""
-        return cls("status", path, times, code=code, retry_after=retry_after)
+    def status(
+        cls,
+        code: int,
+        path: str = "",
+        times: int | None = None,
+        retry_after: int | None = None,
+        body: str | None = None,
+    ) -> "Fault":
+        """The request isn't handled; the response has this status, and this body (XML) instead of an error in JSON."""
+        return cls("status", path, times, code=code, retry_after=retry_after, body=body)
 
     @classmethod
     def drop(
@@ -169,4 +177,6 @@ def _response(fault: Fault) -> Response:
         error_content("InjectedFault", f"fault injection: status {fault.code} for {fault.path!r}"), fault.code
     )
     extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    if fault.body is not None:
+        return Response(fault.code, fault.body.encode(), {"Content-Type": "application/xml", **extra})
     return Response(response.status, response.body, {**response.headers, **extra})

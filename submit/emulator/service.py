@@ -179,10 +179,10 @@ class AzureMLEmulator:
         with self._state.lock:
             datasets.add(self._state, datasets.files_content(name, path) | {"datasetType": dataset_type})
 
-    def add_datastore_file(self, path: str, content: bytes) -> None:
-        """Adds a file to the default datastore."""
+    def add_datastore_file(self, path: str, content: bytes, md5: str | None = "") -> None:
+        """Adds a file to the default datastore; None for one without an MD5, as some programs upload."""
         with self._state.lock:
-            blobs.store(self._state.datastore, path, content, blobs.md5(content))
+            blobs.store(self._state.datastore, path, content, blobs.md5(content) if md5 == "" else md5)
 
     @property
     def jobs(self) -> list[SubmittedJob]:

@@ -51,6 +51,17 @@ def check_job(job: Job, training: Sequence[str], conda_file: Path | None = None)
     os.environ.update(clean_addresses(job.source_directory, os.environ))
 
 
+def check_resumed_job(job: Job, training: Sequence[str]) -> None:
+    """As ``check_job``, without warnings about what the recorded run has, which nobody has given now.
+
+    Raises:
+        PreflightError: The job must not be sent; there is a line for each reason.
+    """
+    findings = [*check_compute_name(job.compute), *check_folder(job.source_directory, training)]
+    report_findings([*findings, *check_addresses(job.source_directory, os.environ)])
+    os.environ.update(clean_addresses(job.source_directory, os.environ))
+
+
 def _job_findings(job: Job, training: Sequence[str], conda_file: Path | None) -> Iterator[Finding]:
     yield from check_experiment_name(job.experiment)
     yield from check_compute_name(job.compute)

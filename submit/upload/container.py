@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from submit.errors import ServiceError, describe_error
+from submit.errors import ServiceError, cause_of, describe_error
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 60.0
@@ -87,7 +87,10 @@ class Container:
         while True:
             try:
                 return request()
-            except AzureError as error:
+            except Exception as failure:
+                error = cause_of(failure)
+                if not isinstance(error, AzureError):
+                    raise
                 wait = next(waits, None) if _is_transient(error) else None
                 if wait is None or self._stopped.wait(max(wait, _retry_after(error))):
                     raise ServiceError(self._reason(error)) from error

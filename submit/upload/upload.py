@@ -21,12 +21,17 @@ from submit.workspace import open_workspace
 
 @dataclass
 class Comparison:
-    """Files, by what the container has for them; ``others`` are blobs without a file in the folder."""
+    """Files, by what the container has for them.
+
+    ``unhashed`` are those of ``same`` whose blob has no MD5, so that only the sizes were compared; ``others`` are blobs
+    without a file in the folder.
+    """
 
     missing: list[LocalFile] = field(default_factory=list)
     same: list[LocalFile] = field(default_factory=list)
     different: list[LocalFile] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    unhashed: list[LocalFile] = field(default_factory=list)
 
 
 def compare(files: Iterable[LocalFile], blobs: Mapping[str, Blob], reading: Callable[[LocalFile], None]) -> Comparison:
@@ -38,6 +43,7 @@ def compare(files: Iterable[LocalFile], blobs: Mapping[str, Blob], reading: Call
             comparison.missing.append(file)
         elif _is_same(file, blob, reading):
             comparison.same.append(file)
+            comparison.unhashed += [file] if blob.md5 is None else []
         else:
             comparison.different.append(file)
     return comparison
@@ -84,6 +90,7 @@ def upload(src: Path, target: str, datastore_name: str | None, overwrite: bool, 
     container = Container(datastore, stopped)
     comparison = _compare(container, path, files)
     _warn_of_others(comparison, path)
+    _warn_of_unhashed(comparison, path)
     if comparison.different and not overwrite:
         raise SubmitError(_refusal(comparison.different, path))
     sent = _send(container, path, [*comparison.missing, *comparison.different], stopped)
@@ -113,6 +120,16 @@ def _warn_of_others(comparison: Comparison, path: str) -> None:
     if comparison.others:
         names = format_names(comparison.others)
         message = f"{path} has {len(comparison.others):,} other files, which the training will find, too: {names}"
+        print(f"warning: {message}", file=sys.stderr)
+
+
+def _warn_of_unhashed(comparison: Comparison, path: str) -> None:
+    if comparison.unhashed:
+        names = format_names(file.name for file in comparison.unhashed)
+        message = (
+            f"{path} has no MD5 of {len(comparison.unhashed):,} files, which are compared by size only and taken for "
+            f"the same: {names}"
+        )
         print(f"warning: {message}", file=sys.stderr)
 
 

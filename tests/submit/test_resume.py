@@ -121,3 +121,43 @@ def test_a_run_that_cannot_be_resumed_is_reported(
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
     assert submitter.service.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("recorded_flags", "flags", "message"),
+    [
+        (["--num_epochs", "3"], [], "has completed its 3 epochs; to train on, give a higher --num_epochs"),
+        (["--num_epochs", "3"], ["--num_epochs", "3"], "--num_epochs 3: run"),
+        ([], [], "has completed its epochs; to train on, give a higher --num_epochs"),
+        (["--trainer.max_steps", "9"], ["--trainer.max_steps", "5"], "--trainer.max_steps 5: run"),
+    ],
+)
+def test_a_finished_run_is_not_sent_again_without_more_to_train(
+    submitter: Submitter, recorded_flags: list[str], flags: list[str], message: str
+) -> None:
+    run = submitter.send(*recorded_flags)
+    submitter.service.add_artifact(run, LAST, b"last")
+    submitter.service.set_run_status(run, "Completed")
+
+    done = submitter.submit("resume", run, "--source_directory", "training", *flags)
+
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert len(submitter.service.jobs) == 1
+
+
+def test_a_finished_run_trains_on_with_more_epochs_on_another_cluster(submitter: Submitter) -> None:
+    submitter.service.add_compute("dedicated", "Standard_NC24ads_A100_v4", 2)
+    flags = ("--num_epochs", "3", "--docker_image", "me/image", "--env", "API_KEY=1")
+    sent = submitter.submit(*submitter.run_arguments(*flags))
+    run = sent.out.split()[1]
+    submitter.service.add_artifact(run, LAST, b"last")
+    submitter.service.set_run_status(run, "Completed")
+
+    done = submitter.submit(
+        "resume", run, "--source_directory", "training", "--num_epochs", "9", "--compute", "dedicated"
+    )
+
+    assert sent.err.count("warning: ") == 2
+    assert (done.status, done.err) == (0, "")  # nothing about what the other run has
+    assert submitter.service.jobs[-1].definition["Configuration"]["target"] == "dedicated"

@@ -93,7 +93,21 @@ def test_without_an_md5_there_the_size_decides(tmp_path: Path) -> None:
     found = compare(files, {"a": Blob(2, None), "b": Blob(3, None), "c": Blob(2, bytes(16))}, read.append)
 
     assert (found.same, found.different, found.missing) == (files[:1], files[1:], [])
+    assert found.unhashed == files[:1]
     assert read == files[2:]
+
+
+def test_files_that_are_compared_by_size_only_are_named(submitter: Submitter) -> None:
+    write_files(submitter.folder / "data", {"a": b"12", "b": b"12"})
+    submitter.service.add_datastore_file("birds/a", b"21", md5=None)
+    submitter.service.add_datastore_file("birds/b", b"12")
+
+    outcome = submitter.submit("upload", "--src", "data", "--target", "birds")
+
+    assert outcome.status == 0, outcome.err
+    assert outcome.err.splitlines()[0] == (
+        "warning: birds has no MD5 of 1 files, which are compared by size only and taken for the same: 'a'"
+    )
 
 
 def test_folders_that_an_account_lists_are_not_files_of_others(tmp_path: Path) -> None:

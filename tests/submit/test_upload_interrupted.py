@@ -149,3 +149,29 @@ def test_reasons_are_one_line_without_signatures() -> None:
     assert describe_error(OSError(lost)) == "no response from a.blob.core.windows.net"
     assert describe_error(OSError("can't get https://a/b?sv=1&sig=secret\nmore")) == "can't get https://a/b"
     assert describe_error(ValueError()) == "ValueError"
+
+
+XML = "<?xml version='1.0' encoding='utf-8'?><Error>{}</Error>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        XML.format("<Code>AccountIsDisabled</Code>"),
+        XML.format(""),
+        "",
+        "<Error><Code>",
+        "text",
+        "<Error><Message/></Error>",
+    ],
+)
+@pytest.mark.parametrize("path", ["blobstore", "/data/birds/"])
+def test_an_error_without_a_message_is_one_line(submitter: Submitter, body: str, path: str) -> None:
+    write_files(submitter.folder / "data", {"a": b"1"})
+    submitter.service.inject(Fault.status(403, path, body=body))
+
+    outcome = submitter.submit("upload", "--src", "data", "--target", "data/birds")
+
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.splitlines()[-1].startswith("error: ")
+    assert "NoneType" not in outcome.err

@@ -71,9 +71,9 @@ MISTAKES: dict[str, tuple[Change, Sequence[str], str]] = {
     ),
     "a folder without files": (
         NOTHING,
-        ["--dataset", "data/cifar10"],
+        ["--dataset", "data/birds"],
         "the datastore 'workspaceblobstore' has no files there; upload them: python -m submit upload --src DIR "
-        "--target data/cifar10",
+        "--target data/birds",
     ),
     "an environment that isn't there": (NOTHING, ["--environment", "ACPT"], "--environment 'ACPT': can't be found"),
     "a version that the environment hasn't": (

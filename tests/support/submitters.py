@@ -69,6 +69,7 @@ class Submitter:
         """Adds a cluster of two nodes, a dataset, and the folder ``training`` with the files that a snapshot needs."""
         self.service.add_compute("gpu-cluster", "Standard_NC24ads_A100_v4", 2)
         self.service.add_dataset("cifar10", "data/cifar10")
+        self.service.add_datastore_file("data/cifar10/batches.meta", b"")
         write_files(self.folder / "training", {name: content.encode() for name, content in TRAINING.items()})
         return self
 
