@@ -1,5 +1,6 @@
 """The request that Azure ML recorded for a run, read back: its shape, its command, and the job that it describes."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER,
 
 ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
 _RESUME = "--resume"
+_SHELL = re.compile(r"[|&;<>`]")
 _LIMITS = (("--num_epochs", "--trainer.max_epochs"), ("--trainer.max_steps",), ("--trainer.max_time",))
 _DATA_PLACEHOLDERS = (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER)
 
@@ -54,10 +56,19 @@ def job_shape(definition: Mapping[str, Any]) -> JobShape | None:
     return JobShape(nodes, (pytorch.get("processCount") or nodes) // nodes, "pytorch")
 
 
-def job_command(definition: Mapping[str, Any], python: str, data: str | None) -> list[str]:
-    """The command as a list, with this machine's Python and the path of the data."""
+def job_command(definition: Mapping[str, Any], python: str, data: str | None, around: Sequence[str] = ()) -> list[str]:
+    """The command as a list, with this machine's Python and the path of the data.
+
+    A script with its arguments becomes a command, with the program ``around`` it; a command that only a shell
+    understands is given to a shell.
+    """
     replaced = {"python": python} | (dict.fromkeys(_DATA_PLACEHOLDERS, data) if data else {})
-    return [replaced.get(word, word) for word in shlex.split(definition["command"])]
+    command = definition.get("command")
+    if not command:
+        return [python, *around, definition["script"], *(str(word) for word in definition.get("arguments") or [])]
+    if _SHELL.search(command):
+        return ["sh", "-c", command]
+    return [replaced.get(word, word) for word in shlex.split(command)]
 
 
 def job_variables(definition: Mapping[str, Any]) -> dict[str, str]:

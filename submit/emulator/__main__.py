@@ -1,34 +1,45 @@
-"""``python -m submit.emulator``: prints the environment of a job, and serves until it is interrupted."""
+"""``python -m submit.emulator``: an emulator for one job, or with ``--workspace`` for the scripts that send jobs."""
 
 import argparse
 import logging
 import shlex
 import signal
 import sys
-import tempfile
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from submit.emulator.service import AzureMLEmulator
+from submit.execution.scratch import scratch_folder
+from submit.execution.worker import Worker
 
 DESCRIPTION = """\
-An emulator of Azure ML on 127.0.0.1 for one job. It keeps everything in memory and connects to nothing.
+An emulator of Azure ML on 127.0.0.1. It keeps everything in memory and connects to nothing.
 
-It prints `export NAME=value` lines. For azureml-core, a shell with these variables is the job:
+It prints `export NAME=value` lines. For azureml-core, a shell with these variables is a job:
 
     python -m submit.emulator | tee job.sh
-    . ./job.sh && python -m lightning_app.fit       # in another shell
+    . ./job.sh && python -m lightning_app.fit             # in another shell
+
+With --workspace, a shell with these variables is logged in to a workspace, and its jobs run on this machine:
+
+    python -m submit.emulator --workspace . | tee login.sh
+    . ./login.sh && python control_script.py               # Workspace.from_config() and the rest of azureml-core
+    . ./login.sh && python -m submit run --num_epochs 1    # this project's own commands
 """
 EPILOG = """\
-While it runs ($AZUREML_SERVICE_ENDPOINT is its address):
+While it runs, with $EMULATOR for the address that its first line names:
 
-    curl $AZUREML_SERVICE_ENDPOINT/emulator/state                  runs, models, unknown requests
-    curl $AZUREML_SERVICE_ENDPOINT/emulator/runs/$AZUREML_RUN_ID/metrics
-    curl $AZUREML_SERVICE_ENDPOINT/emulator/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
-    curl $AZUREML_SERVICE_ENDPOINT/emulator/faults -X DELETE       ends all faults
+    curl $EMULATOR/emulator/state                  runs, models, unknown requests
+    curl $EMULATOR/emulator/runs/RUN/metrics
+    curl $EMULATOR/emulator/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
+    curl $EMULATOR/emulator/faults -X DELETE       ends all faults
 
 Kinds of fault: slow, status, drop, silence, reject_metric, quota; an error says what is expected.
 """
+CLUSTERS = (("cpu-cluster", "Standard_DS3_v2", 4), ("gpu-cluster", "Standard_NC96ads_A100_v4", 4))
+IMAGE = "emulator/environment:1"  # never pulled: jobs run in this program's Python
 
 
 def main() -> None:
@@ -36,8 +47,19 @@ def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # in the background, a shell ignores SIGINT
+    emulator = _started(options.port)
+    with scratch_folder("azureml-emulator-") as root:
+        serving = _for_job(emulator, options.experiment, root)
+        if options.workspace is not None:
+            serving = _for_workspace(emulator, options, root)
+        with serving:
+            _wait()
+        emulator.stop()
+
+
+def _started(port: int) -> AzureMLEmulator:
     try:
-        emulator = AzureMLEmulator(options.port)
+        emulator = AzureMLEmulator(port)
         emulator.start()
     except ModuleNotFoundError:
         print(
@@ -45,11 +67,42 @@ def main() -> None:
         )
         sys.exit(2)
     except (OSError, OverflowError) as error:
-        sys.exit(f"error: --port {options.port}: can't listen there ({error}); give another, or 0 for a free one")
-    with tempfile.TemporaryDirectory(prefix="azureml-emulator-") as home:
-        _print_environment(emulator, options.experiment, Path(home))
-        _wait()
-        emulator.stop()
+        sys.exit(f"error: --port {port}: can't listen there ({error}); give another, or 0 for a free one")
+    return emulator
+
+
+@contextmanager
+def _for_job(emulator: AzureMLEmulator, experiment: str, root: Path) -> Iterator[None]:
+    run = emulator.new_run(experiment)
+    print(f"# The Azure ML emulator listens on {emulator.url} with run {run.id}; Ctrl-C stops it.")
+    _print_variables(emulator.job_environment(run.id, root / "home"))
+    yield
+
+
+@contextmanager
+def _for_workspace(emulator: AzureMLEmulator, options: argparse.Namespace, root: Path) -> Iterator[None]:
+    config = emulator.write_workspace_config(options.workspace)
+    for cluster in CLUSTERS:
+        emulator.add_compute(*cluster)
+    for name in options.environment:
+        emulator.add_environment(name, IMAGE)
+    print(f"# The Azure ML emulator listens on {emulator.url}; {config} names its workspace; Ctrl-C stops it.")
+    _print_variables(emulator.workspace_environment(root / "home") | emulator.login_environment())
+    with Worker(emulator, root / "jobs", options.jobs, lambda line: print(line, file=sys.stderr)):
+        yield
+
+
+def _print_variables(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    sys.stdout.flush()
+
+
+def _wait() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,22 +114,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
     parser.add_argument("--experiment", default="emulator", help="experiment of the run (default: emulator)")
+    group = parser.add_argument_group("workspace")
+    group.add_argument(
+        "--workspace", type=_folder, metavar="DIR", help="serve a workspace; its config.json is written to this folder"
+    )
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs that run at a time (default: 1)")
+    group.add_argument(
+        "--environment",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an environment that the workspace has, such as AzureML-PyTorch-1.6-CPU; jobs run in this Python anyway",
+    )
     return parser
 
 
-def _print_environment(emulator: AzureMLEmulator, experiment: str, home: Path) -> None:
-    run = emulator.new_run(experiment)
-    print(f"# The Azure ML emulator listens on {emulator.url} with run {run.id}; Ctrl-C stops it.")
-    for name, value in emulator.job_environment(run.id, home).items():
-        print(f"export {name}={shlex.quote(value)}")
-    sys.stdout.flush()
-
-
-def _wait() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}: no such folder")
+    return Path(text)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from submit.emulator.api import (
     environments,
     experiments,
     jobs,
+    login,
     metrics,
     models,
     run_history,
@@ -20,7 +21,7 @@ from submit.emulator.api import (
 from submit.emulator.auth import Handler
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError, error_content, json_response
 from submit.emulator.state import State
-from submit.emulator.workspace import BLOB_HOST, RESOURCE_MANAGER_HOST
+from submit.emulator.workspace import BLOB_HOST, LOGIN_HOST, RESOURCE_MANAGER_HOST
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _AZURE_ML = (
 HOSTS = {
     "": tuple(route for api in _AZURE_ML for route in api.ROUTES),
     BLOB_HOST: blobs.ROUTES,
+    LOGIN_HOST: login.ROUTES,
     RESOURCE_MANAGER_HOST: (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES),
 }
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 
 from submit.emulator import datetimes, workspace
-from submit.emulator.api import blobs, datasets, environments
+from submit.emulator.api import blobs, dataflow, datasets, environments
 from submit.emulator.api.jobs import set_status
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
-from submit.emulator.state import Compute, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
+from submit.emulator.state import Compute, Dataset, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
 
 USER_TOKEN_SECONDS = 24 * 3600
 
@@ -86,6 +86,15 @@ class AzureMLEmulator:
             "AZUREML_CURRENT_CLOUD": "AzureCloud",
             # the native part of azureml-dataprep reads only this variable
             "SSL_CERT_FILE": variables["REQUESTS_CA_BUNDLE"],
+        }
+
+    def login_environment(self) -> dict[str, str]:
+        """The environment variables with which scripts of azureml-core and ``submit`` log in by themselves."""
+        return {
+            "AZUREML_SERVICE_PRINCIPAL_TENANT_ID": workspace.TENANT,
+            "AZUREML_SERVICE_PRINCIPAL_ID": workspace.CLIENT_ID,
+            "AZUREML_SERVICE_PRINCIPAL_PASSWORD": self._state.client_secret,
+            "AZUREML_ACCESS_TOKEN": self.user_token(),
         }
 
     def write_workspace_config(self, folder: Path) -> Path:
@@ -183,6 +192,17 @@ class AzureMLEmulator:
         """Adds a file to the default datastore; None for one without an MD5, as some programs upload."""
         with self._state.lock:
             blobs.store(self._state.datastore, path, content, blobs.md5(content) if md5 == "" else md5)
+
+    def dataset(self, dataset_id: str | None, name: str | None, version: str | None) -> Dataset | None:
+        """A dataset with its files, by its id or by its name (and version); None if there is no such dataset."""
+        with self._state.lock:
+            saved = datasets.find(self._state, dataset_id, name, version)
+            return Dataset(saved["id"], dataflow.files(saved, self._state.datastore.artifacts)) if saved else None
+
+    def datastore_files(self, datastore: str | None, path: str) -> dict[str, bytes]:
+        """The files in a folder of a datastore, by their paths in it."""
+        with self._state.lock:
+            return datasets.files_of_datastore(self._state, datastore, path)
 
     @property
     def jobs(self) -> list[SubmittedJob]:

@@ -1,5 +1,6 @@
 """Everything that the emulator holds."""
 
+import secrets
 import threading
 import time
 import uuid
@@ -136,6 +137,14 @@ class SubmittedJob:
     files: dict[str, bytes]
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as a job reads it: ``files`` are its contents by their paths below the folder of the dataset."""
+
+    id: str
+    files: dict[str, bytes]
+
+
 @dataclass
 class Compute:
     """A cluster, or a compute of another type; ``ready`` is the time of the monotonic clock when its creation ends."""
@@ -189,6 +198,7 @@ class State:
         self.lock = threading.RLock()
         self.url = ""
         self.tokens = Tokens()
+        self.client_secret = secrets.token_urlsafe(24)  # of the service principal
         self.faults = FaultInjector()
         self.experiments: dict[str, datetime] = {}
         self.runs: dict[str, Run] = {}

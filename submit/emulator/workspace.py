@@ -4,6 +4,7 @@ import uuid
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 TENANT = "22222222-2222-2222-2222-222222222222"
+CLIENT_ID = "33333333-3333-3333-3333-333333333333"  # of the service principal that control scripts log in with
 RESOURCE_GROUP = "emulator"
 WORKSPACE = "emulator"
 WORKSPACE_ID = "11111111-1111-1111-1111-111111111111"
@@ -19,9 +20,11 @@ OPERATIONS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearning
 BLOB_HOST = "emulator.blob.core.windows.net"
 BLOB_CONTAINER = "azureml"
 RESOURCE_MANAGER_HOST = "management.azure.com"  # the client derives it from the cloud's name
+LOGIN_HOST = "login.microsoftonline.com"
 TELEMETRY_HOST = "dc.services.visualstudio.com"  # azureml-dataprep always sends telemetry
 
 DATASTORE = "workspaceblobstore"
+ARTIFACT_STORE = "workspaceartifactstore"  # with the files of runs
 DATASTORE_CONTAINER = f"azureml-blobstore-{WORKSPACE_ID}"
 
 

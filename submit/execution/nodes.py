@@ -4,10 +4,13 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from submit.execution import run_script
+from submit.execution.files import write_files
 from submit.execution.launchers import ProcessRank, process_ranks, variables
 from submit.execution.mount import Mount
 from submit.execution.processes import ProcessStart
@@ -26,7 +29,7 @@ class Nodes:
     """The nodes in one folder, for a submitted job."""
 
     root: Path
-    configuration: Mapping[str, object]
+    configuration: Mapping[str, Any]
     files: Mapping[str, bytes]
 
     @property
@@ -35,6 +38,11 @@ class Nodes:
         assert shape is not None  # submit sends jobs with a shape only
         return shape
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the job has a distributed configuration; otherwise it is one process without a launcher."""
+        return str(self.configuration.get("communicator")).lower() != "none"
+
     def folder(self, node: int) -> Path:
         """The folder of a node's snapshot, in which its processes run."""
         return self.root / f"node{node}" / "code"
@@ -42,15 +50,19 @@ class Nodes:
     def write_snapshots(self) -> None:
         """Writes the snapshot to the folder of each node."""
         for node in range(self.shape.nodes):
-            for path, content in self.files.items():
-                target = self.folder(node) / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
+            write_files(self.files, self.folder(node))
 
-    def starts(self, job_environment: Mapping[str, str], data: Mount | None) -> list[ProcessStart]:
-        """What to start for each process, in the order of the ranks."""
+    def starts(
+        self, job_environment: Mapping[str, str], data: Mount | None, fill_in: Callable[[str], str] = str
+    ) -> list[ProcessStart]:
+        """What to start for each process, in the order of the ranks; ``fill_in`` replaces the inputs in each word."""
         shape, port = self.shape, free_port()
-        command = job_command(self.configuration, sys.executable, str(data.target) if data else None)
+        command = [
+            fill_in(word)
+            for word in job_command(
+                self.configuration, sys.executable, str(data.target) if data else None, [run_script.__file__]
+            )
+        ]
         prefix = list(data.prefix) if data else []
         starts = []
         for rank in process_ranks(shape.nodes, shape.processes_per_node):
@@ -58,23 +70,33 @@ class Nodes:
                 self._environment(rank)
                 | job_variables(self.configuration)
                 | dict(job_environment)
-                | dict(variables(shape.launcher, rank, ADDRESS, port))
+                | self._launcher_variables(rank, port)
             )
             starts.append(ProcessStart(rank, [*prefix, *command], self.folder(rank.node), environment, self._log(rank)))
         return starts
+
+    def logs(self) -> Iterator[tuple[str, Path]]:
+        """The logs of the processes, by their names in the run."""
+        yield from _files(self.root / LOGS, self.root)
 
     def outputs(self) -> Iterator[tuple[str, Path]]:
         """The files that Azure ML keeps, by their names in the run; the logs of the processes are among them."""
         for node in range(self.shape.nodes):
             for name in COLLECTED:
                 yield from _files(self.folder(node) / name, self.folder(node))
-        yield from _files(self.root / LOGS, self.root)
+        yield from self.logs()
+
+    def _launcher_variables(self, rank: ProcessRank, port: int) -> dict[str, str]:
+        return dict(variables(self.shape.launcher, rank, ADDRESS, port)) if self.is_distributed else {}
 
     def _log(self, rank: ProcessRank) -> Path:
-        return self.root / LOGS / f"std_log_process_{rank.rank}.txt"
+        name = f"std_log_process_{rank.rank}.txt" if self.is_distributed else "std_log.txt"
+        return self.root / LOGS / name
 
     def _environment(self, rank: ProcessRank) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        # a shell in the job's command finds the same Python
+        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
         # several processes share this machine's cores; on a cluster each has its own
         threads = max(1, (os.cpu_count() or 1) // rank.processes)
         return kept | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(threads)}

@@ -60,16 +60,20 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def wait(self, timeout: float, show: Callable[[str], None]) -> list[ProcessResult]:
+    def wait(
+        self, timeout: float, show: Callable[[str], None], is_over: Callable[[], bool] = lambda: False
+    ) -> list[ProcessResult]:
         """Waits until all have ended; meanwhile ``show`` gets the lines of rank 0's log.
 
-        Returns the results in the order of the ranks."""
+        The processes are ended after ``timeout`` seconds, or as soon as ``is_over``, which is called again and again.
+        Returns the results in the order of the ranks.
+        """
         deadline = time.monotonic() + timeout
         lines = GrowingLines(read_file(self._starts[0].log))
         while any(process.poll() is None for process in self._running):
             if any(process.poll() for process in self._running):
                 deadline = min(deadline, time.monotonic() + _SECONDS_FOR_THE_OTHERS)
-            if time.monotonic() > deadline:
+            if is_over() or time.monotonic() > deadline:
                 self._end()
             time.sleep(_POLL_SECONDS)
             _show_lines(lines, show)

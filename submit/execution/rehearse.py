@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from submit.errors import SubmitError
 from submit.execution.mount import Mount
 from submit.execution.nodes import Nodes
 from submit.execution.processes import Processes, ProcessResult
+from submit.execution.scratch import scratch_folder
 from submit.job import CuratedEnvironment, Job
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def rehearse(job: Job, data: Path | None, timeout: float, show: Callable[[str], 
         )
     from submit.emulator import AzureMLEmulator
 
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as root, AzureMLEmulator() as service:
-        submitted = _submit(job, service, Path(root))
-        mount = Mount(data, Path(root) / "mnt" / "data") if data and job.data else None
-        processes = _execute(submitted, service, Path(root), mount, timeout, show)
+    with scratch_folder("rehearsal-") as root, AzureMLEmulator() as service:
+        submitted = _submit(job, service, root)
+        mount = Mount(data, root / "mnt" / "data") if data and job.data else None
+        processes = _execute(submitted, service, root, mount, timeout, show)
         return RehearsalResult(
             service.run(submitted.run_id), processes, mount is None or mount.is_read_only, service.unknown
         )

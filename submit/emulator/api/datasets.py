@@ -8,7 +8,7 @@ from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
-from submit.emulator.workspace import DATASTORE, SCOPE
+from submit.emulator.workspace import ARTIFACT_STORE, DATASTORE, SCOPE
 
 
 def save(state: State, request: Request, parameters: Parameters) -> Response:
@@ -73,6 +73,29 @@ def list_registered(state: State, request: Request, parameters: Parameters) -> R
         return _page([versions[-1] for versions in state.datasets.values()])
     everything = [dataset for versions in state.datasets.values() for dataset in versions]
     return _page([dataset for dataset in everything if dataset["latest"]["savedDatasetId"] == saved])
+
+
+def find(state: State, dataset_id: str | None, name: str | None, version: str | None) -> dict[str, Any] | None:
+    """A saved dataset by its id, or by the name and version under which it is registered."""
+    if dataset_id is None:
+        versions = state.datasets.get(name or "", [])
+        wanted = str(len(versions)) if version in (None, "", "latest") else str(version)
+        found = [each for each in versions if each["latest"]["versionId"] == wanted]
+        dataset_id = found[0]["latest"]["savedDatasetId"] if found else ""
+    return state.saved_datasets.get(dataset_id)
+
+
+def files_of_datastore(state: State, datastore: str | None, path: str) -> dict[str, bytes]:
+    """The files in a folder of the default datastore, or of the one with the files of runs."""
+    prefix = f"{path.strip('/')}/".lstrip("/")
+    if datastore == ARTIFACT_STORE:
+        origin, _, rest = prefix.partition("/")
+        container, _, prefix = rest.partition("/")
+        holder = state.files(origin, container)
+        blobs = holder.artifacts if holder else {}
+    else:
+        blobs = state.datastore.artifacts
+    return {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}
 
 
 def _page(datasets: list[dict[str, Any]]) -> Response:

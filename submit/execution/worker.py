@@ -1,0 +1,117 @@
+"""Runs the jobs of the emulator on this machine, as a cluster would: in their order, and so many at a time."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from submit.execution.inputs import Inputs, prepare_inputs
+from submit.execution.nodes import LOGS, Nodes
+from submit.execution.processes import Processes, ProcessResult
+
+if TYPE_CHECKING:
+    from submit.emulator import AzureMLEmulator, SubmittedJob
+
+_POLL_SECONDS = 0.2
+_ENDED = ("Completed", "Failed", "Canceled")
+LONGEST_JOB = 30 * 24 * 3600.0  # seconds, as at Azure ML
+
+
+class Worker:
+    """Takes each queued job, runs its processes and keeps what they leave. Use it as a context manager.
+
+    Args:
+        service: The emulator that gets the jobs.
+        root: A folder for the jobs' own folders, which are removed when they end.
+        concurrent: How many jobs run at a time.
+        report: Called with a line when a job starts and when it ends.
+    """
+
+    def __init__(
+        self, service: "AzureMLEmulator", root: Path, concurrent: int, report: Callable[[str], None] = print
+    ) -> None:
+        self._service, self._root, self._report = service, root, report
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(concurrent, "job")
+        self._watcher = threading.Thread(target=self._watch, name="jobs", daemon=True)
+
+    def __enter__(self) -> "Worker":
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._watcher.join()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _watch(self) -> None:
+        taken = 0
+        while not self._stopped.wait(_POLL_SECONDS):
+            for job in self._service.jobs[taken:]:
+                self._pool.submit(self._run, job)
+                taken += 1
+
+    def _run(self, job: "SubmittedJob") -> None:
+        if self._has_ended(job):  # it was cancelled while it was queued
+            return
+        self._report(f"{job.run_id} starts")
+        try:
+            self._execute(job)
+        except Exception as error:  # whatever a job's definition can cause ends the job, and not the service
+            self._finish(job, str(error) or type(error).__name__)
+        finally:
+            shutil.rmtree(self._root / job.run_id, ignore_errors=True)
+        self._report(f"{job.run_id} is {self._service.run(job.run_id).status}")
+
+    def _execute(self, job: "SubmittedJob") -> None:
+        folder = self._root / job.run_id
+        definition = job.definition["Configuration"]
+        self._service.set_run_status(job.run_id, "Preparing")
+        inputs = prepare_inputs(definition, self._service, folder / "inputs")
+        nodes = Nodes(folder / "nodes", definition, job.files)
+        nodes.write_snapshots()
+        results = self._wait(job, nodes, inputs)
+        self._collect(job, nodes)
+        self._finish(job, _failure(results))
+
+    def _wait(self, job: "SubmittedJob", nodes: Nodes, inputs: Inputs) -> list[ProcessResult]:
+        environment = self._service.job_environment(job.run_id, nodes.root / "home") | dict(inputs.variables)
+        longest = float(nodes.configuration.get("maxRunDurationSeconds") or LONGEST_JOB)
+        if not self._has_ended(job):
+            self._service.set_run_status(job.run_id, "Running")
+        with Processes(nodes.starts(environment, None, inputs.fill_in)) as processes:
+            return processes.wait(longest, lambda line: None, lambda: self._is_over(job, nodes))
+
+    def _is_over(self, job: "SubmittedJob", nodes: Nodes) -> bool:
+        """Whether the processes have to end; called often, so that the logs can be followed while they grow."""
+        kept = self._service.run(job.run_id).artifacts
+        for name, file in nodes.logs():
+            if len(kept.get(name, b"")) != file.stat().st_size:
+                self._service.add_artifact(job.run_id, name, file.read_bytes())
+        return self._stopped.is_set() or self._has_ended(job)
+
+    def _collect(self, job: "SubmittedJob", nodes: Nodes) -> None:
+        for name, file in nodes.outputs():
+            self._service.add_artifact(job.run_id, name, file.read_bytes())
+
+    def _has_ended(self, job: "SubmittedJob") -> bool:
+        return self._service.run(job.run_id).status in _ENDED
+
+    def _finish(self, job: "SubmittedJob", failure: str | None) -> None:
+        if self._has_ended(job):
+            return
+        if self._stopped.is_set():
+            self._service.set_run_status(job.run_id, "Canceled")
+        else:
+            self._service.set_run_status(job.run_id, "Failed" if failure else "Completed", failure)
+
+
+def _failure(results: list[ProcessResult]) -> str | None:
+    """What Azure ML would report of the first process that has failed."""
+    failed = [result for result in results if result.has_failed] or [result for result in results if result.status]
+    if not failed:
+        return None
+    last = failed[0].last_lines[-1] if failed[0].last_lines else f"see {LOGS}"
+    return f"the process of rank {failed[0].rank.rank} ended with exit code {failed[0].status}: {last}"
