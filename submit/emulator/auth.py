@@ -59,6 +59,23 @@ def for_user(handler: Handler) -> Handler:
     return authorized
 
 
+def own_run_id(state: State, request: Request) -> str | None:
+    """The run of a job's token; None for a user's token."""
+    return _run_id(state, request)
+
+
+def require_own(state: State, request: Request, run: Run) -> Run:
+    """The run, if the token is for it: a user's for all, and a job's for its run and the children of it.
+
+    Raises:
+        ApiError: The token is for another run.
+    """
+    owner = _run_id(state, request)
+    if owner not in (None, run.id, state.root_of(run).id):
+        raise ApiError(401, "Unauthorized", f"the token is for run {owner}, and no other")
+    return run
+
+
 def _run_id(state: State, request: Request, to_refresh: bool = False) -> str | None:
     """The run that the token is for; None for a user's token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -86,7 +103,9 @@ def _named_run(state: State, parameters: Parameters) -> Run:
 
 
 def _own_run(state: State, run_id: str, parameters: Parameters) -> Run:
-    run = state.runs[run_id]
-    if parameters.get("run", run.id) != run.id or parameters.get("container", run.container) != run.container:
-        raise ApiError(401, "Unauthorized", f"the token is for run {run.id}, and no other")
+    own = state.runs[run_id]
+    name = parameters.get("run") or parameters.get("container", own.container).removeprefix("dcid.")
+    run = state.runs.get(name)
+    if run is None or run_id not in (run.id, state.root_of(run).id):
+        raise ApiError(401, "Unauthorized", f"the token is for run {own.id}, and no other")
     return run

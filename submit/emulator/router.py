@@ -8,13 +8,17 @@ from submit.emulator.api import (
     computes,
     control,
     datasets,
+    datastores,
     environments,
     experiments,
+    interactive_runs,
     jobs,
     login,
     metrics,
     models,
     run_history,
+    secrets,
+    snapshots,
     sweeps,
     workspace,
 )
@@ -26,8 +30,8 @@ from submit.emulator.workspace import BLOB_HOST, LOGIN_HOST, RESOURCE_MANAGER_HO
 log = logging.getLogger(__name__)
 
 _AZURE_ML = (
-    *(artifacts, computes, control, datasets, environments, experiments),
-    *(jobs, metrics, models, run_history, sweeps, workspace),
+    *(artifacts, computes, control, datasets, datastores, environments, experiments, interactive_runs),
+    *(jobs, metrics, models, run_history, secrets, snapshots, sweeps),
 )
 HOSTS = {
     "": tuple(route for api in _AZURE_ML for route in api.ROUTES),

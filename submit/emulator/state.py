@@ -32,7 +32,8 @@ class Run:
     """A run and what was reported of it.
 
     Rows are in the order of arrival; a row that was posted twice is stored twice. ``paths`` are announced artifacts,
-    ``artifacts`` those whose content was uploaded. A submitted run has the ``definition`` of its job.
+    ``artifacts`` those whose content was uploaded. A submitted run has the ``definition`` of its job; an interactive
+    one was created by a script.
     """
 
     id: str
@@ -48,6 +49,8 @@ class Run:
     definition: dict[str, Any] | None = None
     display_name: str = ""
     description: str | None = None
+    parent: str | None = None
+    is_interactive: bool = False
     tags: dict[str, str | None] = field(default_factory=dict)
     properties: dict[str, str | None] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -201,6 +204,7 @@ class State:
         self.client_secret = secrets.token_urlsafe(24)  # of the service principal
         self.faults = FaultInjector()
         self.experiments: dict[str, datetime] = {}
+        self.experiment_tags: dict[str, dict[str, str]] = {}
         self.runs: dict[str, Run] = {}
         self.jobs: list[SubmittedJob] = []
         self.sweeps: list[SubmittedJob] = []
@@ -210,6 +214,8 @@ class State:
         self.snapshots: dict[str, Snapshot] = {}
         self.saved_datasets: dict[str, dict[str, Any]] = {}
         self.datasets: dict[str, list[dict[str, Any]]] = {}
+        self.secrets: dict[str, dict[str, Any]] = {}
+        self.datastores: dict[str, dict[str, Any]] = {}  # registered ones, beside the workspace's own
         self.datastore = Folder("", DATASTORE_CONTAINER, free=True)
         self.folders: dict[tuple[str, str], Folder] = {}
         self.assets: dict[str, dict[str, Any]] = {}
@@ -227,6 +233,10 @@ class State:
         self.experiments.setdefault(run.experiment, run.created)
         self.runs[run.id] = run
         return run
+
+    def root_of(self, run: Run) -> Run:
+        """The run that has no parent, of which this one is a descendant."""
+        return run if run.parent is None else self.root_of(self.runs[run.parent])
 
     def add_folder(self, origin: str, container: str) -> Folder:
         self.folders[origin, container] = Folder(origin, container)

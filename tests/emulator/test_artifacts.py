@@ -39,19 +39,20 @@ def test_the_path_of_an_artifact_has_a_limit(job: Job) -> None:
     assert list(answer["errors"]) == ["p" * 5001]
 
 
-def test_an_artifact_whose_name_needs_encoding_is_refused(job: Job) -> None:
+def test_an_artifact_whose_name_needs_encoding_is_stored_and_read(job: Job) -> None:
+    """azureml-core encodes the name twice."""
     script = """
-pathlib.Path("f.txt").touch()
-try:
-    run.upload_file("a b.txt", "f.txt")
-except Exception as error:
-    print(error)
+for name in ["a b.txt", "50%.txt", "ü+#?.txt"]:
+    pathlib.Path("f.txt").write_text(name)
+    run.upload_file(name, "f.txt")
+    run.download_file(name, "back.txt")
+    assert pathlib.Path("back.txt").read_text() == name
 """
 
-    out = job.does(script)
+    job.does(script)
 
-    assert "azureml-core uses a wrong address" in out
-    assert job.service.run(job.run_id).artifacts == {}
+    stored = job.service.run(job.run_id).artifacts
+    assert stored == {name: name.encode() for name in ["a b.txt", "50%.txt", "ü+#?.txt"]}
 
 
 def test_a_large_file_goes_in_blocks_and_comes_back_in_ranges(job: Job) -> None:

@@ -4,19 +4,16 @@ import base64
 import hashlib
 import re
 from email.utils import formatdate
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
-from submit.emulator.auth import Parameters
+from submit.emulator.auth import Handler, Parameters
 from submit.emulator.messages import ApiError, Request, Response
 from submit.emulator.routing import Route
 from submit.emulator.state import FileHolder, Folder, State
 from submit.emulator.workspace import BLOB_CONTAINER, BLOB_HOST, DATASTORE_CONTAINER
 
-# azureml-core encodes the path of an address that is encoded already; the real service's signature fails, too.
-_NOT_ANNOUNCED = (
-    "no artifact was announced at this address; azureml-core uses a wrong address for names with other characters "
-    "than the letters a to z, digits and _.-~/"
-)
+_NOT_ANNOUNCED = "no artifact was announced at this address"
 
 
 class BlobError(ApiError):
@@ -168,16 +165,29 @@ def _xml(content: str) -> Response:
     return Response(200, body.encode(), {"Content-Type": "application/xml"})
 
 
+def _decoding(handler: Handler) -> Handler:
+    """azureml-core's uploads encode the path of an address that is encoded already; its downloads don't."""
+
+    def handle(state: State, request: Request, parameters: Parameters) -> Response:
+        holder, path = holder_of(state, parameters), unquote(parameters["path"])
+        is_exact = request.method == "GET" and holder is not None and parameters["path"] in holder.artifacts
+        if holder is not None and path in holder.paths and not is_exact:
+            parameters = {**parameters, "path": path}
+        return handler(state, request, parameters)
+
+    return handle
+
+
 def _blob_routes(path: str) -> tuple[Route, ...]:
     """The routes of one blob; its address is all the authorization that is required."""
     return (
-        Route("PUT", path, put),
-        Route("PUT", path, put_block, comp="block"),
-        Route("PUT", path, put_block_list, comp="blocklist"),
-        Route("PUT", path, put_metadata, comp="metadata"),
-        Route("HEAD", path, head),
-        Route("GET", path, get),
-        Route("GET", path, list_blocks, comp="blocklist"),
+        Route("PUT", path, _decoding(put)),
+        Route("PUT", path, _decoding(put_block), comp="block"),
+        Route("PUT", path, _decoding(put_block_list), comp="blocklist"),
+        Route("PUT", path, _decoding(put_metadata), comp="metadata"),
+        Route("HEAD", path, _decoding(head)),
+        Route("GET", path, _decoding(get)),
+        Route("GET", path, _decoding(list_blocks), comp="blocklist"),
     )
 
 

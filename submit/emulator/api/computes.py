@@ -55,6 +55,17 @@ def delete(state: State, request: Request, parameters: Parameters) -> Response:
     return _begun(state.computes.pop(_known(state, parameters).name).name, {}, 202)
 
 
+def list_nodes(state: State, request: Request, parameters: Parameters) -> Response:
+    """The nodes that there are: the minimum, because jobs run without nodes."""
+    compute = _known(state, parameters)
+    count = compute.min_nodes if compute.current_nodes is None else compute.current_nodes
+    nodes = [
+        {"nodeId": f"node{number}", "privateIpAddress": f"10.0.0.{4 + number}", "port": 50000, "nodeState": "idle"}
+        for number in range(count)
+    ]
+    return json_response({"nodes": nodes})
+
+
 def get_operation(state: State, request: Request, parameters: Parameters) -> Response:
     """An operation on a compute has succeeded when the compute isn't being created any more."""
     compute = state.computes.get(parameters["compute"])
@@ -139,4 +150,5 @@ RESOURCE_MANAGER_ROUTES = (
     Route("PUT", _COMPUTE, for_user(create)),
     Route("PATCH", _COMPUTE, for_user(update)),
     Route("DELETE", _COMPUTE, for_user(delete)),
+    Route("POST", f"{_COMPUTE}/listNodes", for_user(list_nodes)),
 )

@@ -4,7 +4,7 @@ import json
 import uuid
 from typing import Any
 
-from submit.emulator.auth import Parameters, for_user
+from submit.emulator.auth import Parameters, for_job_or_user, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
@@ -66,6 +66,13 @@ def get_registered(state: State, request: Request, parameters: Parameters) -> Re
     raise ApiError(404, "UserError", f"there is no dataset {parameters['name']!r} with version {wanted}")
 
 
+def unregister(state: State, request: Request, parameters: Parameters) -> Response:
+    """Removes all versions of a name; the saved datasets stay."""
+    if state.datasets.pop(parameters["name"], None) is None:
+        raise ApiError(404, "UserError", f"there is no dataset {parameters['name']!r}")
+    return Response()
+
+
 def list_registered(state: State, request: Request, parameters: Parameters) -> Response:
     """The last version of each dataset, or all versions with one saved content."""
     saved = parameters.get("dataset")
@@ -116,11 +123,12 @@ def _known(state: State, name: str) -> dict[str, Any]:
 
 _DATASET = f"/dataset/v1.0{SCOPE}"
 ROUTES = (
-    Route("POST", f"{_DATASET}/saveddatasets", for_user(save)),
-    Route("GET", f"{_DATASET}/saveddatasets/{{dataset}}", for_user(get_saved)),
-    Route("GET", f"{_DATASET}/datasets", for_user(list_registered)),
+    Route("POST", f"{_DATASET}/saveddatasets", for_job_or_user(save)),
+    Route("GET", f"{_DATASET}/saveddatasets/{{dataset}}", for_job_or_user(get_saved)),
+    Route("GET", f"{_DATASET}/datasets", for_job_or_user(list_registered)),
     Route("POST", f"{_DATASET}/datasets", for_user(register)),
-    Route("GET", f"{_DATASET}/datasets/query/name={{name}}", for_user(get_registered)),
-    Route("GET", f"{_DATASET}/datasets/query/savedDatasetId={{dataset}}", for_user(list_registered)),
-    Route("GET", f"/data/v1.0{SCOPE}/dataversion/{{dataset}}/versions/{{version}}", for_user(get_version)),
+    Route("DELETE", f"{_DATASET}/datasets/{{name}}", for_user(unregister)),
+    Route("GET", f"{_DATASET}/datasets/query/name={{name}}", for_job_or_user(get_registered)),
+    Route("GET", f"{_DATASET}/datasets/query/savedDatasetId={{dataset}}", for_job_or_user(list_registered)),
+    Route("GET", f"/data/v1.0{SCOPE}/dataversion/{{dataset}}/versions/{{version}}", for_job_or_user(get_version)),
 )

@@ -1,8 +1,9 @@
 """Environments by name: those that Azure or somebody else has put into the workspace."""
 
 from typing import Any
+from urllib.parse import quote
 
-from submit.emulator.auth import Parameters, for_user
+from submit.emulator.auth import Parameters, for_job_or_user, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
@@ -33,6 +34,30 @@ def add(state: State, name: str, content: dict[str, Any]) -> dict[str, Any]:
     return versions[-1]
 
 
+def add_of_job(state: State, configuration: dict[str, Any]) -> None:
+    """Registers the environment that a job brings along, unless it is one of the versions that there are."""
+    brought = configuration.get("environment")
+    if not brought or not brought.get("name") or brought.get("version"):
+        return
+    content = {name: value for name, value in brought.items() if name not in ("name", "version")}
+    for known in state.environments.get(brought["name"], []):
+        if all(known.get(name) == value for name, value in content.items()):
+            brought["version"] = known["version"]
+            return
+    brought["version"] = add(state, brought["name"], content)["version"]
+
+
+def build(state: State, request: Request, parameters: Parameters) -> Response:
+    """Nothing is built: jobs run in this machine's Python."""
+    get(state, request, parameters)  # raises if there is none
+    name, version = parameters["environment"], parameters["version"]
+    return json_response({"location": f"{state.url}{_IMAGES}/{quote(name, safe='')}/{version}"}, 202)
+
+
+def get_build(state: State, request: Request, parameters: Parameters) -> Response:
+    return json_response({"status": "Succeeded", "logUrl": None})
+
+
 def image_content(image: str) -> dict[str, Any]:
     """An environment that is an image and nothing else, as those are that Azure provides."""
     return {
@@ -42,10 +67,15 @@ def image_content(image: str) -> dict[str, Any]:
     }
 
 
+_BUILDS = f"/environment/v2.0{SCOPE}/environments"
+_IMAGES = f"/environment/v2.0{SCOPE}/builds"
 _ENVIRONMENT = f"/environment/v1.0{SCOPE}/environments"
 ROUTES = (
     Route("GET", f"{_ENVIRONMENT}/", for_user(list_all)),
-    Route("GET", f"{_ENVIRONMENT}/{{environment}}", for_user(get)),
-    Route("GET", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_user(get)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}", for_job_or_user(get)),
+    Route("GET", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_job_or_user(get)),
     Route("PUT", f"{_ENVIRONMENT}/{{environment}}", for_user(register)),
+    Route("POST", f"{_BUILDS}/{{environment}}/versions/{{version}}/image", for_user(build)),
+    Route("POST", f"{_BUILDS}/{{environment}}/versions/{{version}}/imageoncompute/{{compute}}", for_user(build)),
+    Route("GET", f"{_IMAGES}/{{environment}}/{{version}}", for_user(get_build)),
 )

@@ -14,6 +14,7 @@ from submit.emulator.workspace import SCOPE, experiment_id
 
 PAGE = 100  # runs, unless the client says how many
 _EQUAL = re.compile(r'\(?(?P<what>[\w/.\-]+) eq "?(?P<value>.*?)"?\)?')
+_UNEQUAL = re.compile(r'\(?(?P<what>[\w/.\-]+) ne "?(?P<value>.*?)"?\)?')
 _THERE = re.compile(r"\(?(?P<what>[\w/.\-]+) ne null or (?P=what) eq null\)?")
 _TYPE = re.compile(r"\(?RunType eq (?P<value>\S+) or Properties/azureml.runsource eq (?P=value)\)?")
 
@@ -27,6 +28,20 @@ def create_experiment(state: State, request: Request, parameters: Parameters) ->
     return json_response(_experiment(state, parameters["experiment"]))
 
 
+def patch_experiment(state: State, request: Request, parameters: Parameters) -> Response:
+    """Adds tags."""
+    name = _known(state, parameters["experiment"])
+    state.experiment_tags.setdefault(name, {}).update(request.json().get("tags") or {})
+    return json_response(_experiment(state, name))
+
+
+def delete_tags(state: State, request: Request, parameters: Parameters) -> Response:
+    name = _known(state, parameters["experiment"])
+    for tag in request.json()["tags"]:
+        state.experiment_tags.get(name, {}).pop(tag, None)
+    return json_response({"errors": {}})
+
+
 def list_experiments(state: State, request: Request, parameters: Parameters) -> Response:
     return json_response({"value": [_experiment(state, name) for name in state.experiments], "continuationToken": None})
 
@@ -35,7 +50,7 @@ def list_runs(state: State, request: Request, parameters: Parameters) -> Respons
     """A page of the runs that match the client's filter, the last started first."""
     body = request.json()
     name = _known(state, parameters["experiment"])
-    clauses = [_clause(text) for text in _clauses(body.get("filter") or "")]
+    clauses = [_clause(state, text) for text in _clauses(body.get("filter") or "")]
     runs = [run for run in state.runs.values() if run.experiment == name and all(clause(run) for clause in clauses)]
     runs.sort(key=lambda run: (run.started or run.created, run.number), reverse=True)
     begin = int(body.get("continuationToken") or 0)
@@ -52,8 +67,8 @@ def _known(state: State, name_or_id: str) -> str:
 
 
 def _experiment(state: State, name: str) -> dict[str, Any]:
-    created = datetimes.to_iso(state.experiments[name])
-    return {"experimentId": experiment_id(name), "name": name, "createdUtc": created, "tags": {}}
+    created, tags = datetimes.to_iso(state.experiments[name]), state.experiment_tags.get(name, {})
+    return {"experimentId": experiment_id(name), "name": name, "createdUtc": created, "tags": tags}
 
 
 def _clauses(text: str) -> list[str]:
@@ -62,16 +77,19 @@ def _clauses(text: str) -> list[str]:
     return [clause for clause in inner.split(" and ") if clause]
 
 
-def _clause(text: str) -> Callable[[Run], bool]:
+def _clause(state: State, text: str) -> Callable[[Run], bool]:
     if kind := _TYPE.fullmatch(text):
         expected = kind["value"]
         return lambda run: run.type == expected
     if there := _THERE.fullmatch(text):
         name = there["what"]
         return lambda run: _has(run, name)
+    if unequal := _UNEQUAL.fullmatch(text):
+        what, value = unequal.groups()
+        return lambda run: _value(state, run, what) != value
     if equal := _EQUAL.fullmatch(text):
         what, value = equal.groups()
-        return lambda run: _value(run, what) == (None if value == "null" else value)
+        return lambda run: _value(state, run, what) == (None if value == "null" else value)
     raise ApiError(400, "BadArgument", f"the emulator doesn't know the filter {text!r}")
 
 
@@ -80,11 +98,13 @@ def _has(run: Run, what: str) -> bool:
     return name in (run.tags if kind == "Tags" else run.properties)
 
 
-def _value(run: Run, what: str) -> str | None:
+def _value(state: State, run: Run, what: str) -> str | None:
     kind, _, name = what.partition("/")
     if name:
         return (run.tags if kind == "Tags" else run.properties).get(name)
-    return {"Status": run.status, "Target": run.target, "RunId": run.id}.get(kind)  # no run has a parent
+    if kind == "RootRunId":
+        return state.root_of(run).id
+    return {"Status": run.status, "Target": run.target, "RunId": run.id, "ParentRunId": run.parent}.get(kind)
 
 
 _EXPERIMENT = f"/history/v1.0{SCOPE}/experiments/{{experiment}}"
@@ -95,4 +115,6 @@ ROUTES = (
     Route("POST", f"{_RUN_HISTORY}/experiments:query", for_user(list_experiments)),
     Route("POST", f"{_RUN_HISTORY}/experiments/{{experiment}}/runs:query", for_user(list_runs)),
     Route("GET", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_user(get_experiment)),
+    Route("PATCH", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_user(patch_experiment)),
+    Route("DELETE", f"{_RUN_HISTORY}/experimentids/{{experiment}}/tags", for_user(delete_tags)),
 )

@@ -1,15 +1,14 @@
 """Jobs: their snapshots, their submission and their status."""
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 from submit.emulator import datetimes
+from submit.emulator.api import environments
 from submit.emulator.auth import Parameters, for_run, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
-from submit.emulator.state import NO_SNAPSHOT, Run, Snapshot, State, SubmittedJob
-from submit.emulator.workspace import SCOPE, blob_address
+from submit.emulator.state import NO_SNAPSHOT, Run, State, SubmittedJob
+from submit.emulator.workspace import SCOPE
 
 WAITING = ("NotStarted", "Starting", "Provisioning", "Preparing", "Queued")
 AT_WORK = ("Running", "Finalizing", "CancelRequested")
@@ -26,9 +25,16 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
         raise ApiError(400, "UserError", f"Unknown compute target '{target}'.")
     if run_id in state.runs:
         raise ApiError(409, "Conflict", f"Run {run_id} already exists.")
+    environments.add_of_job(state, definition["Configuration"])
     state.jobs.append(SubmittedJob(run_id, experiment, definition, files))
     state.keep_run(_queued(run_id, experiment, len(state.runs) + 1, definition["Configuration"]))
     return json_response({"runId": run_id})
+
+
+def refuse_local(state: State, request: Request, parameters: Parameters) -> Response:
+    """A run on the user's own machine, for which the service would send a program of its own."""
+    message = "compute_target='local' isn't emulated; give a cluster, such as 'cpu-cluster': its jobs run here as well"
+    raise ApiError(400, "UserError", message)
 
 
 def cancel(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
@@ -73,60 +79,9 @@ def _queued(run_id: str, experiment: str, number: int, configuration: dict[str, 
     )
 
 
-ORIGIN = "snapshots"
-
-
-def get_latest(state: State, request: Request, parameters: Parameters) -> Response:
-    """The snapshot with which a client that remembers none compares its folder."""
-    latest = next(reversed(state.snapshots.values()), Snapshot(NO_SNAPSHOT, {}, {}))
-    return json_response({"id": latest.id, "root": latest.tree})
-
-
-def announce(state: State, request: Request, parameters: Parameters) -> Response:
-    """A blob address for each file. The paths are numbers, because the client would encode names a second time."""
-    folder = state.add_folder(ORIGIN, str(uuid.uuid4()))
-    names = request.json()["FileNames"]
-    folder.paths = [str(number) for number in range(len(names))]
-    addresses = [blob_address(f"{ORIGIN}/{folder.container}/{path}") for path in folder.paths]
-    nodes = [{"fullName": name, "blobUri": address} for name, address in zip(names, addresses, strict=True)]
-    return json_response({"fileNodes": nodes})
-
-
-def create(state: State, request: Request, parameters: Parameters) -> Response:
-    """Creates a snapshot from the uploaded files and, for unchanged ones, its parent's."""
-    body = request.json()
-    parent = state.snapshots.get(body["ParentSnapshotId"])
-    content = dict(parent.files) if parent else {}
-    content |= {node["FullName"]: _uploaded(state, node) for node in body["FileRevisionList"]["FileNodes"]}
-    paths = list(_paths(body["DirTreeNode"]))
-    if missing := [path for path in paths if path not in content]:
-        raise ApiError(400, "UserError", f"the snapshot has files that were not uploaded: {missing}")
-    files = {path: content[path] for path in paths}
-    state.snapshots[parameters["snapshot"]] = Snapshot(parameters["snapshot"], body["DirTreeNode"], files)
-    return json_response({"id": parameters["snapshot"]})
-
-
-def _uploaded(state: State, node: dict[str, Any]) -> bytes:
-    container, number = node["BlobUri"].partition("?")[0].split("/")[-2:]
-    folder = state.folders.get((ORIGIN, container))
-    if folder is None or number not in folder.artifacts:
-        raise ApiError(400, "UserError", f"the content of {node['FullName']!r} was not uploaded")
-    return folder.artifacts[number]
-
-
-def _paths(tree: dict[str, Any], folder: str = "") -> Iterator[str]:
-    for name, node in tree["children"].items():
-        if node["type"] == "File":
-            yield f"{folder}{name}"
-        else:
-            yield from _paths(node, f"{folder}{name}/")
-
-
 _EXECUTION = f"/execution/v1.0{SCOPE}/experiments/{{experiment}}"
 ROUTES = (
-    Route("GET", f"/content/v1.0{SCOPE}/snapshots/latest/metadata", for_user(get_latest)),
-    Route("POST", f"/content/v2.0{SCOPE}/snapshots/getblob", for_user(announce)),
-    Route("POST", f"/content/v2.0{SCOPE}/snapshots/{{snapshot}}", for_user(create)),
     Route("POST", f"{_EXECUTION}/snapshotrun", for_user(submit)),
+    Route("POST", f"{_EXECUTION}/localrun", for_user(refuse_local)),
     Route("POST", f"{_EXECUTION}/runId/{{run}}/cancel", for_user(for_run(cancel))),
 )

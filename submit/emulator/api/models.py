@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 from submit.emulator import datetimes
 from submit.emulator.auth import Parameters, for_job_or_user, for_user
@@ -39,7 +40,7 @@ def register(state: State, request: Request, parameters: Parameters) -> Response
     asset = state.assets.get(body["url"].removeprefix("aml://asset/"))
     if asset is None:
         raise ApiError(400, "BadArgument", f"there is no asset at {body['url']!r}")
-    version = 1 + sum(model.name == body["name"] for model in state.models)
+    version = 1 + max((model.version for model in state.models if model.name == body["name"]), default=0)
     identity = {
         "id": f"{body['name']}:{version}",
         "version": version,
@@ -60,10 +61,36 @@ def register(state: State, request: Request, parameters: Parameters) -> Response
 
 
 def get(state: State, request: Request, parameters: Parameters) -> Response:
+    return json_response(_known(state, parameters["model"]).content)
+
+
+def _known(state: State, name: str) -> RegisteredModel:
     for model in state.models:
-        if model.content["id"] == parameters["model"]:
-            return json_response(model.content)
-    raise ModelError(404, "ModelNotFound", f"there is no model {parameters['model']!r}")
+        if model.content["id"] == name:
+            return model
+    raise ModelError(404, "ModelNotFound", f"there is no model {name!r}")
+
+
+def patch(state: State, request: Request, parameters: Parameters) -> Response:
+    """Replaces the tags, the properties or the description, as the client does it."""
+    model = _known(state, parameters["model"])
+    changes = {step["path"].removeprefix("/"): step["value"] for step in request.json()}
+    if unknown := set(changes) - {"kvTags", "properties", "description"}:
+        raise ModelError(400, "BadArgument", f"the emulator can't change {sorted(unknown)} of a model")
+    changed = replace(
+        model,
+        tags=changes.get("kvTags", model.tags),
+        properties=changes.get("properties", model.properties),
+        description=changes.get("description", model.description),
+        content=model.content | changes,
+    )
+    state.models[state.models.index(model)] = changed
+    return json_response(changed.content)
+
+
+def delete(state: State, request: Request, parameters: Parameters) -> Response:
+    state.models.remove(_known(state, parameters["model"]))
+    return Response(200)
 
 
 def list_all(state: State, request: Request, parameters: Parameters) -> Response:
@@ -96,7 +123,9 @@ _MODEL = f"/modelmanagement/v1.0{SCOPE}"
 ROUTES = (
     Route("POST", f"{_MODEL}/assets", for_job_or_user(create_asset)),
     Route("POST", f"{_MODEL}/models", for_job_or_user(register)),
-    Route("GET", f"{_MODEL}/assets/{{asset}}", for_user(get_asset)),
-    Route("GET", f"{_MODEL}/models", for_user(list_all)),
-    Route("GET", f"{_MODEL}/models/{{model}}", for_user(get)),
+    Route("GET", f"{_MODEL}/assets/{{asset}}", for_job_or_user(get_asset)),
+    Route("GET", f"{_MODEL}/models", for_job_or_user(list_all)),
+    Route("GET", f"{_MODEL}/models/{{model}}", for_job_or_user(get)),
+    Route("PATCH", f"{_MODEL}/models/{{model}}", for_job_or_user(patch)),
+    Route("DELETE", f"{_MODEL}/models/{{model}}", for_user(delete)),
 )

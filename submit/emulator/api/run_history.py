@@ -33,34 +33,30 @@ def get_details(state: State, run: Run, request: Request, parameters: Parameters
     return json_response(run_content(state, run) | lineage)
 
 
-def patch_run(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
-    """Adds tags and properties; sets the display name and the description."""
-    patch = request.json()
-    if unknown := set(patch) - PATCHED:
+def patch(run: Run, content: dict[str, Any]) -> None:
+    """Adds tags and properties; sets the display name and the description.
+
+    Raises:
+        ApiError: There is something else to change, or a limit is exceeded; nothing has changed.
+    """
+    if unknown := {name for name, value in content.items() if value is not None} - PATCHED:
         raise ApiError(
             400, "BadArgument", f"the emulator can't patch {sorted(unknown)}; it can patch {sorted(PATCHED)}"
         )
-    tags = run.tags | (patch.get("tags") or {})
-    properties = run.properties | (patch.get("properties") or {})
+    tags = run.tags | (content.get("tags") or {})
+    properties = run.properties | (content.get("properties") or {})
     limits.check_labels("tags", tags)
     limits.check_labels("properties", properties)
-    limits.check_display_name(patch.get("displayName") or "")
+    limits.check_display_name(content.get("displayName") or "")
     run.tags, run.properties = tags, properties
-    run.display_name = patch.get("displayName", run.display_name)
-    run.description = patch.get("description", run.description)
-    return json_response(run_content(state, run))
+    run.display_name = content.get("displayName") or run.display_name
+    run.description = content.get("description") or run.description
 
 
 def delete_tags(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
     for name in request.json():
         run.tags.pop(name, None)
     return json_response({"errors": {}})
-
-
-def post_event(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
-    """Records an event. It doesn't end the run; the platform does when the job's processes have ended."""
-    run.events.append(request.json())
-    return json_response({})
 
 
 def get_token(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
@@ -80,7 +76,8 @@ def run_content(state: State, run: Run) -> dict[str, Any]:
     return {
         "runId": run.id,
         "runNumber": run.number,
-        "rootRunId": run.id,
+        "rootRunId": state.root_of(run).id,
+        "parentRunId": run.parent,
         "experimentId": experiment_id(run.experiment),
         "createdUtc": datetimes.to_iso(run.created),
         "startTimeUtc": run.started and datetimes.to_iso(run.started),
@@ -106,13 +103,10 @@ ROUTES = (
     Route("GET", "/discovery/workspaces/{workspace}", discovery),
     Route("GET", _BY_ID, for_run(get_run)),
     Route("GET", _BY_NAME, for_run(get_run)),
-    Route("PATCH", _BY_ID, for_run(patch_run)),
-    Route("PATCH", _BY_NAME, for_run(patch_run)),
     Route("GET", f"{_BY_ID}/token", for_run(get_token, to_refresh=True)),
     Route("GET", f"{_BY_NAME}/token", for_run(get_token, to_refresh=True)),
     Route("GET", f"{_BY_NAME}/details", for_run(get_details)),
     Route("DELETE", f"{_BY_NAME}/tags", for_run(delete_tags)),
-    Route("POST", f"{_BY_NAME}/events", for_run(post_event)),
     Route("GET", f"{_BY_NAME}/metricsingest/wait", for_run(wait_for_metrics)),
     Route("GET", f"{_RUN_HISTORY}/runs/{{run}}", for_user(for_run(get_run))),
 )

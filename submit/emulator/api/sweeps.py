@@ -46,10 +46,6 @@ def cancel(state: State, run: Run, request: Request, parameters: Parameters) -> 
     return json_response({"code": 200, "result": run.status})
 
 
-def list_children(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
-    return json_response({"value": [], "continuationToken": None})
-
-
 def _definition(request: Request) -> dict[str, Any]:
     """The sweep, which is a file in a form."""
     form = message_from_bytes(f"Content-Type: {request.headers.get('content-type')}\r\n\r\n".encode() + request.body)
@@ -93,9 +89,7 @@ def _content(run: Run, definition: dict[str, Any]) -> dict[str, Any]:
 
 
 _RUNS = "/hyperdrive/v1.0/{scope}/runs"  # the client encodes the slashes of the scope
-_HISTORY = f"/history/v1.0{SCOPE}/experiments/{{experiment}}"
 ROUTES = (
     Route("POST", _RUNS, for_user(submit)),
     Route("POST", f"{_RUNS}/{{run}}/cancel", for_user(for_run(cancel))),
-    Route("GET", f"{_HISTORY}/runs/{{run}}/children", for_user(for_run(list_children))),
 )

@@ -1,15 +1,10 @@
 """The resource manager and the datastore: the subscription, the workspace and its VM sizes."""
 
-from typing import Any
-
 from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
 from submit.emulator.workspace import (
-    BLOB_HOST,
-    DATASTORE,
-    DATASTORE_CONTAINER,
     LOCATION,
     OPERATIONS,
     SCOPE,
@@ -81,46 +76,6 @@ def list_vm_sizes(state: State, request: Request, parameters: Parameters) -> Res
     return json_response({"amlCompute": sizes})
 
 
-_ACCOUNT, _, _ENDPOINT = BLOB_HOST.split(".", 2)
-_SIGNATURE = "?sv=2019-07-07&sr=c&sig=emulator&se=2099-01-01T00%3A00%3A00Z&sp=rwl"
-
-
-def get(state: State, request: Request, parameters: Parameters) -> Response:
-    """The only datastore, which is the default one."""
-    if parameters.get("datastore", DATASTORE) != DATASTORE:
-        raise ApiError(404, "UserError", f"Could not find datastore {parameters['datastore']}")
-    return json_response(_datastore())
-
-
-def list_all(state: State, request: Request, parameters: Parameters) -> Response:
-    return json_response({"value": [_datastore()], "continuationToken": None})
-
-
-def _datastore() -> dict[str, Any]:
-    return {
-        "name": DATASTORE,
-        "dataStoreType": "AzureBlob",
-        "hasBeenValidated": True,
-        "tags": {},
-        "azureStorageSection": {
-            "accountName": _ACCOUNT,
-            "containerName": DATASTORE_CONTAINER,
-            "endpoint": _ENDPOINT,
-            "protocol": "https",
-            "credentialType": "Sas",
-            "credential": _SIGNATURE,
-            "sasToken": _SIGNATURE,
-            "isSas": True,
-        },
-    }
-
-
-_DATASTORE = f"/datastore/v1.0{SCOPE}"
-ROUTES = (
-    Route("GET", f"{_DATASTORE}/default", for_user(get)),
-    Route("GET", f"{_DATASTORE}/datastores", for_user(list_all)),
-    Route("GET", f"{_DATASTORE}/datastores/{{datastore}}", for_user(get)),
-)
 _ANY_WORKSPACE = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
 )
