@@ -12,6 +12,7 @@ from pathlib import Path
 
 from submit.emulator.service import AzureMLEmulator
 from submit.execution.scratch import scratch_folder
+from submit.execution.sweeper import Sweeper
 from submit.execution.worker import Worker
 
 DESCRIPTION = """\
@@ -88,7 +89,7 @@ def _for_workspace(emulator: AzureMLEmulator, options: argparse.Namespace, root:
         emulator.add_environment(name, IMAGE)
     print(f"# The Azure ML emulator listens on {emulator.url}; {config} names its workspace; Ctrl-C stops it.")
     _print_variables(emulator.workspace_environment(root / "home") | emulator.login_environment())
-    with Worker(emulator, root / "jobs", options.jobs, lambda line: print(line, file=sys.stderr)):
+    with Worker(emulator, root / "jobs", options.jobs, logging.info), Sweeper(emulator):
         yield
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from submit.emulator import datetimes, workspace
-from submit.emulator.api import blobs, dataflow, datasets, environments
-from submit.emulator.api.jobs import set_status
+from submit.emulator.api import blobs, dataflow, datasets, environments, jobs
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
 from submit.emulator.state import Compute, Dataset, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
@@ -138,7 +138,23 @@ class AzureMLEmulator:
             ValueError: There is no such status.
         """
         with self._state.lock:
-            set_status(self._state.runs[run_id], status, error)
+            jobs.set_status(self._state.runs[run_id], status, error)
+
+    def submit_child(
+        self, parent: str, run_id: str, configuration: dict[str, Any], files: dict[str, bytes], tags: dict[str, str]
+    ) -> None:
+        """Submits a job as a child of a run, such as that of a sweep."""
+        with self._state.lock:
+            experiment = self._state.runs[parent].experiment
+            job = SubmittedJob(run_id, experiment, {"Configuration": configuration}, files)
+            run = jobs.queue(self._state, job)
+            run.parent = parent
+            run.tags |= tags
+
+    def tag_run(self, run_id: str, tags: dict[str, str]) -> None:
+        """Adds tags to a run."""
+        with self._state.lock:
+            self._state.runs[run_id].tags |= tags
 
     def add_artifact(self, run_id: str, path: str, content: bytes) -> None:
         """Adds or replaces a file that the platform collects, such as user_logs/std_log.txt."""

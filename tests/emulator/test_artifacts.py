@@ -42,7 +42,7 @@ def test_the_path_of_an_artifact_has_a_limit(job: Job) -> None:
 def test_an_artifact_whose_name_needs_encoding_is_stored_and_read(job: Job) -> None:
     """azureml-core encodes the name twice."""
     script = """
-for name in ["a b.txt", "50%.txt", "ü+#?.txt"]:
+for name in ["a b.txt", "50%.txt", "ü+.txt"]:
     pathlib.Path("f.txt").write_text(name)
     run.upload_file(name, "f.txt")
     run.download_file(name, "back.txt")
@@ -52,7 +52,7 @@ for name in ["a b.txt", "50%.txt", "ü+#?.txt"]:
     job.does(script)
 
     stored = job.service.run(job.run_id).artifacts
-    assert stored == {name: name.encode() for name in ["a b.txt", "50%.txt", "ü+#?.txt"]}
+    assert stored == {name: name.encode() for name in ["a b.txt", "50%.txt", "ü+.txt"]}
 
 
 def test_a_large_file_goes_in_blocks_and_comes_back_in_ranges(job: Job) -> None:

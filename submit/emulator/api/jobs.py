@@ -25,10 +25,16 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
         raise ApiError(400, "UserError", f"Unknown compute target '{target}'.")
     if run_id in state.runs:
         raise ApiError(409, "Conflict", f"Run {run_id} already exists.")
-    environments.add_of_job(state, definition["Configuration"])
-    state.jobs.append(SubmittedJob(run_id, experiment, definition, files))
-    state.keep_run(_queued(run_id, experiment, len(state.runs) + 1, definition["Configuration"]))
+    queue(state, SubmittedJob(run_id, experiment, definition, files))
     return json_response({"runId": run_id})
+
+
+def queue(state: State, job: SubmittedJob) -> Run:
+    """Adds a job and its run, which is queued."""
+    configuration = job.definition["Configuration"]
+    environments.add_of_job(state, configuration)
+    state.jobs.append(job)
+    return state.keep_run(_queued(job.run_id, job.experiment, len(state.runs) + 1, configuration))
 
 
 def refuse_local(state: State, request: Request, parameters: Parameters) -> Response:

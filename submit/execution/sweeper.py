@@ -1,0 +1,89 @@
+"""Runs the sweeps of the emulator: their runs are jobs, so many of them at a time. No run is ended early."""
+
+import copy
+import json
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from submit.execution.draws import draw
+
+if TYPE_CHECKING:
+    from submit.emulator import AzureMLEmulator, SubmittedJob
+
+_POLL_SECONDS = 0.2
+_ENDED = ("Completed", "Failed", "Canceled")
+_SWEEP_VARIABLE = "AZUREML_SWEEP_"  # HyperDrive sets these for runs with a command
+
+
+class Sweeper:
+    """Takes each sweep and submits its runs, which a ``Worker`` executes. Use it as a context manager."""
+
+    def __init__(self, service: "AzureMLEmulator") -> None:
+        self._service = service
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(thread_name_prefix="sweep")
+        self._watcher = threading.Thread(target=self._watch, name="sweeps", daemon=True)
+
+    def __enter__(self) -> "Sweeper":
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._watcher.join()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _watch(self) -> None:
+        taken = 0
+        while not self._stopped.wait(_POLL_SECONDS):
+            for sweep in self._service.sweeps[taken:]:
+                self._pool.submit(self._run, sweep)
+                taken += 1
+
+    def _run(self, sweep: "SubmittedJob") -> None:
+        try:
+            self._service.set_run_status(sweep.run_id, "Running")
+            self._submit_all(sweep)
+        except Exception as error:  # whatever a sweep's definition can cause ends the sweep, and not the service
+            self._service.set_run_status(sweep.run_id, "Failed", str(error))
+
+    def _submit_all(self, sweep: "SubmittedJob") -> None:
+        definition = sweep.definition
+        generator = definition["generator_config"]
+        is_grid = generator["name"].lower() == "grid"
+        drawn = draw(generator["parameter_space"], is_grid, definition["max_total_jobs"], sweep.run_id)
+        children: list[str] = []
+        for number, values in enumerate(drawn):
+            if not self._wait(sweep, children, definition["max_concurrent_jobs"]):
+                return
+            children.append(self._submit(sweep, number, values))
+        if self._wait(sweep, children, 1):
+            self._service.set_run_status(sweep.run_id, "Completed")
+
+    def _submit(self, sweep: "SubmittedJob", number: int, values: Mapping[str, Any]) -> str:
+        name = f"{sweep.run_id}_{number}"
+        configuration = copy.deepcopy(sweep.definition["platform_config"]["Definition"]["Overrides"])
+        if configuration.get("command"):
+            variables = {f"{_SWEEP_VARIABLE}{key}": str(value) for key, value in values.items()}
+            configuration["environmentVariables"] = (configuration.get("environmentVariables") or {}) | variables
+        else:
+            flags = [word for key, value in values.items() for word in (f"--{key}", str(value))]
+            configuration["arguments"] = [*(configuration.get("arguments") or []), *flags]
+        text = json.dumps(values)
+        self._service.submit_child(sweep.run_id, name, configuration, sweep.files, {"hyperparameters": text})
+        self._service.tag_run(sweep.run_id, {f"_aml_system_{name}": text})
+        return name
+
+    def _wait(self, sweep: "SubmittedJob", children: list[str], fewer_than: int) -> bool:
+        """Waits until fewer runs than this are at work; False when the sweep is over, whose runs are then cancelled."""
+        while True:
+            working = [child for child in children if self._service.run(child).status not in _ENDED]
+            if self._stopped.is_set() or self._service.run(sweep.run_id).status in _ENDED:
+                for child in working:
+                    self._service.set_run_status(child, "Canceled")
+                return False
+            if len(working) < fewer_than:
+                return True
+            self._stopped.wait(_POLL_SECONDS)
