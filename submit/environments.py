@@ -1,11 +1,14 @@
 """The environment of a job: from options, from files, or from the project's own dependencies."""
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from submit import program
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment
 from submit.options import EnvironmentOptions
@@ -17,6 +20,15 @@ else:
 
 PYTHON = "3.11"
 PROJECT_ENVIRONMENT = "lightning-azureml"
+# The versions that the tests ran with. Without them pip takes the newest PyTorch, whose CUDA may need a newer driver
+# than the nodes have; that of 2.8 (CUDA 12.8) needs driver 525 or later, as every CUDA 12 does:
+# https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+PINNED = {
+    "torch": "2.8.0",
+    "torchvision": "0.23.0",
+    "pytorch-lightning": "2.6.6",
+    "torchmetrics": "1.9.0",
+}
 
 
 def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvironment | BuiltEnvironment:
@@ -36,16 +48,27 @@ def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvi
             PROJECT_ENVIRONMENT, conda=_text(options.conda_file, "--conda_file"), image=options.docker_image
         )
     if options.pip_requirements:
-        lines = _text(options.pip_requirements, "--pip_requirements").splitlines()
-        requirements = [line.partition("#")[0].strip() for line in lines]
+        requirements = _requirements(options.pip_requirements, folder)
         return BuiltEnvironment(
-            PROJECT_ENVIRONMENT,
-            conda=conda_specification([line for line in requirements if line]),
-            image=options.docker_image,
+            PROJECT_ENVIRONMENT, conda=conda_specification(requirements), image=options.docker_image
         )
     if options.docker_image:
         return BuiltEnvironment(PROJECT_ENVIRONMENT, image=options.docker_image)
-    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(project_dependencies(folder)))
+    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(pinned(project_dependencies(folder))))
+
+
+def pinned(requirements: Sequence[str]) -> list[str]:
+    """The requirements with the tested versions of the packages that decide whether a job runs on the nodes' GPUs.
+
+    A requirement that names one version already is left as it is.
+    """
+    return [_pinned(requirement) for requirement in requirements]
+
+
+def _pinned(requirement: str) -> str:
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    version = PINNED.get(name.lower().replace("_", "-"))
+    return requirement if version is None or "==" in requirement else f"{name}=={version}"
 
 
 def conda_specification(requirements: list[str]) -> str:
@@ -59,11 +82,13 @@ def conda_specification(requirements: list[str]) -> str:
 
 
 def project_dependencies(folder: Path) -> list[str]:
-    """The dependencies in the folder's ``pyproject.toml``.
+    """The dependencies in the folder's ``pyproject.toml``; without the program in the folder, the program's package.
 
     Raises:
         SubmitError: It has none.
     """
+    if not program.is_in(folder):
+        return [program.requirement(), *PINNED]
     path = folder / "pyproject.toml"
     try:
         dependencies = tomllib.loads(path.read_text())["project"]["dependencies"]
@@ -73,6 +98,15 @@ def project_dependencies(folder: Path) -> list[str]:
             "--pip_requirements, --environment, --docker_image or --dockerfile"
         ) from error
     return list(dependencies)
+
+
+def _requirements(file: Path, folder: Path) -> list[str]:
+    """The requirements in a file, and the program's package where neither the file nor the folder has it."""
+    lines = _text(file, "--pip_requirements").splitlines()
+    found = [text for line in lines if (text := line.partition("#")[0].strip())]
+    if program.is_in(folder) or any(line.startswith(program.DISTRIBUTION) for line in found):
+        return found
+    return [*found, program.requirement()]
 
 
 def _require_one(options: EnvironmentOptions) -> None:

@@ -55,6 +55,7 @@ def parse_command(arguments: Sequence[str]) -> tuple[ModuleType, argparse.Namesp
     module = import_module(f"submit.commands.{name}")
     end = words.index("--") if "--" in words else len(words)
     options, unknown = _parser(name, module).parse_known_args(words[:end])
+    options.arguments = words
     training = [*unknown, *words[end + 1 :]]
     if training and not module.TAKES_TRAINING_FLAGS:
         raise SubmitError(f"{training[0]}: {name} has no such flag; see python -m submit {name} --help")

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns the job's exit status."""
     from submit.execution.rehearse import format_report, rehearse, require_extra
+    from submit.execution.verdict import format_verdict
 
     require_extra()
     job = prepare_job(job_options(options), training, dry_run=options.dry_run)
@@ -37,5 +38,5 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
         return 0
     print(f"Rehearsing {' '.join(job.command)}", flush=True)
     rehearsal = rehearse(job, options.rehearsal_data, options.timeout, lambda line: print(f"  {line}", flush=True))
-    print(f"\n{format_report(rehearsal)}")
+    print(f"\n{format_report(rehearsal)}\n\n{format_verdict(rehearsal, job, options.arguments)}")
     return rehearsal.status

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from submit import program
 from submit.job import BuiltEnvironment, Job
 from submit.preflight import secrets, snapshot_checks, training_files
-from submit.preflight.findings import Finding, error, report_findings, warning
+from submit.preflight.findings import Finding, error, note, report_findings, warning
 from submit.preflight.git_remote import check_addresses, clean_addresses
 from submit.preflight.settings import (
     check_compute_name,
@@ -72,8 +73,23 @@ def _job_findings(job: Job, training: Sequence[str], conda_file: Path | None) ->
     if conda_file:
         yield from check_conda_file(conda_file)
     yield from _about_data(job, training)
+    yield from _about_program(job)
     yield from check_folder(job.source_directory, training)
     yield from check_addresses(job.source_directory, os.environ)
+
+
+def _about_program(job: Job) -> Iterator[Finding]:
+    """Where the job gets the program from, if not from its snapshot."""
+    if program.is_in(job.source_directory):
+        return
+    conda = job.environment.conda if isinstance(job.environment, BuiltEnvironment) else None
+    if program.DISTRIBUTION in (conda or ""):
+        yield note(f"the job's environment installs {program.requirement()}; the snapshot has only your own modules")
+    else:
+        yield warning(
+            f"{str(job.source_directory)!r} has no 'lightning_app', so the job's environment must have "
+            f"{program.requirement()}"
+        )
 
 
 def _about_data(job: Job, training: Sequence[str]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from submit.errors import PreflightError
 class Finding:
     """One line: what was given, what was expected, what to do. With an error nothing may be sent."""
 
-    level: Literal["error", "warning"]
+    level: Literal["error", "note", "warning"]
     text: str
 
     def __post_init__(self) -> None:
@@ -28,16 +28,21 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
+def note(text: str) -> Finding:
+    """Something that was decided for the user, and that is as it should be."""
+    return Finding("note", text)
+
+
 def report_findings(findings: Iterable[Finding]) -> None:
-    """Prints the warnings.
+    """Prints warnings and notes.
 
     Raises:
         PreflightError: There are errors; it has a line for each one.
     """
     errors = []
     for finding in list(findings):  # all checks run before anything is printed
-        if finding.level == "warning":
-            print(f"warning: {finding.text}", file=sys.stderr)
+        if finding.level != "error":
+            print(f"{finding.level}: {finding.text}", file=sys.stderr)
         else:
             errors.append(finding.text)
     if errors:

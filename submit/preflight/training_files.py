@@ -1,21 +1,34 @@
 """Files that the training command needs and that the snapshot may lack."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from submit import program
 from submit.preflight.findings import Finding, error, format_names
 from submit.preflight.snapshot import Snapshot, ignore_file
 from submit.training_flags import class_paths, file_arguments
 
-PACKAGES = ("lightning_app", "datamodules", "models")
-
 
 def check_code(snapshot: Snapshot, arguments: Sequence[str]) -> list[Finding]:
     """Findings about modules that ``python -m lightning_app`` imports from the folder in which it runs."""
-    modules = [*PACKAGES, *_own_modules(snapshot.folder, arguments)]
-    findings = [_about(snapshot, module, _code_of(snapshot.folder, module)) for module in dict.fromkeys(modules)]
+    own = [*_own_modules(snapshot.folder, arguments)]
+    if not program.is_in(snapshot.folder):
+        return [*_about_modules(snapshot, own), *_about_installed(snapshot.folder)]
+    findings = _about_modules(snapshot, [*program.PACKAGES, *own])
     return [finding for finding in [*findings, _about(snapshot, "pyproject.toml", ["pyproject.toml"])] if finding]
+
+
+def _about_modules(snapshot: Snapshot, modules: Iterable[str]) -> list[Finding]:
+    found = [_about(snapshot, module, _code_of(snapshot.folder, module)) for module in dict.fromkeys(modules)]
+    return [finding for finding in found if finding]
+
+
+def _about_installed(folder: Path) -> Iterator[Finding]:
+    """The program isn't in the folder: the environment has it, and nothing in the folder may hide it."""
+    for package in program.PACKAGES:
+        if (folder / package).exists() or (folder / f"{package}.py").exists():
+            yield error(f"snapshot: {package!r} in {str(folder)!r} hides the program's package of that name; rename it")
 
 
 def check_named_files(snapshot: Snapshot, arguments: Sequence[str]) -> list[Finding]:
