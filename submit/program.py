@@ -24,6 +24,6 @@ def requirement() -> str:
         return f"{DISTRIBUTION}=={metadata.version(DISTRIBUTION)}"
     except metadata.PackageNotFoundError as error:
         raise SubmitError(
-            f"the folder to upload has no {PACKAGES[0]!r}, and {DISTRIBUTION} isn't installed here, so the job's version "
-            f"isn't known; give the project's folder with --source_directory, or install {DISTRIBUTION}"
+            f"the folder to upload has no {PACKAGES[0]!r}, and {DISTRIBUTION} isn't installed here, so that the job's "
+            f"version isn't known; give the project's folder with --source_directory, or install {DISTRIBUTION}"
         ) from error

@@ -55,6 +55,24 @@ def check_labels(what: str, labels: Mapping[str, str | None]) -> None:
             )
 
 
+def path_error(path: str) -> str | None:
+    """Why this can't be the name of a file; None if it can.
+
+    A path leads into a folder when it is written to one, and never out of it.
+    """
+    if len(path) > ARTIFACT_PATH:
+        return f"the path has {len(path)} characters; {ARTIFACT_PATH} are allowed"
+    if "\0" in path or any(name in ("", ".", "..") for name in path.split("/")):
+        return f"the path {path!r:.100} is empty, absolute, or leads out of its folder"
+    return None
+
+
+def check_path(path: str) -> None:
+    """Raises ApiError for a path that no file can have."""
+    if reason := path_error(path):
+        raise ApiError(400, "UserError", reason)
+
+
 def check_display_name(name: str) -> None:
     """Raises ApiError for a name that is too long."""
     if len(name) > DISPLAY_NAME:

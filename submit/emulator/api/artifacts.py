@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from submit.emulator.auth import Parameters, for_files
-from submit.emulator.limits import ARTIFACT_PATH
+from submit.emulator.limits import path_error
 from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import FileHolder, State
@@ -47,9 +47,7 @@ def list_contents(state: State, holder: FileHolder, request: Request, parameters
 def _rejection(holder: FileHolder, path: str) -> str | None:
     if path in holder.paths:
         return f"Resource Conflict: ArtifactId {holder.origin}/{holder.container}/{path} already exists."
-    if len(path) > ARTIFACT_PATH:
-        return f"the path has {len(path)} characters; {ARTIFACT_PATH} are allowed"
-    return None
+    return path_error(path)
 
 
 def _page(request: Request, entries: list[dict[str, Any]]) -> Response:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 from submit.emulator.auth import Handler, Parameters
+from submit.emulator.limits import path_error
 from submit.emulator.messages import ApiError, Request, Response
 from submit.emulator.routing import Route
 from submit.emulator.state import FileHolder, Folder, State
@@ -92,6 +93,8 @@ def _writable(state: State, request: Request, parameters: Parameters) -> FileHol
     holder = holder_of(state, parameters)
     if holder is None or not _is_expected(holder, parameters["path"]):
         raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
+    if reason := path_error(parameters["path"]):
+        raise BlobError(400, "InvalidResourceName", reason)
     if request.headers.get("content-md5", md5(request.body)) != md5(request.body):
         raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
     if request.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+from submit.emulator import limits
 from submit.emulator.api import blobs
 from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
@@ -41,6 +42,8 @@ def create(state: State, request: Request, parameters: Parameters) -> Response:
     paths = list(_paths(body["DirTreeNode"]))
     if missing := [path for path in paths if path not in content]:
         raise ApiError(400, "UserError", f"the snapshot has files that were not uploaded: {missing}")
+    for path in paths:
+        limits.check_path(path)
     files = {path: content[path] for path in paths}
     state.snapshots[parameters["snapshot"]] = Snapshot(parameters["snapshot"], body["DirTreeNode"], files)
     return json_response({"id": parameters["snapshot"]})
