@@ -66,7 +66,7 @@ def job_command(definition: Mapping[str, Any], python: str, data: str | None, ar
     command = definition.get("command")
     if not command:
         return [python, *around, definition["script"], *(str(word) for word in definition.get("arguments") or [])]
-    if _SHELL.search(command):
+    if _SHELL.search(command) or (data is None and "$" in command):
         return ["sh", "-c", command]
     return [replaced.get(word, word) for word in shlex.split(command)]
 

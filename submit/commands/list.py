@@ -1,7 +1,8 @@
-"""``python -m submit list``: lists the runs of an experiment."""
+"""``python -m submit list``: lists the runs of an experiment or of a sweep."""
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from submit.commands.flags import add_json, add_workspace, count
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name of the experiment (default: lightning-azureml)",
     )
+    parser.add_argument(
+        "--sweep", metavar="RUN", help="the runs of this sweep, with hyperparameters and metrics, the best one first"
+    )
     parser.add_argument("--limit", type=count, default=20, metavar="N", help="number of newest runs (default: 20)")
     add_workspace(parser)
     add_json(parser)
@@ -31,6 +35,8 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    if options.sweep:
+        return _show_sweep(options)
     from submit.runs.run_info import list_runs
     from submit.runs.table import format_table, to_json
     from submit.workspace import open_workspace
@@ -42,6 +48,34 @@ def _show(options: argparse.Namespace) -> int:
         print(format_table([_row(entry) for entry in runs], _HEADINGS))
     else:
         print(f"{options.experiment} has no runs.")
+    return 0
+
+
+def _show_sweep(options: argparse.Namespace) -> int:
+    from submit.runs.run_info import find_run
+    from submit.runs.table import format_table, to_json
+    from submit.sweep.children import sweep_result
+
+    result = sweep_result(find_run(options.sweep, options.workspace))
+    runs = result.runs[: options.limit]
+    if options.json:
+        print(to_json([asdict(each) for each in runs]))
+    elif runs:
+        drawn = sorted({name for each in runs for name in each.hyperparameters})
+        measured = sorted(
+            {name for each in runs for name in each.metrics}, key=lambda name: (name != result.metric, name)
+        )
+        rows = [
+            (
+                *(each.run_id, each.status, each.duration),
+                *(each.hyperparameters.get(name) for name in drawn),
+                *(each.metrics.get(name) for name in measured),
+            )
+            for each in runs
+        ]
+        print(format_table(rows, ("RUN", "STATUS", "DURATION", *drawn, *measured)))
+    else:
+        print(f"{options.sweep} has no runs yet.")
     return 0
 
 

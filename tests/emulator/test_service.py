@@ -116,12 +116,12 @@ def test_the_real_client_reports_and_reads_all_that_a_job_can(service: AzureMLEm
 def test_an_unknown_route_is_refused_and_recorded(any_service: AzureMLEmulator, tmp_path: Path) -> None:
     job = Job(any_service, tmp_path)
 
-    status, _, error = job.tries("run.child_run('child')")
+    status, _, error = job.tries("run.experiment.start_logging()")
     answer = job.ask("GET", "/nowhere?x=1")
     options = job.ask("OPTIONS", "/emulator/state")
 
     assert status != 0
-    assert "401" in error  # a child is another run, which the token isn't for
+    assert "a job creates children only" in error
     assert answer == (404, {"error": {"code": "UnknownRoute", "message": DONT_KNOW, "details": []}})
     assert options[0] == 404
     assert any_service.unknown == ["GET /nowhere", "OPTIONS /emulator/state"]

@@ -135,7 +135,7 @@ def test_every_way_to_an_environment_names_its_python(tmp_path: Path) -> None:
     by_conda = environment_section(f"--conda_file {conda}")
 
     assert by_default[0] == "python=3.11"
-    assert any(requirement.startswith("torch>=") for requirement in by_default[-1]["pip"])
+    assert set(by_default[-1]["pip"]) > {"torch==2.8.0", "torchvision==0.23.0", "pytorch-lightning==2.6.6"}
     assert by_pip["python"]["condaDependencies"]["dependencies"] == [
         "python=3.11",
         "pip",
@@ -179,7 +179,6 @@ def test_an_image_alone_holds_everything(tmp_path: Path) -> None:
         ("--conda_file no.yaml", "--conda_file 'no.yaml': can't be read"),
         ("--environment a --conda_file b", "--environment and --conda_file each define the environment"),
         ("--environment a --docker_image b", "--environment and --docker_image each define the environment"),
-        ("--source_directory nowhere", "no dependencies in its pyproject.toml"),
     ],
 )
 def test_impossible_options_are_reported(flags: str, message: str) -> None:

@@ -29,16 +29,31 @@ def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, 
 
 
 def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path, ".amlignore", "fit.py")
+    write(tmp_path, ".amlignore", "lightning_app/fit.py")
 
     found = texts(check_folder(tmp_path), "error")
 
     assert [text.partition(";")[0].rpartition(" ")[2] for text in found] == [
-        "'lightning_app'",
         "'datamodules'",
         "'models'",
         "'pyproject.toml'",
     ]
+
+
+def test_a_folder_without_the_program_needs_only_modules_of_ones_own(tmp_path: Path) -> None:
+    write(tmp_path, ".amlignore", "my_module.py")
+
+    assert check_folder(tmp_path, ["--model", "my_module.Net"]) == []
+
+
+@pytest.mark.parametrize("name", ["models/net.py", "datamodules.py"])
+def test_a_module_that_would_hide_the_installed_program_is_an_error(tmp_path: Path, name: str) -> None:
+    write(tmp_path, ".amlignore", name)
+
+    (found,) = texts(check_folder(tmp_path), "error")
+
+    assert found.startswith(f"snapshot: {name.partition('/')[0].removesuffix('.py')!r} in ")
+    assert found.endswith("hides the program's package of that name; rename it")
 
 
 def test_a_model_of_an_installed_package_or_a_short_name_needs_no_file(project: Path) -> None:

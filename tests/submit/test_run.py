@@ -146,8 +146,8 @@ def test_a_service_that_is_not_there_is_reported(submitter: Submitter) -> None:
 def test_an_environment_that_is_ready_is_taken_as_the_workspace_has_it(submitter: Submitter) -> None:
     submitter.service.add_environment("ACPT", "registry/acpt:7")
 
-    sent = submitter.submit("run", "--environment", "ACPT")
-    missing = submitter.submit("run", "--environment", "no-such")
+    sent = submitter.submit("run", *JOB, "--environment", "ACPT")
+    missing = submitter.submit("run", *JOB, "--environment", "no-such")
 
     assert sent.status == 0, sent.err
     environment_section = submitter.service.jobs[-1].definition["Configuration"]["environment"]

@@ -34,17 +34,19 @@ def add(state: State, name: str, content: dict[str, Any]) -> dict[str, Any]:
     return versions[-1]
 
 
-def add_of_job(state: State, configuration: dict[str, Any]) -> None:
-    """Registers the environment that a job brings along, unless it is one of the versions that there are."""
+def with_version(state: State, configuration: dict[str, Any]) -> dict[str, Any]:
+    """A job's configuration with the version of its environment, which is registered if there is none like it."""
     brought = configuration.get("environment")
     if not brought or not brought.get("name") or brought.get("version"):
-        return
+        return configuration
     content = {name: value for name, value in brought.items() if name not in ("name", "version")}
-    for known in state.environments.get(brought["name"], []):
-        if all(known.get(name) == value for name, value in content.items()):
-            brought["version"] = known["version"]
-            return
-    brought["version"] = add(state, brought["name"], content)["version"]
+    alike = (
+        known
+        for known in state.environments.get(brought["name"], [])
+        if all(known.get(name) == value for name, value in content.items())
+    )
+    version = (next(alike, None) or add(state, brought["name"], content))["version"]
+    return configuration | {"environment": brought | {"version": version}}
 
 
 def build(state: State, request: Request, parameters: Parameters) -> Response:

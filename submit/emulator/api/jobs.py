@@ -32,9 +32,9 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
 def queue(state: State, job: SubmittedJob) -> Run:
     """Adds a job and its run, which is queued."""
     configuration = job.definition["Configuration"]
-    environments.add_of_job(state, configuration)
     state.jobs.append(job)
-    return state.keep_run(_queued(job.run_id, job.experiment, len(state.runs) + 1, configuration))
+    recorded = environments.with_version(state, configuration)
+    return state.keep_run(_queued(job.run_id, job.experiment, len(state.runs) + 1, recorded))
 
 
 def refuse_local(state: State, request: Request, parameters: Parameters) -> Response:
