@@ -124,7 +124,7 @@ def test_a_mistake_is_reported_and_no_job_is_sent(submitter: Submitter, mistake:
 def test_a_service_that_fails_is_reported(submitter: Submitter, fault: Fault, message: str) -> None:
     submitter.service.inject(fault)
 
-    outcome = submitter.submit("run")
+    outcome = submitter.submit("run", *JOB)
 
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
@@ -137,7 +137,7 @@ def test_a_service_that_is_not_there_is_reported(submitter: Submitter) -> None:
     surroundings = submitter.service.user_token()
     submitter.service.stop()
 
-    outcome = submitter.submit("run", AZUREML_ACCESS_TOKEN=surroundings)
+    outcome = submitter.submit("run", *JOB, AZUREML_ACCESS_TOKEN=surroundings)
 
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith("error: the workspace can't be opened")
