@@ -36,6 +36,7 @@ from lightning_app.matching import require_given_classes, require_image_size, re
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.nonfinite import NonFiniteLoss
 from lightning_app.parser import Parser, parse
+from lightning_app.predictions import predictions_file, require_writable
 from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
@@ -161,6 +162,8 @@ class RunCLI(LightningCLI):
                     "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
                 )
                 raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
+        if self.subcommand == "predict":
+            self._predictions_file()  # before work starts
         if not self._trains():
             return
         self.folder.check_writable()
@@ -266,8 +269,20 @@ class RunCLI(LightningCLI):
         evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._require_checkpoint())
 
     def predict(self, **_: Any) -> None:
-        target = Path(self.settings.csv) if self.settings.csv else self.folder.predictions
-        evaluation.predict(self.trainer, self.model, self.datamodule, self._require_checkpoint(), target)
+        checkpoint = self._require_checkpoint()
+        evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, self._predictions_file())
+
+    def _predictions_file(self) -> Path:
+        if self.settings.csv:
+            file = Path(self.settings.csv)
+        else:
+            is_default_folder = str(self.folder.root) == OUTPUT_DIR
+            is_given = self.settings.ckpt_path is not None
+            file = predictions_file(
+                self._require_checkpoint(), self.folder, is_default_folder=is_default_folder, is_given=is_given
+            )
+        require_writable(file, "--csv" if self.settings.csv else "--output_dir")
+        return file
 
     def _require_checkpoint(self) -> Path:
         assert self.checkpoint is not None

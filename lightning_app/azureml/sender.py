@@ -55,7 +55,7 @@ class TrainingProcess:
 
 def main() -> None:
     arguments = _parse_arguments()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(AttributeError, OSError):  # Windows has no such function
         os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("lightning_app").setLevel(logging.INFO)

@@ -1,6 +1,5 @@
 """Whether this node can reach rank 0, and rank 0 can listen."""
 
-import fcntl
 import ipaddress
 import socket
 import struct
@@ -62,7 +61,9 @@ def interfaces() -> dict[str, set[str]]:
     addresses: dict[str, set[str]] = {name: set() for _, name in socket.if_nameindex()}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for name in addresses:
-            with suppress(OSError):  # it has no IPv4 address
+            with suppress(ImportError, OSError):  # Windows has no fcntl; an interface may have no IPv4 address
+                import fcntl
+
                 result = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
                 addresses[name].add(socket.inet_ntoa(result[20:24]))
     for name, address in _ipv6_addresses():

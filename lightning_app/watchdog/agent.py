@@ -58,7 +58,9 @@ class TrainingProcess:
 
     def kill(self) -> None:
         if self.is_alive:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(
+                self._pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM
+            )  # Windows has no SIGKILL
 
 
 class Agent:
