@@ -27,7 +27,7 @@ _KNOWN_HARMLESS = (
     r".*was called without a model. The last model of the previous `fit` call will be used",
     r'.*ckpt_path="last".* is set, but there is no last checkpoint available',
     # saved_settings writes such texts as they are
-    r"Unable to serialize instance",
+    r"\s*Unable to serialize instance",
     # raised inside Lightning and TensorBoard, about their own use of their dependencies
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
     # this project has its own sampler for DDP, see datamodules.sampling

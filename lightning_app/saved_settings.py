@@ -23,7 +23,7 @@ def make_plain(settings: Namespace) -> None:
 def as_yaml(parser: ArgumentParser, settings: Namespace) -> str:
     """The settings with all defaults."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_UNKNOWN)
+        warnings.filterwarnings("ignore", message=rf"\s*{_UNKNOWN}")
         text: str = parser.dump(settings, skip_unset=False, format="yaml")
     return text.replace(_UNKNOWN, "")
 
