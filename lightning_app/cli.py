@@ -44,6 +44,7 @@ from lightning_app.run_trainer import RunTrainer, StepLoop
 from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
 from lightning_app.tensorboard import RunTensorBoard
+from lightning_app.threads import limit_threads
 from lightning_app.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
@@ -254,6 +255,7 @@ class RunCLI(LightningCLI):
         self._require_given_classes(model, datamodule)
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
+        limit_threads(model, datamodule)
         training.train(self.trainer, model, datamodule, self.folder, self.plan)
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:

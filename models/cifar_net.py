@@ -23,6 +23,8 @@ class CifarNet(ImageClassifier):
     image_size = 32
     """Height and width of the images that it takes, in pixels."""
 
+    is_small = True
+
     def __init__(self, learning_rate: float = 0.001, momentum: float = 0.9, classes: Sequence[str] = _TEN) -> None:
         super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum)
         self.save_hyperparameters()

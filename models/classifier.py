@@ -53,6 +53,7 @@ class ImageClassifier(pl.LightningModule):
     """
 
     default_log_interval = 2000  # batches, as in the tutorials
+    is_small = False  # whether the steps of a small batch are too short for several threads
 
     def __init__(self, network: nn.Module, classes: Sequence[str], learning_rate: float, momentum: float) -> None:
         super().__init__()

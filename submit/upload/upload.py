@@ -14,6 +14,7 @@ from submit.errors import SubmitError
 from submit.preflight.findings import format_names
 from submit.upload.container import Blob, Container
 from submit.upload.folder import Folder, LocalFile
+from submit.upload.minutes import MinuteLines
 from submit.upload.sending import send
 from submit.upload.target import dataset_value, open_datastore, target_path
 from submit.workspace import open_workspace
@@ -142,6 +143,7 @@ def _send(container: Container, path: str, files: Sequence[LocalFile], stopped: 
     tally = Tally()
     total = sum(file.size for file in files)
     print(f"Sending {len(files):,} files ({format_bytes(total)}) to {path}", file=sys.stderr)
+    minutes = MinuteLines()
     with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # in a terminal only
         for progress in send(container, path, files, stopped):
             tally.files += progress.file is not None
@@ -149,6 +151,8 @@ def _send(container: Container, path: str, files: Sequence[LocalFile], stopped: 
             tally.existing += 0 if progress.sent else progress.size
             bar.set_description_str(f"{tally.files:,} of {len(files):,} files", refresh=False)
             bar.update(progress.size)
+            done = format_bytes(tally.bytes + tally.existing)
+            minutes.print(f"{tally.files:,} of {len(files):,} files, {done} of {format_bytes(total)}")
     return tally
 
 
