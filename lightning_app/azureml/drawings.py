@@ -71,7 +71,9 @@ def as_png(picture: Any) -> bytes:
 
 
 def shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    """Without its middle if it is too long: names of a set often differ at their ends only."""
+    end = longest // 2
+    return text if len(text) <= longest else f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
 def _colours(matrix: NDArray[Any]) -> NDArray[Any]:

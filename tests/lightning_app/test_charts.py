@@ -12,6 +12,7 @@ from PIL import Image
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_app.azureml.chart_files import ChartFile
+from lightning_app.azureml.drawings import shortened
 from lightning_app.azureml_logger import AzureMLRunLogger
 from tests.lightning_app.test_azureml_logger import run_script
 from tests.support.jobs import Job
@@ -321,3 +322,13 @@ def test_a_damaged_chart_stays_beside_the_next_one(logger: AzureMLRunLogger, tmp
     logger.log_list("b", [1])
 
     assert ChartFile.read(tmp_path / "charts" / "b-step0-2.json").content["values"] == [1]
+
+
+def test_long_names_with_a_common_beginning_stay_apart() -> None:
+    names = [f"a_class_with_a_long_name_{number}" for number in range(100)]
+
+    short = {shortened(name, 24) for name in names}
+
+    assert len(short) == 100
+    assert max(map(len, short)) == 24
+    assert shortened("bee", 24) == "bee"
