@@ -1,5 +1,7 @@
 """Modules of the current folder are found, and those that hide the program's own packages are told in one line."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +122,49 @@ def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path, monkeypat
 
     with pytest.raises(UsageError, match="the current folder doesn't exist any more"):
         import_path.append_current_folder()
+
+
+def test_the_wheel_has_every_package() -> None:
+    """What a package lacks in the wheel is found in a checkout, so that no other test would notice."""
+    listed = set(re.findall(r'^    "([\w.]+)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    packages = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for name in ("lightning_app", *import_path.OWN_PACKAGES, "submit")
+        for path in (ROOT / name).rglob("__init__.py")
+    }
+
+    assert packages <= listed
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_trains_a_model_of_the_current_folder(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "outputs"))
+    site = tmp_path / "site"
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
+    for words in (
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "./source"],
+        [
+            *pip,
+            "install",
+            "--no-deps",
+            "--target",
+            str(site),
+            "--no-index",
+            "--find-links",
+            "dist",
+            "lightning-azureml",
+        ],
+    ):
+        outcome = start(*words, folder=tmp_path)
+        assert outcome.status == 0, outcome.err
+    (tmp_path / "project").mkdir()
+    own_package(tmp_path / "project", "models")
+    (tmp_path / "project" / "my_module.py").write_text(OWN_MODEL)
+    flags = ["--model", "my_module.Net", "--data", "CIFAR10DataModule", "--trainer.limit_train_batches", "3"]
+
+    script = str(site / "bin" / "lightning-azureml")
+    outcome = start(script, "fit", *flags, "--num_epochs", "1", folder=tmp_path / "project", pythonpath=str(site))
+
+    assert outcome.status == 0, outcome.err
+    assert "Finished: 1 epoch, 3 steps." in outcome.out
+    assert (tmp_path / "project" / "outputs" / "checkpoints" / "last.ckpt").exists()
