@@ -21,7 +21,7 @@ from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.bounds import check_bounds
 from lightning_app.callbacks import LogIntervalWithinEpoch, LogLearningRate, Throughput, WatchdogProgress
-from lightning_app.checkpoints import RunCheckpoints
+from lightning_app.checkpoints import RunCheckpoints, keep_apart, require_same_weights
 from lightning_app.console import expect_rows_in_each_epoch
 from lightning_app.construction_errors import named_class_errors, trainer_error_message
 from lightning_app.distributed.detect import detect_launch
@@ -40,6 +40,7 @@ from lightning_app.predictions import predictions_file, require_writable
 from lightning_app.progress import EpochBar, LineLogger
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
+from lightning_app.run_lock import RunLock
 from lightning_app.run_trainer import RunTrainer, StepLoop
 from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
@@ -169,6 +170,9 @@ class RunCLI(LightningCLI):
             return
         self.folder.check_writable()
         check_azureml(self.settings.azureml.as_dict())
+        self.lock = RunLock(self.folder)
+        if detect_launch().rank == 0:
+            self.lock.acquire()
         self.plan = plan_resume(self.folder, self.settings.resume, yaml.safe_load(self._settings_as_yaml()))
         # with more than one process, the others wait for this one: training.train returns in all of them
         if self.plan.tested and detect_launch().world_size == 1:
@@ -219,10 +223,11 @@ class RunCLI(LightningCLI):
 
     def _callbacks(self, settings: Namespace) -> list[pl.Callback]:
         callbacks = as_list(settings.callbacks)
+        keep_apart(callbacks, self.folder)
         lightning_callbacks.prepare(callbacks, self.model)
         show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
-            setup = RunFolderSetup(self.folder, self.plan, self._write_config, self._create_loggers)
+            setup = RunFolderSetup(self.folder, self.lock, self.plan, self._write_config, self._create_loggers)
             loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
             found = RecordFound(self.settings, self._write_config)
             standard = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
@@ -255,6 +260,7 @@ class RunCLI(LightningCLI):
         self._require_given_classes(model, datamodule)
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
+            require_same_weights(model, self.plan.checkpoint)
         limit_threads(model, datamodule)
         training.train(self.trainer, model, datamodule, self.folder, self.plan)
 

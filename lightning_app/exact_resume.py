@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.data import sized_len
 from lightning_fabric.utilities.types import _Stateful
 from pytorch_lightning.callbacks import BaseFinetuning
 from pytorch_lightning.loops.fetchers import _DataFetcher
@@ -15,6 +16,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_app.distributed.sync import gather
+from lightning_app.errors import UsageError
 from lightning_app.process_state import collect_state, random_states, restore_state, set_random_states
 from lightning_app.run_trainer import RunTrainer, StepHooks, StepLoop, complete_epochs, is_within_epoch
 
@@ -74,6 +76,7 @@ class ExactResume(StepHooks, pl.Callback):
 
     def __init__(self) -> None:
         self._position = Position(0)
+        self._images: list[int | None] | None = None
         self._states: list[dict[str, Any]] = []  # by rank
         self._callbacks: Mapping[str, Any] = {}
         self._parameter_groups: list[list[dict[str, Any]]] = []  # of each optimizer
@@ -91,7 +94,13 @@ class ExactResume(StepHooks, pl.Callback):
             state = self._before_validation if trainer.validating else collect_state(trainer, pl_module)
             state |= {"before_iterator": self._before_iterator}
             position = Position.of(trainer)
-            checkpoint[KEY] = {"position": asdict(position), "processes": gather(trainer, state)}
+            end = trainer.end if isinstance(trainer, RunTrainer) else None
+            checkpoint[KEY] = {
+                "position": asdict(position),
+                "processes": gather(trainer, state),
+                "end": None if end is None else asdict(end),
+                "images": _training_images(trainer),
+            }
             # as Lightning numbers them: the epoch of the last batch, although the end of the epoch is over now
             checkpoint["epoch"] = position.epoch if position.batches else max(0, position.epoch - 1)
 
@@ -102,6 +111,7 @@ class ExactResume(StepHooks, pl.Callback):
             return
         self._position = Position.read(checkpoint)
         self._states = checkpoint.get(KEY, {}).get("processes", [])
+        self._images = checkpoint.get(KEY, {}).get("images")
         self._callbacks = checkpoint.get("callbacks", {})
         self._parameter_groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
         _set_counters(checkpoint["loops"]["fit_loop"], self._position)
@@ -112,6 +122,12 @@ class ExactResume(StepHooks, pl.Callback):
         for loop in _with_inner_loops(trainer.fit_loop):  # the counters are those of a run between two epochs
             loop._restarting = loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
             loop.reset_restart_stage()
+        images = _training_images(trainer)
+        if self._images is not None and images != self._images:
+            raise UsageError(
+                f"the data has {_listed(images)} training images, and the run that is continued had "
+                f"{_listed(self._images)}; give the same data, or --resume never to start a new run"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if isinstance(trainer, RunTrainer):
@@ -253,6 +269,15 @@ def _images_per_step(loader: Any) -> int:
     """Of all processes, for a loader of this project; 0 for any other."""
     sampler = getattr(loader, "sampler", None)
     return loader.batch_size * sampler.num_replicas if hasattr(sampler, "seek") else 0  # type: ignore[union-attr]
+
+
+def _training_images(trainer: pl.Trainer) -> list[int | None]:
+    """Of each loader; None where it is unknown."""
+    return [sized_len(getattr(loader, "images", getattr(loader, "dataset", None))) for loader in _loaders(trainer)]
+
+
+def _listed(counts: list[int | None]) -> str:
+    return ", ".join("an unknown number of" if count is None else f"{count:,}" for count in counts) or "no"
 
 
 def _loaders(trainer: pl.Trainer) -> list[Any]:

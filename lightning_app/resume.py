@@ -1,22 +1,22 @@
 """``--resume``: whether a run continues from a checkpoint, starts from the beginning, or is finished already."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_app.azureml.journal import read_journal
-from lightning_app.checkpoints import read_checkpoint
+from lightning_app.checkpoints import read_checkpoint, require_resumable
+from lightning_app.console import format_count
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.errors import UsageError
-from lightning_app.finders import found_settings
-from lightning_app.flags import short_name
+from lightning_app.exact_resume import KEY, Position
 from lightning_app.run_folder import RunFolder
+from lightning_app.run_settings import callbacks_of, differences, is_generated, read_settings
+from lightning_app.run_trainer import CALLBACK, TIME
 
-_MAY_DIFFER = {"data_path", "num_workers", "download", "skip_broken", "weights"}  # between two machines
-_TRAINER_SETTINGS = {"precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,10 @@ class ResumePlan:
         epochs_done: Complete epochs in that checkpoint.
         steps_done: Optimizer steps in that checkpoint.
         archive_previous: An earlier run in the folder is moved to ``previous/``.
-        finished: The checkpoint has all epochs or steps that the settings ask for.
+        archived: What the earlier run was, where that is the reason.
+        finished: The checkpoint has all epochs or steps that the settings ask for, or something else has ended the run
+            that the settings still have.
+        ended_by: ``max_time`` or the name of a callback, if that has ended the finished run.
         tested: The run in the folder is finished, and its test metrics are in the journal.
     """
 
@@ -36,8 +39,21 @@ class ResumePlan:
     epochs_done: int = 0
     steps_done: int = 0
     archive_previous: bool = False
+    archived: str = ""
     finished: bool = False
+    ended_by: str = ""
     tested: bool = False
+
+    @property
+    def message(self) -> str:
+        """What has finished the run, and how to go on."""
+        done = format_count(self.epochs_done, "epoch")
+        if not self.ended_by:
+            return f"training is finished ({done}). To continue, raise --num_epochs"
+        done = f"after {done} and {format_count(self.steps_done, 'step')}"
+        if self.ended_by == TIME:
+            return f"training was ended {done} by --trainer.max_time. To continue, raise it or leave it out"
+        return f"training was ended {done} by {self.ended_by}. To continue, change its settings or leave it out"
 
 
 def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> ResumePlan:
@@ -56,23 +72,74 @@ def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> Re
     if resume != "auto" and not _was_started_with(folder, resume):
         checkpoint = _find_checkpoint(resume)
         return _plan_from(checkpoint, config, archive_previous=_holds_another_run(folder, resume))
+    earlier = read_settings(folder)
+    changed = differences(earlier, config) if earlier else ""
     if not folder.last.exists():
         # a run that stopped before its first checkpoint starts again in place, so that nothing is logged twice
-        return ResumePlan(archive_previous=folder.holds_a_run() and not _has_same_settings(folder, config))
-    _require_same_settings(folder, config)
-    plan = _plan_from(folder.last, config)
+        return ResumePlan(archive_previous=folder.holds_a_run() and (bool(changed) or not earlier))
+    if earlier and is_generated(earlier) and not is_generated(config):
+        return ResumePlan(archive_previous=True, archived="of generated images")
+    if earlier and is_generated(config) and not is_generated(earlier):
+        changed = "its images were real, now they are generated" + (f", {changed}" if changed else "")
+    plan = _plan_from(_newest_good(folder), earlier if changed else config, earlier=earlier)
+    if changed and plan.finished:
+        return ResumePlan(archive_previous=True, archived=f"which is finished; {changed}")
+    if changed:
+        raise UsageError(
+            f"--output_dir {str(folder.root)!r}: holds a run with other settings ({changed}); give the same settings "
+            "to continue it, --resume never to start a new run here, or another --output_dir"
+        )
     return replace(plan, tested=plan.finished and _has_test_metrics(folder, plan.steps_done))
 
 
-def _plan_from(checkpoint: Path, config: Mapping[str, Any], archive_previous: bool = False) -> ResumePlan:
+def _plan_from(
+    checkpoint: Path,
+    config: Mapping[str, Any],
+    archive_previous: bool = False,
+    earlier: Mapping[str, Any] | None = None,
+) -> ResumePlan:
     content = read_checkpoint(checkpoint)
+    require_resumable(checkpoint, content)
     _require_same_model(checkpoint, content, config)
-    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    steps = content["global_step"]
-    trainer = config["trainer"]
+    epochs, steps = Position.read(content).epoch, content["global_step"]
+    trainer = config.get("trainer") or {}
     enough_epochs = 0 <= (trainer.get("max_epochs") or -1) <= epochs
     enough_steps = 0 <= (trainer.get("max_steps") or -1) <= steps
-    return ResumePlan(checkpoint, epochs, steps, archive_previous, finished=enough_epochs or enough_steps)
+    ended_by = "" if enough_epochs or enough_steps or earlier is None else _ended_by(content, config, earlier)
+    finished = enough_epochs or enough_steps or bool(ended_by)
+    return ResumePlan(checkpoint, epochs, steps, archive_previous, finished=finished, ended_by=ended_by)
+
+
+def _ended_by(content: Mapping[str, Any], config: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
+    """What has ended the run before its last epoch, and would again; empty if nothing did or its settings are new."""
+    end = content.get(KEY, {}).get("end") or {}
+    if end.get("reason") == TIME:
+        limits = [(settings.get("trainer") or {}).get("max_time") for settings in (config, earlier)]
+        return TIME if limits[0] == limits[1] else ""
+    if end.get("reason") == CALLBACK:
+        name = str(end.get("by"))
+        return name if callbacks_of(config, name) == callbacks_of(earlier, name) else ""
+    return ""
+
+
+def _newest_good(folder: RunFolder) -> Path:
+    """The last checkpoint; where it is damaged, the best one.
+
+    Raises:
+        UsageError: Both are damaged, or there is no best one.
+    """
+    try:
+        require_resumable(folder.last, read_checkpoint(folder.last))
+        return folder.last
+    except UsageError as error:
+        try:
+            require_resumable(folder.best, read_checkpoint(folder.best))
+        except UsageError:
+            raise UsageError(
+                f"{error}; give --resume never to start a new run here, or --resume PATH with another checkpoint"
+            ) from error
+        log.warning("%s; %s is used in its place.", error, folder.best)
+        return folder.best
 
 
 def _find_checkpoint(resume: str) -> Path:
@@ -80,7 +147,7 @@ def _find_checkpoint(resume: str) -> Path:
     folder = RunFolder(path)
     candidates = [folder.last, RunFolder(path / "outputs").last] if path.is_dir() else [path]
     for candidate in candidates:
-        if candidate.is_file():
+        if candidate.exists() and (candidate.is_file() or candidate != path):
             return candidate
     if path.is_dir():
         raise UsageError(f"--resume {resume!r}: no {str(folder.last.relative_to(path))!r} in this folder")
@@ -92,7 +159,7 @@ def _was_started_with(folder: RunFolder, resume: str) -> bool:
 
     Then a cluster has restarted the job: the run continues from its own last checkpoint, not from PATH.
     """
-    return folder.last.exists() and _read_settings(folder).get("resume") == resume
+    return folder.last.exists() and read_settings(folder).get("resume") == resume
 
 
 def _holds_another_run(folder: RunFolder, resume: str) -> bool:
@@ -101,67 +168,11 @@ def _holds_another_run(folder: RunFolder, resume: str) -> bool:
     return folder.holds_a_run() and folder.root.resolve() not in (path, *path.parents)
 
 
-def _read_settings(folder: RunFolder) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(folder.config.read_text())
-    except (OSError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _has_same_settings(folder: RunFolder, config: Mapping[str, Any]) -> bool:
-    earlier = _read_settings(folder)
-    return bool(earlier) and not _differences(_learning_settings(earlier), _learning_settings(config))
-
-
-def _differences(earlier: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    return [name for name in sorted(earlier.keys() | current.keys()) if earlier.get(name) != current.get(name)]
-
-
-def _require_same_settings(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    earlier, current = _learning_settings(_read_settings(folder)), _learning_settings(config)
-    changed = _differences(earlier, current)
-    if not earlier or not changed:
-        return
-    # another class has other settings as well, which need no mention
-    classes = [name for name in changed if name.endswith(".class_path")]
-    listed = ", ".join(
-        f"{short_name(name)} was {earlier.get(name)}, now {current.get(name)}" for name in classes or changed
-    )
-    raise UsageError(
-        f"--output_dir {str(folder.root)!r}: holds a run with other settings ({listed}); give the same settings to "
-        "continue it, --resume never to start a new run here, or another --output_dir"
-    )
-
-
 def _require_same_model(checkpoint: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     saved = content.get("hyper_parameters", {}).get("_class_path")
     given = config["model"]["class_path"] if config.get("model") else None
     if saved and given and saved.rpartition(".")[2] != given.rpartition(".")[2]:
         raise UsageError(f"--resume: {str(checkpoint)!r} is a checkpoint of {saved}, but --model is {given}")
-
-
-def _learning_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings that affect what the network learns, by dotted name."""
-    settings: dict[str, Any] = {}
-    callbacks = config.get("trainer", {}).get("callbacks") or []
-    found = found_settings(
-        callbacks if isinstance(callbacks, list) else [callbacks]
-    )  # config.yaml has the found values
-    for name, value in config.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            settings |= _learning_settings(value, f"{path}.")
-        elif _affects_learning(path):
-            settings[path] = value
-    return {path: value for path, value in settings.items() if path.rpartition(".")[2] not in found}
-
-
-def _affects_learning(path: str) -> bool:
-    part, _, rest = path.partition(".")
-    if part == "trainer":
-        return rest in _TRAINER_SETTINGS
-    return part in ("model", "data", "seed_everything") and rest.rpartition(".")[2] not in _MAY_DIFFER
 
 
 def _has_test_metrics(folder: RunFolder, steps: int) -> bool:

@@ -88,6 +88,15 @@ class RunFolder:
         return self.root / ".delivery.lock"
 
     @property
+    def run_lock(self) -> Path:
+        return self.root / ".run.lock"
+
+    @property
+    def run_holder(self) -> Path:
+        """Which process holds the lock."""
+        return self.root / ".run.json"
+
+    @property
     def config(self) -> Path:
         return self.root / "config.yaml"
 

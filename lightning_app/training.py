@@ -17,6 +17,7 @@ from lightning_app.evaluation import all_metrics
 from lightning_app.finders import keep_found_values
 from lightning_app.resume import ResumePlan
 from lightning_app.run_folder import RunFolder
+from lightning_app.run_lock import RunLock, remove_leftovers
 from lightning_app.summary import left_nothing_usable, summary
 from lightning_app.tensorboard import RunTensorBoard
 
@@ -58,10 +59,7 @@ def train(
 
 
 def finished_message(folder: RunFolder, plan: ResumePlan) -> str:
-    return (
-        f"{folder.root}: training is finished ({format_count(plan.epochs_done, 'epoch')}). To continue, raise "
-        "--num_epochs; to start a new run, give --resume never or another --output_dir."
-    )
+    return f"{folder.root}: {plan.message}; to start a new run, give --resume never or another --output_dir."
 
 
 def _as_text(path: Path | None) -> str | None:
@@ -94,11 +92,12 @@ class RunFolderSetup(pl.Callback):
     def __init__(
         self,
         folder: RunFolder,
+        lock: RunLock,
         plan: ResumePlan,
         write_config: Callable[[], None],
         create_loggers: Callable[[pl.Trainer], Sequence[Logger]],
     ) -> None:
-        self._folder, self._plan = folder, plan
+        self._folder, self._lock, self._plan = folder, lock, plan
         self._write_config, self._create_loggers = write_config, create_loggers
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -110,9 +109,13 @@ class RunFolderSetup(pl.Callback):
         trainer.loggers = [*trainer.loggers, *self._create_loggers(trainer)]
 
     def _prepare_folder(self) -> None:
-        if self._plan.archive_previous:
-            log.info("%s: the earlier run was moved to %s", self._folder.root, self._folder.archive())
         self._folder.root.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        if self._plan.archive_previous:
+            which = f" ({self._plan.archived})" if self._plan.archived else ""
+            log.info("%s: the earlier run%s was moved to %s", self._folder.root, which, self._folder.archive())
+        continues_here = self._plan.checkpoint in (self._folder.last, self._folder.best)
+        remove_leftovers(self._folder, self._plan.steps_done if continues_here else None)
         self._write_config()
         if self._plan.checkpoint is not None:
             done = f"{format_count(self._plan.epochs_done, 'epoch')} and {format_count(self._plan.steps_done, 'step')}"

@@ -133,16 +133,41 @@ def test_a_finished_run_is_not_trained_again_and_a_raised_number_of_epochs_conti
     assert Path("outputs/previous/001/checkpoints/last.ckpt").exists()
 
 
-def test_a_run_with_other_settings_is_neither_overwritten_nor_continued(run: Command, cifar10: Path) -> None:
+def test_an_unfinished_run_with_other_settings_is_neither_overwritten_nor_continued(
+    run: Command, cifar10: Path
+) -> None:
     flags = ["--data_path", str(cifar10), "--batch_size", "20", "--num_epochs", "1"]
     assert run("fit", *flags).status == 0
     before = journal("outputs")
+    content = torch.load("outputs/checkpoints/last.ckpt", weights_only=True)
+    config = yaml.safe_load(Path("outputs/config.yaml").read_text())
+    config["trainer"]["max_epochs"] = 3  # as if it had been stopped after the first epoch
+    Path("outputs/config.yaml").write_text(yaml.safe_dump(config))
 
     outcome = run("fit", *flags, "--learning_rate", "0.5")
 
     assert outcome.status == 2
     assert "holds a run with other settings (--learning_rate was 0.001, now 0.5)" in outcome.err
     assert journal("outputs") == before
+    assert content["exact_resume"]["end"] == {"reason": "max_epochs", "by": ""}
+
+
+def test_one_command_after_the_other_trains_in_the_same_folder(run: Command, cifar10: Path) -> None:
+    """Generated images first, then real ones, then other settings: what is finished gives way, and is kept."""
+    few = ["--trainer.limit_train_batches", "20", "--num_epochs", "1"]
+    assert run("fit", *few).status == 0
+
+    real = run("fit", "--data_path", str(cifar10), *few)
+    other = run("fit", "--data_path", str(cifar10), *few, "--learning_rate", "0.003")
+    whole = run("fit", "--data_path", str(cifar10), "--num_epochs", "1", "--learning_rate", "0.003")
+
+    assert [outcome.status for outcome in (real, other, whole)] == [0, 0, 0]
+    assert "outputs: the earlier run (of generated images) was moved to outputs/previous/001" in real.out
+    moved = "outputs: the earlier run (which is finished; --learning_rate was 0.001, now 0.003) was moved to"
+    assert f"{moved} outputs/previous/002" in other.out
+    assert "--trainer.limit_train_batches was 20, now None" in whole.out
+    assert journal("outputs")[-1]["step"] == 50
+    assert Path("outputs/previous/001/checkpoints/last.ckpt").exists()
 
 
 def test_training_continues_from_a_checkpoint_or_a_run_folder_elsewhere(run: Command, cifar10: Path) -> None:

@@ -1,5 +1,6 @@
 """What ``--resume`` decides, with checkpoints in Lightning's format; test_fit has whole runs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 import yaml
 
 from lightning_app.errors import UsageError
+from lightning_app.exact_resume import KEY
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
 
@@ -25,18 +27,41 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None) -> None:
-    folder.last.parent.mkdir(parents=True)
-    checkpoint = {
+def counter(number: int) -> dict[str, dict[str, int]]:
+    return {
+        name: dict.fromkeys(("ready", "started", "processed", "completed"), number) for name in ("total", "current")
+    }
+
+
+def content(epochs: int, **more: Any) -> dict[str, Any]:
+    """A checkpoint after complete epochs of ten steps."""
+    batches = counter(10) | {"is_last_batch": True}
+    return {
         "state_dict": {},
         "pytorch-lightning_version": "2.6",
         "global_step": epochs * 10,
-        "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": epochs}}}},
+        "loops": {"fit_loop": {"epoch_progress": counter(epochs), "epoch_loop.batch_progress": batches}},
+        "optimizer_states": [],
+        "lr_schedulers": [],
         "hyper_parameters": {"_class_path": "models.CifarNet"},
-    }
-    torch.save(checkpoint, folder.last)
+    } | more
+
+
+def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None, **more: Any) -> None:
+    folder.last.parent.mkdir(parents=True)
+    torch.save(content(epochs, **more), folder.last)
     if config:
         folder.config.write_text(yaml.safe_dump(config))
+
+
+def ended(reason: str, by: str = "") -> dict[str, Any]:
+    """What a checkpoint says about the end of its run, within the third epoch."""
+    position = {"epoch": 2, "batches": 5, "images": None, "is_last": False, "ends_batch": False}
+    return {KEY: {"position": position, "processes": [], "end": {"reason": reason, "by": by}}}
+
+
+def with_trainer(**settings: Any) -> dict[str, Any]:
+    return CONFIG | {"trainer": CONFIG["trainer"] | settings}  # type: ignore[operator]  # a dict
 
 
 def test_an_empty_folder_starts_a_fresh_run(folder: RunFolder) -> None:
@@ -138,3 +163,140 @@ def test_a_damaged_checkpoint_is_an_error(folder: RunFolder) -> None:
 
     with pytest.raises(UsageError, match=r"last\.ckpt': can't be read"):
         plan_resume(folder, "auto", CONFIG)
+
+
+def test_a_run_that_max_steps_ended_within_an_epoch_has_only_its_complete_epochs(folder: RunFolder) -> None:
+    save(folder, epochs=3, config=with_trainer(max_steps=25), **ended("max_steps"), global_step=25)
+
+    plan = plan_resume(folder, "auto", CONFIG)
+
+    assert plan == ResumePlan(folder.last, epochs_done=2, steps_done=25)
+
+
+@pytest.mark.parametrize("reason", [{"by": "EarlyStopping", "reason": "callback"}, {"reason": "max_time"}])
+def test_a_run_that_something_else_has_ended_goes_on_when_its_settings_change(
+    folder: RunFolder, reason: dict[str, str]
+) -> None:
+    callback = {"class_path": "pytorch_lightning.callbacks.EarlyStopping", "init_args": {"patience": 1}}
+    config = with_trainer(max_time="00:00:01:00", callbacks=[callback])
+    save(folder, epochs=3, config=config, **ended(**reason))
+
+    same = plan_resume(folder, "auto", config)
+    later = plan_resume(folder, "auto", with_trainer(max_time="00:02:00:00"))
+
+    assert (same.finished, later.finished) == (True, False)
+    assert later.checkpoint == folder.last
+    assert "training was ended after 2 epochs and 30 steps by " in same.message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("limit_train_batches", 2), ("overfit_batches", 1), ("precision", "bf16-mixed"), ("sync_batchnorm", True)],
+)
+def test_settings_of_the_trainer_that_change_what_is_learned_count(folder: RunFolder, setting: str, value: Any) -> None:
+    save(folder, epochs=2, config=with_trainer(**{setting: value}))
+
+    with pytest.raises(UsageError, match=rf"other settings \(--trainer\.{setting} was {value}, now None\)"):
+        plan_resume(folder, "auto", CONFIG)
+
+
+def test_a_trial_with_few_batches_does_not_finish_the_real_run(folder: RunFolder) -> None:
+    save(folder, epochs=3, config=with_trainer(limit_train_batches=2))
+
+    plan = plan_resume(folder, "auto", CONFIG)
+
+    expected = "which is finished; --trainer.limit_train_batches was 2, now None"
+    assert plan == ResumePlan(archive_previous=True, archived=expected)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"devices": 2}, {"enable_progress_bar": False}, {"max_epochs": 5}, {"callbacks": ["EarlyStopping"]}]
+)
+def test_other_settings_of_the_trainer_may_change(folder: RunFolder, settings: dict[str, Any]) -> None:
+    save(folder, epochs=2, config=CONFIG)
+
+    assert plan_resume(folder, "auto", with_trainer(**settings)).checkpoint == folder.last
+
+
+def test_a_run_of_generated_images_gives_way_to_one_of_real_images_and_not_the_other_way(folder: RunFolder) -> None:
+    generated = CONFIG | {"data": {"class_path": "datamodules.CIFAR10DataModule",
+                                   "init_args": {"data_path": None, "batch_size": 4}}}  # fmt: skip
+    save(folder, epochs=2, config=generated)
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan(archive_previous=True, archived="of generated images")
+    assert plan_resume(folder, "auto", generated).checkpoint == folder.last
+
+    folder.config.write_text(yaml.safe_dump(CONFIG))
+    with pytest.raises(UsageError, match="its images were real, now they are generated"):
+        plan_resume(folder, "auto", generated)
+
+
+@pytest.mark.parametrize("text", ["{", "- 1", "\x00"])
+def test_settings_that_cannot_be_compared_are_told(folder: RunFolder, text: str) -> None:
+    save(folder, epochs=2)
+    folder.config.write_text(text)
+
+    with pytest.raises(UsageError, match=r"config\.yaml': can't be read \(it .*delete it, or give --resume never"):
+        plan_resume(folder, "auto", CONFIG)
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "folder":
+        path.unlink()
+        path.mkdir()
+        return
+    if how == "flipped":
+        data[data.index(b"hyper_parameters") + 3] ^= 4
+    path.write_bytes({"empty": b"", "truncated": bytes(data[: len(data) // 2]), "text": b"x"}.get(how, bytes(data)))
+
+
+DAMAGES = ["empty", "truncated", "text", "flipped", "folder"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_best_one_used_if_there_is_one(
+    folder: RunFolder, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(folder, epochs=2, config=CONFIG)
+    damage(folder.last, how)
+    with pytest.raises(UsageError, match=r"last\.ckpt': can't be read \(it .*give --resume never") as raised:
+        plan_resume(folder, "auto", CONFIG)
+    assert "mmap" not in str(raised.value)
+
+    torch.save(content(1), folder.best)
+    plan = plan_resume(folder, "auto", CONFIG)
+
+    assert plan == ResumePlan(folder.best, epochs_done=1, steps_done=10)
+    assert "best.ckpt is used in its place" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"global_step": "ten"}, "expected a whole number as 'global_step'; found a str"),
+        ({"hyper_parameters": [1]}, "expected named values as 'hyper_parameters'; found a list"),
+        ({"callbacks": 3}, "expected named values as 'callbacks'; found a int"),
+        ({"state_dict": [1]}, "expected named values as 'state_dict'"),
+        ({"state_dict": {"weight": 1}}, "expected tensors in 'state_dict'"),
+        ({"loops": {}}, "expected whole numbers in 'loops.fit_loop.epoch_progress.total'"),
+        ({"loops": None}, "expected named values as 'loops'"),
+        ({"optimizer_states": None}, "expected a list as 'optimizer_states'"),
+        ({"global_step": -1}, "expected a 'global_step' of 0 or more"),
+    ],
+)
+def test_a_checkpoint_of_another_shape_is_one_line(folder: RunFolder, change: dict[str, Any], message: str) -> None:
+    save(folder, epochs=2, **change)
+
+    with pytest.raises(UsageError, match=re.escape(message)):
+        plan_resume(folder, str(folder.last), CONFIG)
+
+
+@pytest.mark.parametrize("name", ["loops", "global_step", "optimizer_states", "lr_schedulers"])
+def test_weights_alone_are_not_resumed(folder: RunFolder, name: str) -> None:
+    folder.last.parent.mkdir(parents=True)
+    weights = content(2)
+    del weights[name]
+    torch.save(weights, folder.last)
+
+    with pytest.raises(UsageError, match=f"no '{name}' in it"):
+        plan_resume(folder, str(folder.last), CONFIG)
