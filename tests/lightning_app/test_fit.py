@@ -41,12 +41,15 @@ def test_without_arguments_a_network_learns_generated_images(run: Command) -> No
     lines = re.findall(r"^epoch=(\d), batch= (\d{4}): loss \d\.\d\d$", outcome.out, re.MULTILINE)
     assert lines == [("1", "2000"), ("1", "2500"), ("2", "2000"), ("2", "2500")]
     assert re.search(r"^Finished: 2 epochs, 5,000 steps\. Trained [\d,]+ images a second\.$", outcome.out, re.MULTILINE)
+    assert "\nTraining on CPU, 1 thread.\n" in outcome.out
+    assert re.search(r"^Last: +train_loss \d\.\d{4}, train_accuracy [01]\.\d{4}$", outcome.out, re.MULTILINE)
     assert "Checkpoint: outputs/checkpoints/last.ckpt" in outcome.out
     *_, last = journal("outputs")
     assert last["step"] == 5000
     assert last["metrics"]["test_accuracy"] >= 0.9
     assert list(Path("logs/outputs").glob("events.out.tfevents.*"))
-    assert sorted(path.name for path in Path("outputs").iterdir()) == [
+    visible = sorted(path.name for path in Path("outputs").iterdir() if not path.name.startswith("."))
+    assert visible == [
         "charts",
         "checkpoints",
         "config.yaml",
