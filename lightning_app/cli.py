@@ -32,19 +32,19 @@ from lightning_app.exact_resume import ExactResume
 from lightning_app.finders import RecordFound
 from lightning_app.flags import COMMANDS
 from lightning_app.help_page import Owners
+from lightning_app.loggers import check_azureml, create_loggers
 from lightning_app.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.monitor import Mode, Monitor
 from lightning_app.nonfinite import NonFiniteLoss
 from lightning_app.parser import Parser, parse
 from lightning_app.predictions import predictions_file, require_writable
-from lightning_app.progress import EpochBar, LineLogger
+from lightning_app.progress import EpochBar
 from lightning_app.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.run_lock import RunLock
 from lightning_app.run_trainer import RunTrainer, StepLoop
 from lightning_app.stopping import StopAtBoundary, keep_signal_handlers
 from lightning_app.summary import RunRecord
-from lightning_app.tensorboard import RunTensorBoard
 from lightning_app.threads import limit_threads
 from lightning_app.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
@@ -330,48 +330,3 @@ def owners() -> Owners:
     """What the help of a command lists, see ``help_page``."""
     defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | _TRAINER_DEFAULTS
     return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)
-
-
-def create_loggers(
-    trainer: pl.Trainer, folder: RunFolder, plan: ResumePlan, settings: Mapping[str, Any]
-) -> Sequence[Logger]:
-    """The journal (delivered to Azure ML in a job), TensorBoard, and lines on the console where there is no bar.
-
-    With ``--trainer.logger false`` only the lines. A logger that the user chose replaces TensorBoard.
-    """
-    chosen = settings["trainer"]["logger"]
-    lines: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
-    if chosen is False:
-        return lines
-    tensorboard = [_tensorboard(folder, plan)] if chosen in (None, True) else []
-    journal = AzureMLRunLogger(folder.root, **settings["azureml"])
-    if plan.checkpoint is None:
-        journal.restart_journal()
-    if settings["trainer"]["enable_autolog_hparams"]:
-        for logger in (journal, *tensorboard):
-            logger.log_hyperparams(_hyperparameters(settings))
-    return [journal, *tensorboard, *lines]
-
-
-def check_azureml(settings: Mapping[str, Any]) -> None:
-    """Raises UsageError if ``--azureml.*`` can't be used, before the run folder is touched."""
-    try:
-        AzureMLRunLogger(**settings)
-    except ValueError as error:
-        raise UsageError(f"--azureml.{error}") from error
-
-
-def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that neither the model nor the datamodule logs itself."""
-    classes = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
-    return classes | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
-
-
-def _tensorboard(folder: RunFolder, plan: ResumePlan) -> RunTensorBoard:
-    return RunTensorBoard(
-        str(folder.tensorboard.parent),
-        name="",
-        version=folder.tensorboard.name,
-        default_hp_metric=False,
-        purge_step=plan.steps_done + 1,  # hides steps that a killed run logged and that are now repeated
-    )
