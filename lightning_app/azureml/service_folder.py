@@ -1,8 +1,8 @@
 """Which run folder of a job has the plain names at the service; what other folders log is called FOLDER/NAME there."""
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -44,8 +44,13 @@ def _short(folder: str) -> str:
     return inner.as_posix().strip("/") or folder
 
 
-def _lock(run_id: str) -> FileLock:
-    """One for the processes of this machine that deliver to the run."""
+def _lock(run_id: str) -> contextlib.AbstractContextManager[object]:
+    """One for the processes of this machine that deliver to the run, beside what azureml-core keeps."""
     endpoint = os.environ.get("AZUREML_SERVICE_ENDPOINT", "")
     name = hashlib.sha256(f"{endpoint}/{run_id}".encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"lightning-azureml-{name}.lock")
+    folder = Path.home() / ".azureml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"metrics-folder-{name}.lock").acquire()
+    except OSError:  # a home that can't be written to
+        return contextlib.nullcontext()
