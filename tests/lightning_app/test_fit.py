@@ -50,7 +50,6 @@ def test_without_arguments_a_network_learns_generated_images(run: Command) -> No
     assert list(Path("logs/outputs").glob("events.out.tfevents.*"))
     visible = sorted(path.name for path in Path("outputs").iterdir() if not path.name.startswith("."))
     assert visible == [
-        ".journal.json",
         "charts",
         "checkpoints",
         "config.yaml",
