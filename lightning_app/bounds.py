@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import math
+import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -53,6 +54,10 @@ def _expected(path: str, value: Any) -> str | None:
     """What is expected in place of a value; None if it may stay."""
     if path == "trainer.devices" and isinstance(value, str) and value.isdecimal():
         value = int(value)
+    if path == "trainer.max_time" and isinstance(value, str) and re.search(r"\d{7}", value):
+        return "a time, DD:HH:MM:SS, of less than a million days"
+    if path == "trainer.val_check_interval" and value == 0 and not isinstance(value, bool):
+        return "a share of the epoch above 0.0, or a whole number of batches of at least 1"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if path == "seed_everything":

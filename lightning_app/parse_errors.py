@@ -105,7 +105,10 @@ def _class_message(text: str, setting: str, arguments: Sequence[str]) -> str | N
     if match := _REQUIRED.search(text):
         owner = BAD_CLASS.search(text)
         names = [short_name(f"{setting}.{name.strip()}") for name in match[1].split(",")]
-        given = owner[1].rpartition(".")[2] if owner else ""
+        if owner is None:
+            missing = [short_name(name.strip().partition(".")[2] or name.strip()) for name in match[1].split(",")]
+            return f"{' and '.join(missing)}: expected a value other than null"
+        given = owner[1].rpartition(".")[2]
         return f"{short_name(setting)} {given}: needs {' and '.join(names)} as well"
     if (match := BAD_CLASS.search(text)) and not _KEY.search(match[2]):
         return f"{short_name(setting)} {match[1]}: {_own_package_hint(match[1]) or missing_words(match[2])}"
