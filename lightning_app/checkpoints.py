@@ -1,9 +1,12 @@
 """Checkpoints: the last one, the best one where there is a validation set, and reading them."""
 
+import json
 import logging
+import math
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -94,6 +97,17 @@ class RunCheckpoints(StepHooks, Checkpoint):
         if best is not None:
             self.monitor.best = best
             trainer.save_checkpoint(self._folder.best)
+            if trainer.is_global_zero:
+                self._describe_best(trainer, best)
+
+    def _describe_best(self, trainer: pl.Trainer, best: Best) -> None:
+        """Writes the metrics of this epoch beside the checkpoint, for a model that is registered from it."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        content = {"monitor": self.monitor.name, "mode": self.monitor.mode, **asdict(best), "metrics": finite}
+        unfinished = self._folder.best_metrics.with_suffix(".json.tmp")
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        unfinished.replace(self._folder.best_metrics)
 
     def _new_best(self, trainer: pl.Trainer) -> Best | None:
         score = trainer.callback_metrics.get(self.monitor.name or "")

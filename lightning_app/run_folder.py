@@ -51,6 +51,11 @@ class RunFolder:
         return self.root / "checkpoints" / "best.ckpt"
 
     @property
+    def best_metrics(self) -> Path:
+        """The metrics of the epoch after which ``best`` was saved, as JSON."""
+        return self.root / "checkpoints" / "best.json"
+
+    @property
     def journal(self) -> Path:
         return self.root / "metrics.jsonl"
 

@@ -1,8 +1,9 @@
 """The best checkpoint of a run as a registered model, with its metrics and its origin."""
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from submit.errors import SubmitError
@@ -13,7 +14,10 @@ from submit.runs.run_info import ENDED, RunInfo, get_run_info
 if TYPE_CHECKING:
     from azureml.core import Run
 
-CHECKPOINTS = ("outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt")
+BEST, LAST = "outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt"
+CHECKPOINTS = (BEST, LAST)
+_BEST_METRICS = "outputs/checkpoints/best.json"  # written with the best checkpoint
+_LONGEST = 2**20  # bytes of that file
 # https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
 _TAGS = 50
 _TAG_NAME = 100
@@ -53,8 +57,10 @@ def register(run: "Run", name: str, description: str | None) -> RegisteredModel:
     info = get_run_info(run)
     if info.status not in ENDED:
         raise SubmitError(f"run {run.id} is {info.status}; its metrics are final only when it has ended")
-    checkpoint = _checkpoint(run)
-    tags, left_out = model_tags(info, _commit(run), checkpoint)
+    names = _names(run)
+    checkpoint = _checkpoint(run.id, names)
+    metrics = _metrics_of_best(run, info, names) if checkpoint == BEST else info.metrics
+    tags, left_out = model_tags(replace(info, metrics=metrics), _commit(run), checkpoint)
     with service_errors(f"model {name}"):
         model = run.register_model(name, model_path=checkpoint, tags=tags, description=description)
     return RegisteredModel(name, model.version, checkpoint, tags, left_out)
@@ -72,13 +78,40 @@ def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict
     return short, tuple(name for name in names if name not in taken)
 
 
-def _checkpoint(run: "Run") -> str:
+def _names(run: "Run") -> Sequence[str]:
     with service_errors(f"the files of {run.id}"):
-        names = artifacts.list_paths(run)
+        return artifacts.list_paths(run)
+
+
+def _checkpoint(run_id: str, names: Sequence[str]) -> str:
     found = next((path for path in CHECKPOINTS if path in names), None)
     if found is None:
-        raise SubmitError(f"run {run.id} has no checkpoint; expected {' or '.join(CHECKPOINTS)} among its files")
+        raise SubmitError(f"run {run_id} has no checkpoint; expected {' or '.join(CHECKPOINTS)} among its files")
     return found
+
+
+def _metrics_of_best(run: "Run", info: RunInfo, names: Sequence[str]) -> dict[str, float]:
+    """The metrics of the epoch of the best checkpoint, and those of the test, which tested that checkpoint.
+
+    The last values of a run are those of its last epoch. Without the file beside the checkpoint, only metrics that have
+    a single value are known to be the checkpoint's.
+    """
+    tested = {name: value for name, value in info.metrics.items() if name.startswith("test")}
+    if _BEST_METRICS in names:
+        with service_errors(f"{_BEST_METRICS} of {run.id}"):
+            content = artifacts.Artifact(run, _BEST_METRICS).request(lambda blob: blob.read(0, _LONGEST))
+        return _parsed(content) | tested
+    with service_errors(f"run {run.id}"):
+        logged = run.get_metrics()
+    return {name: value for name, value in info.metrics.items() if not isinstance(logged[name], list)} | tested
+
+
+def _parsed(content: bytes) -> dict[str, float]:
+    try:
+        metrics = json.loads(content)["metrics"]
+        return {str(name): float(value) for name, value in metrics.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SubmitError(f"{_BEST_METRICS}: not what a training writes beside its best checkpoint") from error
 
 
 def _commit(run: "Run") -> str | None:

@@ -180,7 +180,7 @@ print(json.dumps(run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"
 
 
 SWEPT = """
-import sys
+import json, pathlib, sys
 if "--print_config" in sys.argv:
     sys.exit()
 from azureml.core import Run
@@ -189,6 +189,8 @@ run = Run.get_context()
 for step in range(3):
     run.log("val_accuracy", rate * (step + 1))
 run.upload_file("outputs/checkpoints/best.ckpt", __file__)
+pathlib.Path("best.json").write_text(json.dumps({"metrics": {"val_accuracy": 2 * rate}}))
+run.upload_file("outputs/checkpoints/best.json", "best.json")
 run.flush()
 """
 
@@ -215,7 +217,7 @@ def test_a_sweep_runs_to_its_end_and_its_best_run_is_registered(tmp_path: Path) 
     assert [run["metrics"]["val_accuracy"] for run in runs] == pytest.approx([0.3, 0.15, 0.03, 0.003])
     assert table.out.splitlines()[0].split() == ["RUN", "STATUS", "DURATION", "learning_rate", "val_accuracy"]
     assert registered.status == 0, registered.err
-    assert json.loads(registered.out)["tags"]["val_accuracy"] == "0.3"
+    assert json.loads(registered.out)["tags"]["val_accuracy"] == "0.2"  # of the best checkpoint
 
 
 @pytest.mark.slow

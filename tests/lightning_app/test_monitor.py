@@ -1,5 +1,6 @@
 """``--monitor``: which metric chooses ``best.ckpt``, for models that log other names than this project's."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,14 @@ def test_the_monitored_metric_chooses_the_best_checkpoint(
     assert best_epoch(folder) == expected
     assert monitor.best is not None
     assert (monitor.best.epoch, monitor.best.step) == (expected, 4 * expected)
+
+
+def test_the_metrics_of_the_best_checkpoint_are_beside_it(tmp_path: Path) -> None:
+    folder = fit(Scripted(val_accuracy=[0.2, 0.9, 0.5], val_loss=[3.0, 2.0, NAN]), tmp_path, Monitor())
+
+    content = json.loads(folder.best_metrics.read_text())
+    assert (content["monitor"], content["mode"], content["epoch"], content["step"]) == ("val_accuracy", "max", 2, 8)
+    assert content["metrics"] == {"val_accuracy": pytest.approx(0.9), "val_loss": 2.0}
 
 
 @pytest.mark.parametrize("name", ["train_score_epoch", "train_score_step", "train_score"])

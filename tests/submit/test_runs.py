@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 BEST = "outputs/checkpoints/best.ckpt"
 LAST = "outputs/checkpoints/last.ckpt"
+BEST_METRICS = "outputs/checkpoints/best.json"
 HISTORY_METRICS = (
     "/metric/v2.0/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/emulator"
     "/providers/Microsoft.MachineLearningServices/workspaces/emulator/runs/{run}/batch"
@@ -122,8 +123,9 @@ def test_cancel_ends_a_run_once(submitter: Submitter) -> None:
 
 
 def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(submitter: Submitter) -> None:
-    run = submitter.add_run({BEST: b"best", LAST: b"last"})
-    log(submitter.service, run, val_loss=[0.9, 0.25])
+    of_best = {"epoch": 1, "metrics": {"val_loss": 0.25, "val_accuracy": 0.75}}
+    run = submitter.add_run({BEST: b"best", LAST: b"last", BEST_METRICS: json.dumps(of_best).encode()})
+    log(submitter.service, run, val_loss=[0.25, 0.9], val_accuracy=[0.75, 0.5], test_loss=[0.3])
 
     shown = submitter.submit("register", run, "--name", "cifar", "--description", "for the demo")
     data = submitter.submit("register", run, "--name", "cifar", "--json")
@@ -139,6 +141,21 @@ def test_register_makes_the_best_checkpoint_a_model_with_metrics_and_origin(subm
         "experiment": "lightning-azureml",
         "checkpoint": BEST,
         "val_loss": "0.25",
+        "val_accuracy": "0.75",
+        "test_loss": "0.3",
+    }
+
+
+def test_without_the_metrics_of_the_best_checkpoint_only_single_values_are_taken(submitter: Submitter) -> None:
+    run = submitter.add_run({BEST: b"best", LAST: b"last"})
+    log(submitter.service, run, val_loss=[0.25, 0.9], parameters=[62006.0], test_loss=[0.3])
+
+    submitter.submit("register", run, "--name", "cifar")
+
+    tags = submitter.service.models[0].tags
+    assert {name: tags[name] for name in tags if name not in ("run_id", "experiment", "checkpoint")} == {
+        "parameters": "62006",
+        "test_loss": "0.3",
     }
 
 
