@@ -162,7 +162,7 @@ def until_work_starts(flag: str, value: str) -> None:
         run_command(["fit", f"{flag}={value}"], Watchdog(), UnstartedCLI)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_any_value_of_any_flag_is_parsed_or_refused(folder: None, data: st.DataObject) -> None:
     flag = data.draw(st.sampled_from(all_flags()))
@@ -171,7 +171,7 @@ def test_any_value_of_any_flag_is_parsed_or_refused(folder: None, data: st.DataO
     check_message(refusal(lambda: parse_and_check(flag, value)), flag)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_any_value_of_an_own_flag_is_accepted_or_refused_before_work_starts(folder: None, data: st.DataObject) -> None:
     flag = data.draw(st.sampled_from(own_flags()))
