@@ -1,7 +1,6 @@
 """Modules of the current folder are found, and those that hide the program's own packages are told in one line."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from lightning_app import import_path
 from lightning_app.errors import UsageError
 from tests.support.commands import ROOT, Outcome, environment
+from tests.support.wheels import installed_wheel
 
 OWN_MODEL = """
 import torch
@@ -138,25 +138,7 @@ def test_the_wheel_has_every_package() -> None:
 
 @pytest.mark.slow
 def test_an_installed_wheel_trains_a_model_of_the_current_folder(tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "outputs"))
-    site = tmp_path / "site"
-    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for words in (
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "./source"],
-        [
-            *pip,
-            "install",
-            "--no-deps",
-            "--target",
-            str(site),
-            "--no-index",
-            "--find-links",
-            "dist",
-            "lightning-azureml",
-        ],
-    ):
-        outcome = start(*words, folder=tmp_path)
-        assert outcome.status == 0, outcome.err
+    site = installed_wheel(tmp_path)
     (tmp_path / "project").mkdir()
     own_package(tmp_path / "project", "models")
     (tmp_path / "project" / "my_module.py").write_text(OWN_MODEL)

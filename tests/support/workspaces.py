@@ -19,13 +19,14 @@ class LoggedIn:
     folder: Path
     variables: dict[str, str]
     process: "subprocess.Popen[str]"
+    pythonpath: Path = ROOT
 
     def run(self, *command: str) -> Outcome:
         """A command of the user, to its end."""
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment() | {"TZ": "UTC"} | self.variables,
+            env=environment() | {"TZ": "UTC", "PYTHONPATH": str(self.pythonpath)} | self.variables,
             capture_output=True,
             text=True,
             timeout=300,
@@ -40,8 +41,13 @@ class LoggedIn:
 
 
 @contextmanager
-def workspace(folder: Path, *arguments: str, temporary: Path | None = None) -> Iterator[LoggedIn]:
-    """Starts ``python -m submit.emulator --workspace``; ``temporary`` is its temporary directory."""
+def workspace(
+    folder: Path, *arguments: str, temporary: Path | None = None, pythonpath: Path = ROOT
+) -> Iterator[LoggedIn]:
+    """Starts ``python -m submit.emulator --workspace``; ``temporary`` is its temporary directory.
+
+    ``pythonpath`` has this project as the user's own commands find it.
+    """
     command = [sys.executable, "-m", "submit.emulator", "--workspace", str(folder), *arguments]
     variables = environment() | ({"TMPDIR": str(temporary)} if temporary else {})
     with (
@@ -49,7 +55,7 @@ def workspace(folder: Path, *arguments: str, temporary: Path | None = None) -> I
         subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
-            yield LoggedIn(folder, _exports(process), process)
+            yield LoggedIn(folder, _exports(process), process, pythonpath)
         finally:
             process.kill()
 
