@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_app.checkpoint_settings import require_data
+from lightning_app.command_line.checkpoint_settings import require_data
+from lightning_app.command_line.matching import require_image_size, require_same_classes
 from lightning_app.distributed.sync import gather, require_same_checkpoint
 from lightning_app.errors import UsageError
-from lightning_app.matching import require_image_size, require_same_classes
 from models import ImageClassifier
 
 log = logging.getLogger(__name__)

@@ -4,15 +4,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lightning_app import help_page
-from lightning_app.class_help import requested_help
+from lightning_app.command_line import help_page
+from lightning_app.command_line.class_help import requested_help
+from lightning_app.command_line.flags import COMMANDS, shown, suggestion
+from lightning_app.command_line.import_path import append_current_folder, check_own_packages
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
 from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
 from lightning_app.errors import UsageError
-from lightning_app.flags import COMMANDS, shown, suggestion
-from lightning_app.import_path import append_current_folder, check_own_packages
-from lightning_app.signals import SignalHandling
+from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog
 
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _user_error_message(error: BaseException) -> str | None:
     if isinstance(error, UsageError):
         return " ".join(str(error).split())
-    from lightning_app.error_messages import user_error_message  # loads torch and Lightning, whose errors it recognises
+    from lightning_app.command_line.error_messages import (
+        user_error_message,  # loads torch and Lightning, whose errors it recognises
+    )
 
     return user_error_message(error)
 
@@ -57,8 +59,9 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     _check_command(words)
     check_own_packages()
     # imported here: they load torch and Lightning
-    from lightning_app import cli, console
-    from lightning_app.commands import run_command
+    from lightning_app import console
+    from lightning_app.command_line import cli
+    from lightning_app.command_line.commands import run_command
 
     console.set_up_console(launch.rank)
     if request := requested_help(words):

@@ -9,17 +9,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_app.averaging import tested_as_saved
-from lightning_app.checkpoints import RunCheckpoints
+from lightning_app.checkpointing.checkpoints import RunCheckpoints
+from lightning_app.checkpointing.resume import ResumePlan
+from lightning_app.checkpointing.run_lock import RunLock, remove_leftovers
 from lightning_app.console import format_count
 from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run_connected
 from lightning_app.evaluation import all_metrics
-from lightning_app.finders import keep_found_values
-from lightning_app.resume import ResumePlan
+from lightning_app.output.summary import left_nothing_usable, summary
+from lightning_app.output.tensorboard import RunTensorBoard
 from lightning_app.run_folder import RunFolder
-from lightning_app.run_lock import RunLock, remove_leftovers
-from lightning_app.summary import left_nothing_usable, summary
-from lightning_app.tensorboard import RunTensorBoard
+from lightning_app.trainer.averaging import tested_as_saved
+from lightning_app.trainer.finders import keep_found_values
 
 log = logging.getLogger(__name__)
 

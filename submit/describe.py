@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lightning_app.flags import flag_names
+from lightning_app.command_line.flags import flag_names
 from submit.environments import choose_environment
 from submit.errors import SubmitError
 from submit.job import DATA_PATH, Access, DatastorePath, Job, RegisteredDataset

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lightning_app.flags import flag_names, last_value, without_flag
+from lightning_app.command_line.flags import flag_names, last_value, without_flag
 from submit.describe import GIVEN_BY_SUBMIT, TRAINING
 from submit.environments import PROJECT_ENVIRONMENT
 from submit.errors import SubmitError

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lightning_app.flags import flag_values
+from lightning_app.command_line.flags import flag_values
 from submit.errors import SubmitError
 
 _TIMEOUT = 120.0  # seconds

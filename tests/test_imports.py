@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "lightning_app.doctor": ("lightning_app.azureml", "lightning_app.distributed", "lightning_app.errors"),
     "lightning_app.watchdog": ("lightning_app.distributed",),
     # of the training program only what loads nothing heavy
-    "submit": ("lightning_app.errors", "lightning_app.flags", "lightning_app.growing_file"),
+    "submit": ("lightning_app.errors", "lightning_app.command_line.flags", "lightning_app.growing_file"),
     "submit.emulator": (),
     "submit.emulator.__main__": ("submit.emulator", "submit.execution"),  # a program: it lets the emulator's jobs run
 }
@@ -104,8 +104,11 @@ def test_azureml_is_imported_at_the_top_of_one_module_only() -> None:
     ("statement", "absent"),
     [
         ("import lightning_app.main", HEAVY),
-        ("import lightning_app.flags, lightning_app.errors, lightning_app.growing_file", (*HEAVY, "jsonargparse")),
-        ("import lightning_app.cli", ("azureml",)),
+        (
+            "import lightning_app.command_line.flags, lightning_app.errors, lightning_app.growing_file",
+            (*HEAVY, "jsonargparse"),
+        ),
+        ("import lightning_app.command_line.cli", ("azureml",)),
         ("import lightning_app.azureml_logger", ("azureml",)),
         ("import lightning_app.azureml.sender, lightning_app.deliver", ("torch", "pytorch_lightning", "matplotlib")),
         ("import lightning_app.doctor.__main__", HEAVY),

@@ -24,7 +24,10 @@ POSIX_NAMES = {
 }  # fmt: skip
 # the emulator's jobs run in Linux's namespaces and process groups
 LINUX_ONLY = ("submit.execution",)
-AFTER_A_FORK = {("lightning_app.signals", "signal.SIG_BLOCK"), ("lightning_app.signals", "signal.pthread_sigmask")}
+AFTER_A_FORK = {
+    ("lightning_app.trainer.signals", "signal.SIG_BLOCK"),
+    ("lightning_app.trainer.signals", "signal.pthread_sigmask"),
+}
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 

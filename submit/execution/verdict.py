@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from lightning_app.flags import without_flag
+from lightning_app.command_line.flags import without_flag
 from submit.execution.rehearse import RehearsalResult
 from submit.job import BuiltEnvironment, Job
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from lightning_app.flags import flag_names, flag_values, last_value
+from lightning_app.command_line.flags import flag_names, flag_values, last_value
 from submit.preflight.findings import Finding, error, report_findings, warning
 from submit.sweep.sweep import MAX_CONCURRENT, Parameter, Sweep, combinations
 from submit.training_flags import class_paths

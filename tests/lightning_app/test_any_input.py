@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightning_app.bounds import check_bounds
-from lightning_app.commands import run_command
-from lightning_app.error_messages import user_error_message
-from lightning_app.flags import FLAGS, expand, short_name
-from lightning_app.given_values import CONFIG_FLAGS, check_given_values
-from lightning_app.parser import Parser, parse
+from lightning_app.command_line.bounds import check_bounds
+from lightning_app.command_line.commands import run_command
+from lightning_app.command_line.error_messages import user_error_message
+from lightning_app.command_line.flags import FLAGS, expand, short_name
+from lightning_app.command_line.given_values import CONFIG_FLAGS, check_given_values
+from lightning_app.command_line.parser import Parser, parse
 from lightning_app.watchdog.watchdog import Watchdog
 from tests.lightning_app.test_parse_errors import UnstartedCLI
 

@@ -21,7 +21,7 @@ from tests.support.commands import Command
         ("pytorch_lightning.tuner.lr_finder", "/lib/pytorch_lightning/tuner/lr_finder.py", logging.INFO, True),
         ("pytorch_lightning.utilities.rank_zero", "/lib/pytorch_lightning/trainer/setup.py", logging.INFO, False),
         ("pytorch_lightning.utilities.rank_zero", "/lib/pytorch_lightning/trainer/setup.py", logging.WARNING, True),
-        ("lightning_app.cli", "/lightning_app/cli.py", logging.INFO, True),
+        ("lightning_app.command_line.cli", "/lightning_app/command_line/cli.py", logging.INFO, True),
     ],
 )
 def test_only_chatter_is_hidden(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app import cli, help_page
-from lightning_app.class_help import requested_help
+from lightning_app.command_line import cli, help_page
+from lightning_app.command_line.class_help import requested_help
 from lightning_app.errors import UsageError
 from lightning_app.main import main
 from lightning_app.watchdog.watchdog import Watchdog

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_app.azureml.journal import read_journal
-from lightning_app.resume import ResumePlan, plan_resume
+from lightning_app.checkpointing.resume import ResumePlan, plan_resume
 from lightning_app.run_folder import RunFolder
 from tests.support import clusters
 from tests.support.commands import command_line

@@ -17,7 +17,7 @@ from pathlib import Path
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
 from lightning_app.errors import UsageError
-from lightning_app.signals import SignalHandling
+from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.stop import Stopped

@@ -1,0 +1,260 @@
+"""Checkpoints: the last one, the best one where there is a validation set, and reading them."""
+
+import json
+import logging
+import math
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
+
+from lightning_app.checkpointing.monitor import Best, Monitor
+from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder
+from lightning_app.trainer.run_trainer import StepHooks, has_all_batches
+
+log = logging.getLogger(__name__)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes to a file beside the target and renames it, so that an earlier checkpoint survives a full disk.
+
+    Lightning's own class writes to the temporary folder first. That is often another file system, where a rename is a
+    copy, which can be interrupted.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(with_plain_hyperparameters(checkpoint), file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError on a full disk
+            unfinished.unlink(missing_ok=True)
+            kept = f"the earlier checkpoint is kept in {str(target)!r}; " if target.exists() else ""
+            raise UsageError(
+                f"--output_dir: could not save {str(target)!r} ({_reason(error)}); {kept}"
+                "free some space, or give another folder"
+            ) from error
+
+
+class RunCheckpoints(StepHooks, Checkpoint):
+    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far.
+
+    Where training stops within an epoch, ``last.ckpt`` holds the state before Lightning ends that epoch.
+    """
+
+    def __init__(self, folder: RunFolder, monitor: Monitor) -> None:
+        self._folder = folder
+        self.monitor = monitor
+        self._has_validated = self._is_checked = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        self._has_validated = True
+        self.monitor.choose_default([*trainer.callback_metrics])
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:  # otherwise the end of the epoch judges
+            self._save_if_best(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save_if_best(trainer)
+        if has_all_batches(trainer):
+            trainer.save_checkpoint(self._folder.last)
+        if not self._is_checked and (self._has_validated or not sum(trainer.num_val_batches)):
+            self._is_checked = True
+            self.monitor.check_logged([*trainer.callback_metrics], validated=self._has_validated)
+
+    def on_stop_within_epoch(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self._folder.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        # the seed chose the validation images, and the command validate must choose the same ones
+        return self.monitor.state_dict() | {"seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.monitor.load_state_dict(state_dict)
+
+    def _save_if_best(self, trainer: pl.Trainer) -> None:
+        # rank 0 decides: a metric that isn't reduced differs between processes, and all of them must save together
+        best: Best | None = trainer.strategy.broadcast(self._new_best(trainer))
+        if best is not None:
+            self.monitor.best = best
+            trainer.save_checkpoint(self._folder.best)
+            if trainer.is_global_zero:
+                self._describe_best(trainer, best)
+
+    def _describe_best(self, trainer: pl.Trainer, best: Best) -> None:
+        """Writes the metrics of this epoch beside the checkpoint, for a model that is registered from it."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        content = {"monitor": self.monitor.name, "mode": self.monitor.mode, **asdict(best), "metrics": finite}
+        unfinished = self._folder.best_metrics.with_suffix(".json.tmp")
+        unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        unfinished.replace(self._folder.best_metrics)
+
+    def _new_best(self, trainer: pl.Trainer) -> Best | None:
+        score = trainer.callback_metrics.get(self.monitor.name or "")
+        if not trainer.is_global_zero or score is None:
+            return None
+        if not self._folder.best.exists():  # a run that continues that of another folder
+            self.monitor.best = None
+        is_better = self.monitor.is_better(float(score))
+        return Best(float(score), trainer.current_epoch + 1, trainer.global_step) if is_better else None
+
+
+def keep_apart(callbacks: Sequence[pl.Callback], folder: RunFolder) -> None:
+    """Keeps the files of the user's checkpoint callbacks apart from ``last.ckpt`` and ``best.ckpt``.
+
+    The last checkpoint of a ``ModelCheckpoint`` in the same folder gets a name of its own.
+
+    Raises:
+        UsageError: Its other files would have the name of one of these.
+    """
+    for callback in callbacks:
+        given = getattr(callback, "dirpath", None)
+        if not isinstance(callback, Checkpoint) or (given and Path(given).resolve() != folder.last.parent.resolve()):
+            continue
+        filename = getattr(callback, "filename", None)
+        if filename in (folder.last.stem, folder.best.stem):
+            raise UsageError(
+                f"{type(callback).__name__}: filename {filename!r} is that of this program's own checkpoint in "
+                f"{str(folder.last.parent)!r}; give another filename or dirpath"
+            )
+        if isinstance(callback, ModelCheckpoint) and callback.save_last:
+            callback.CHECKPOINT_NAME_LAST = "model-checkpoint-last"
+            log.info(
+                "ModelCheckpoint: its last checkpoint is model-checkpoint-last.ckpt; last.ckpt is this program's own."
+            )
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:  # the file's own error is the cause of torch.save's
+        error = error.__cause__ or error.__context__ or error
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; its tensors stay on disk until they are used.
+
+    Raises:
+        UsageError: The file is damaged, or isn't a checkpoint of Lightning.
+    """
+    problem = _problem_of_file(path)
+    if problem:
+        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
+        problem = "it holds something other than tensors and plain values, which isn't loaded"
+        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
+        raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
+    _require_shape(path, content, _SHAPE)
+    if not all(isinstance(value, Tensor) for value in content["state_dict"].values() if value is not None):
+        raise UsageError(f"checkpoint {str(path)!r}: expected tensors in 'state_dict'; found other values")
+    return content
+
+
+_NUMBER, _TABLE, _LIST = (int,), (Mapping,), (list,)
+_SHAPE = {"state_dict": _TABLE, "hyper_parameters": _TABLE, "datamodule_hyper_parameters": _TABLE, "callbacks": _TABLE}
+_TO_RESUME = {"global_step": _NUMBER, "optimizer_states": _LIST, "lr_schedulers": _LIST, "loops": _TABLE}
+
+
+def require_resumable(path: Path, content: Mapping[str, Any]) -> None:
+    """Checks that a checkpoint has what training continues from.
+
+    Raises:
+        UsageError: Something is missing or has another type; the message names it.
+    """
+    missing = [name for name in _TO_RESUME if name not in content]
+    if missing:
+        raise UsageError(
+            f"checkpoint {str(path)!r}: no {missing[0]!r} in it, from which training would continue; it may hold "
+            "weights only"
+        )
+    _require_shape(path, content, _TO_RESUME)
+    for progress in ("epoch_progress", "epoch_loop.batch_progress"):
+        for counter in ("total", "current"):
+            numbers: Any = content["loops"]
+            for name in ("fit_loop", progress, counter):
+                numbers = numbers.get(name) if isinstance(numbers, Mapping) else None
+            wanted = ("ready", "started", "processed", "completed")
+            if not isinstance(numbers, Mapping) or not all(_is_count(numbers.get(name)) for name in wanted):
+                raise UsageError(
+                    f"checkpoint {str(path)!r}: expected whole numbers in 'loops.fit_loop.{progress}.{counter}'; found "
+                    f"{numbers!s:.60}"
+                )
+    if not _is_count(content["global_step"]):
+        raise UsageError(f"checkpoint {str(path)!r}: expected a 'global_step' of 0 or more")
+
+
+def require_same_weights(model: pl.LightningModule, path: Path) -> None:
+    """Checks that a checkpoint has the weights of the model, before Lightning loads them.
+
+    Raises:
+        UsageError: It has those of another network.
+    """
+    if not model.strict_loading or is_overridden("configure_model", model):
+        return
+    saved, expected = read_checkpoint(path)["state_dict"], model.state_dict()
+    for name in [*expected, *saved]:
+        shapes = [tuple(state[name].shape) if name in state else "none" for state in (saved, expected)]
+        if shapes[0] != shapes[1]:
+            raise UsageError(
+                f"checkpoint {str(path)!r}: holds the weights of another network than {type(model).__name__}, such as "
+                f"{name!r} ({shapes[0]} in the file, {shapes[1]} in the network); give the settings of its model"
+            )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _require_shape(path: Path, content: Mapping[str, Any], shape: Mapping[str, tuple[type, ...]]) -> None:
+    words = {int: "a whole number", Mapping: "named values", list: "a list"}
+    for name, types in shape.items():
+        if name in content and not isinstance(content[name], types):
+            found = type(content[name]).__name__
+            raise UsageError(f"checkpoint {str(path)!r}: expected {words[types[0]]} as {name!r}; found a {found}")
+
+
+def _problem_of_file(path: Path) -> str:
+    try:
+        status = path.stat()
+        if path.is_dir():
+            return "it is a folder"
+        if not status.st_size:
+            return "it is empty"
+        return _problem_of_content(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+@lru_cache(maxsize=8)  # a command reads a checkpoint several times
+def _problem_of_content(path: Path, changed: int, size: int) -> str:
+    """torch.save writes a zip file, which has a checksum of each part: about 1 GB a second."""
+    if not zipfile.is_zipfile(path):
+        return "it is truncated, or not a checkpoint"
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except Exception:  # damage in the table of contents makes errors of many kinds
+        damaged = "contents"
+    return "it is damaged: its checksum is wrong" if damaged else ""

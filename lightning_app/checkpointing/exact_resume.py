@@ -1,0 +1,302 @@
+"""What a resumed run needs beside Lightning's own state, so that it equals a run that never stopped."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.data import sized_len
+from lightning_fabric.utilities.types import _Stateful
+from pytorch_lightning.callbacks import BaseFinetuning
+from pytorch_lightning.loops.fetchers import _DataFetcher
+from pytorch_lightning.loops.loop import _Loop
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch.utils.data import DataLoader, IterableDataset
+
+from lightning_app.checkpointing.process_state import collect_state, random_states, restore_state, set_random_states
+from lightning_app.distributed.sync import gather
+from lightning_app.errors import UsageError
+from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, StepLoop, complete_epochs, is_within_epoch
+
+log = logging.getLogger(__name__)
+
+KEY = "exact_resume"  # in a checkpoint
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run is, between two steps.
+
+    Args:
+        epoch: Complete epochs.
+        batches: Of the epoch that has begun, those of this process that are done.
+        images: The same in images of all processes, where the loader is one of this project's.
+        is_last: Whether these are all batches of the epoch, whose end is still to come.
+        ends_batch: Whether the end of the last batch is still to come: its validation, if one is due.
+    """
+
+    epoch: int
+    batches: int = 0
+    images: int | None = None
+    is_last: bool = False
+    ends_batch: bool = False
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> "Position":
+        if not is_within_epoch(trainer):
+            return cls(complete_epochs(trainer))
+        loop = trainer.fit_loop.epoch_loop
+        progress, ends_batch = loop.batch_progress, getattr(loop, "is_batch_complete", False)
+        batches = progress.current.processed  # type: ignore[attr-defined]  # a tracker of batches has it
+        images = [batches * size for loader in _loaders(trainer) if (size := _images_per_step(loader))]
+        return cls(complete_epochs(trainer), batches, min(images, default=None), progress.is_last_batch, ends_batch)
+
+    @classmethod
+    def read(cls, checkpoint: Mapping[str, Any]) -> "Position":
+        """From a checkpoint; one that isn't of this program has counters only."""
+        if KEY in checkpoint:
+            return cls(**checkpoint[KEY]["position"])
+        loops = checkpoint["loops"]["fit_loop"]
+        epochs, progress = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
+        batches = progress["current"]["processed"]
+        if progress["is_last_batch"] or not batches:
+            return cls(epochs["processed"] if not batches else epochs["started"])
+        return cls(epochs["started"] - 1, batches)
+
+
+class ExactResume(StepHooks, pl.Callback):
+    """Saves and restores what Lightning doesn't: the position within the epoch, random states, metrics, modes.
+
+    It is the first callback, so that its hooks run before those that change anything. Lightning's own resume within an
+    epoch skips hooks and validations or repeats them; here the loop begins the epoch like any other, with its hooks,
+    and then continues after the batches that are done. The state of each process is in the checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._position = Position(0)
+        self._images: list[int | None] | None = None
+        self._states: list[dict[str, Any]] = []  # by rank
+        self._callbacks: Mapping[str, Any] = {}
+        self._parameter_groups: list[list[dict[str, Any]]] = []  # of each optimizer
+        self._before_validation: dict[str, Any] = {}
+        self._before_iterator: dict[str, Any] = {}  # the random states from which the epoch's iterator was made
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._before_iterator = random_states()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            # what a validation has changed is left out of a checkpoint in its course: a resume begins it again
+            state = self._before_validation if trainer.validating else collect_state(trainer, pl_module)
+            state |= {"before_iterator": self._before_iterator}
+            position = Position.of(trainer)
+            end = trainer.end if isinstance(trainer, RunTrainer) else None
+            checkpoint[KEY] = {
+                "position": asdict(position),
+                "processes": gather(trainer, state),
+                "end": None if end is None else asdict(end),
+                "images": _training_images(trainer),
+            }
+            # as Lightning numbers them: the epoch of the last batch, although the end of the epoch is over now
+            checkpoint["epoch"] = position.epoch if position.batches else max(0, position.epoch - 1)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        self._position = Position.read(checkpoint)
+        self._states = checkpoint.get(KEY, {}).get("processes", [])
+        self._images = checkpoint.get(KEY, {}).get("images")
+        self._callbacks = checkpoint.get("callbacks", {})
+        self._parameter_groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
+        _set_counters(checkpoint["loops"]["fit_loop"], self._position)
+        if self._states and len(self._states) != trainer.world_size:
+            log.info("The run had %d processes and has %d now.", len(self._states), trainer.world_size)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for loop in _with_inner_loops(trainer.fit_loop):  # the counters are those of a run between two epochs
+            loop._restarting = loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
+            loop.reset_restart_stage()
+        images = _training_images(trainer)
+        if self._images is not None and images != self._images:
+            raise UsageError(
+                f"the data has {_listed(images)} training images, and the run that is continued had "
+                f"{_listed(self._images)}; give the same data, or --resume never to start a new run"
+            )
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(trainer, RunTrainer):
+            trainer.complete_step()
+        if self._states:
+            self._restore(trainer, pl_module)
+        loop, position = trainer.fit_loop.epoch_loop, self._position
+        if isinstance(loop, StepLoop):
+            loop.start_batch, loop.ends_with_start = self._batches_done(trainer), position.is_last
+            loop.ends_batch_first = position.ends_batch
+            loop.before_first_batch = lambda fetcher: self._make_iterator(trainer, pl_module, fetcher)
+        if position.batches:
+            for callback in _finetunings(trainer):  # each call of their hook raises a learning rate
+                vars(callback)["on_train_epoch_start"] = lambda *_: None
+
+    def on_validation_due(self, trainer: pl.Trainer) -> None:
+        self._before_validation = collect_state(trainer, trainer.lightning_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(trainer, RunTrainer):
+            trainer.complete_step()
+
+    def _make_iterator(self, trainer: pl.Trainer, pl_module: pl.LightningModule, fetcher: _DataFetcher) -> bool:
+        """Called after the hooks at the start of an epoch; returns whether it has made the iterator of the epoch."""
+        batches = self._batches_done(trainer)
+        if batches:
+            self._repair_after_hooks(trainer)
+            self._seek(trainer, batches)
+            iter(fetcher)
+            _draw_indices(trainer)
+        elif trainer.current_epoch > 0:
+            self._before_iterator = random_states()
+        if batches and self._states:
+            self._restore(trainer, pl_module)
+        self._position, self._states, self._callbacks, self._parameter_groups = Position(0), [], {}, []
+        return batches > 0
+
+    def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        same_processes = len(self._states) == trainer.world_size
+        restore_state(trainer, pl_module, self._states[trainer.global_rank if same_processes else 0], same_processes)
+
+    def _repair_after_hooks(self, trainer: pl.Trainer) -> None:
+        """The hooks at the start of an epoch have run a second time in it: what they changed is loaded again."""
+        for callback in _finetunings(trainer):
+            vars(callback).pop("on_train_epoch_start", None)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector of Lightning
+            state = self._callbacks.get(callback.state_key)
+            if state is not None and is_overridden("on_train_epoch_start", callback, pl.Callback):
+                callback.load_state_dict(state)
+        for optimizer, saved in zip(trainer.optimizers, self._parameter_groups, strict=False):
+            for group, values in zip(optimizer.param_groups, saved, strict=False):
+                group.update({name: value for name, value in values.items() if name != "params"})
+
+    def _batches_done(self, trainer: pl.Trainer) -> int:
+        """Also where a step has another number of images now: then as many batches as hold the images that are done."""
+        sizes = {_images_per_step(loader) for loader in _loaders(trainer)}
+        size = sizes.pop() if len(sizes) == 1 else 0
+        return self._position.images // size if size and self._position.images else self._position.batches
+
+    def _seek(self, trainer: pl.Trainer, batches: int) -> None:
+        if self._states:
+            same_processes = len(self._states) == trainer.world_size
+            state = self._states[trainer.global_rank if same_processes else 0]
+            self._before_iterator = state["before_iterator"]
+            set_random_states(self._before_iterator)
+        fit_loop = trainer.fit_loop
+        if fit_loop._combined_loader is not None:
+            fit_loop._combined_loader._load_state_dicts(fit_loop._combined_loader_states_to_load)
+        for loader in _loaders(trainer):
+            if not seek(loader, batches):
+                log.warning(
+                    "%s can't be resumed within an epoch: its remaining batches begin with its first ones again.",
+                    type(loader).__name__,
+                )
+
+
+def _finetunings(trainer: pl.Trainer) -> list[BaseFinetuning]:
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector of Lightning
+    return [callback for callback in callbacks if isinstance(callback, BaseFinetuning)]
+
+
+def seek(loader: Any, batches: int) -> bool:
+    """Lets the next iteration over a loader begin after this many batches, without reading them.
+
+    Returns:
+        Whether the loader can do that.
+    """
+    if size := _images_per_step(loader):
+        loader.sampler.seek(batches * size)
+    elif isinstance(loader, DataLoader) and loader.batch_sampler is not None and not _is_iterable(loader):
+        # the constructor forbids a new value afterwards
+        vars(loader)["batch_sampler"] = _Remaining(loader.batch_sampler, batches % max(1, len(loader)))
+    else:
+        return isinstance(loader, _Stateful)  # Lightning has loaded its state
+    return True
+
+
+class _Remaining:
+    """A batch sampler whose first iteration leaves out its first batches: it draws their indices and reads nothing."""
+
+    def __init__(self, batch_sampler: Any, batches: int) -> None:
+        self._batch_sampler, self._batches = batch_sampler, batches
+        self._remaining: Iterator[Any] = iter(())
+
+    def __iter__(self) -> Iterator[Any]:
+        self._remaining = iter(self._batch_sampler)
+        return self._yield_remaining() if self._batches else self._remaining
+
+    def skip(self) -> None:
+        """Draws the indices of the first batches, if that hasn't happened yet."""
+        while self._batches:
+            self._batches -= 1
+            next(self._remaining)
+
+    def __len__(self) -> int:
+        return len(self._batch_sampler)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch_sampler, name)
+
+    def _yield_remaining(self) -> Iterator[Any]:
+        self.skip()
+        yield from self._remaining
+
+
+def _draw_indices(trainer: pl.Trainer) -> None:
+    """A loader draws its order late, with the first batch; here this needs the random numbers of the epoch's start."""
+    for loader in _loaders(trainer):
+        sampler = getattr(loader, "batch_sampler", None)
+        if isinstance(sampler, _Remaining):
+            sampler.skip()
+
+
+def _is_iterable(loader: DataLoader[Any]) -> bool:
+    return isinstance(loader.dataset, IterableDataset)
+
+
+def _images_per_step(loader: Any) -> int:
+    """Of all processes, for a loader of this project; 0 for any other."""
+    sampler = getattr(loader, "sampler", None)
+    return loader.batch_size * sampler.num_replicas if hasattr(sampler, "seek") else 0  # type: ignore[union-attr]
+
+
+def _training_images(trainer: pl.Trainer) -> list[int | None]:
+    """Of each loader; None where it is unknown."""
+    return [sized_len(getattr(loader, "images", getattr(loader, "dataset", None))) for loader in _loaders(trainer)]
+
+
+def _listed(counts: list[int | None]) -> str:
+    return ", ".join("an unknown number of" if count is None else f"{count:,}" for count in counts) or "no"
+
+
+def _loaders(trainer: pl.Trainer) -> list[Any]:
+    combined = trainer.fit_loop._combined_loader
+    return [] if combined is None else combined.flattened
+
+
+def _with_inner_loops(loop: _Loop) -> Iterator[_Loop]:
+    yield loop
+    for inner in vars(loop).values():
+        if isinstance(inner, _Loop):
+            yield from _with_inner_loops(inner)
+
+
+def _set_counters(loops: dict[str, Any], position: Position) -> None:
+    """Sets the counters of a checkpoint to those of a run between two epochs."""
+    for counter in loops["epoch_progress"].values():
+        counter.update(dict.fromkeys(counter, position.epoch))
+    progress = loops["epoch_loop.batch_progress"]
+    for counter in (progress["total"], progress["current"]):
+        counter.update(dict.fromkeys(counter, counter["processed"]))
+    progress["is_last_batch"] = True

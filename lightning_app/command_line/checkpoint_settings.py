@@ -1,0 +1,130 @@
+"""The model and the data of a checkpoint: as saved in it, or in the ``config.yaml`` of its run folder."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentParser
+from pytorch_lightning.utilities.model_helpers import is_overridden
+
+from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.command_line.given_settings import class_of, is_same_class, read_yaml, text_of
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder, given_folder
+
+_SAVED = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
+_EXAMPLES = {"model": "--model my_module.MyModel", "data": "--data my_module.MyData"}
+
+
+def settings_of_checkpoint(
+    command: str, given: Mapping[str, Any], default_output_dir: str
+) -> tuple[dict[str, Any], Path]:
+    """``model``, ``data`` and ``seed_everything`` of the checkpoint that a command uses, and the checkpoint's path.
+
+    Other data than the checkpoint's takes its place only if the user has given it.
+
+    Args:
+        command: ``validate``, ``test`` or ``predict``.
+        given: The settings that the user has given.
+        default_output_dir: The run folder, if none is given.
+
+    Raises:
+        UsageError: There is no such checkpoint, it can't be read, or it is unknown which model or data it belongs to.
+    """
+    path = _checkpoint_path(given, default_output_dir)
+    content, config = read_checkpoint(path), _run_config(path)
+    settings: dict[str, Any] = {}
+    for part, saved in _SAVED.items():
+        section = _section(part, _as_mapping(content.get(saved)), _as_mapping(config.get(part)), given)
+        if section is not None:
+            settings[part] = section
+    if "model" not in settings and class_of(given, "model") is None:
+        raise _unknown("model", path)
+    if "data" not in settings and class_of(given, "data") is None and given.get("data"):
+        raise _unknown("data", path)  # there are settings, such as --data_path, of data without a class
+    if command == "predict" and "data" in settings:
+        settings["data"]["init_args"].pop("data_path", None)  # the training images are labelled already
+    run = _as_mapping(_as_mapping(content.get("callbacks")).get("RunCheckpoints"))
+    seed = run.get("seed", config.get("seed_everything"))
+    return settings | ({} if seed is None else {"seed_everything": seed}), path
+
+
+def require_data(command: str, checkpoint: Path, model: pl.LightningModule, datamodule: object) -> None:
+    """Checks that there is data: the datamodule, or loaders of the model itself.
+
+    Raises:
+        UsageError: There is none, because the checkpoint doesn't say which data it was trained on.
+    """
+    loader = {"validate": "val_dataloader", "test": "test_dataloader", "predict": "predict_dataloader"}[command]
+    if datamodule is None and not is_overridden(loader, model):
+        raise _unknown("data", checkpoint)
+
+
+def _unknown(part: str, checkpoint: Path) -> UsageError:
+    return UsageError(
+        f"checkpoint {str(checkpoint)!r}: neither it nor a config.yaml beside it says which {part} it belongs to; "
+        f"give it by its class, such as {_EXAMPLES[part]}"
+    )
+
+
+def _checkpoint_path(given: Mapping[str, Any], default_output_dir: str) -> Path:
+    ckpt_path = text_of(given, "ckpt_path")
+    if ckpt_path:
+        if not Path(ckpt_path).is_file():
+            raise UsageError(f"--ckpt_path {ckpt_path!r}: no such file")
+        return Path(ckpt_path)
+    folder = given_folder(text_of(given, "trainer", "default_root_dir") or default_output_dir)
+    for path in (folder.best, folder.last):
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"--output_dir {str(folder.root)!r}: holds no checkpoint; train a network first, or give --ckpt_path"
+    )
+
+
+def _run_config(checkpoint: Path) -> Mapping[str, Any]:
+    """The settings of the run that saved the checkpoint, in this project's folders and in those of Lightning's CLI."""
+    folder = checkpoint.resolve().parent
+    return read_yaml(RunFolder(folder.parent).config) or read_yaml(RunFolder(folder).config)
+
+
+def _section(
+    part: str, saved: Mapping[str, Any], configured: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The class and its arguments, for the parser; None if they are unknown or if the user has given another class."""
+    in_config, asked = class_of({part: configured}, part), class_of(given, part)
+    class_path = saved.get("_class_path") or in_config
+    if not isinstance(class_path, str) or (asked is not None and not is_same_class(asked, class_path)):
+        return None
+    base = configured if in_config is not None and is_same_class(in_config, class_path) else {}
+    init_args, dict_kwargs = (dict(_as_mapping(base.get(name))) for name in ("init_args", "dict_kwargs"))
+    names, takes_any = _parameters(part, class_path)
+    for name, value in saved.items():
+        if name in names:
+            init_args[name] = value
+        elif name in dict_kwargs or (takes_any and not base and not name.startswith("_")):
+            dict_kwargs[name] = value  # anything else is no parameter: save_hyperparameters takes other values as well
+    return {"class_path": class_path, "init_args": init_args} | ({"dict_kwargs": dict_kwargs} if dict_kwargs else {})
+
+
+def _parameters(part: str, class_path: str) -> tuple[set[str], bool]:
+    """The names of a constructor's parameters, those of base classes included, and whether it takes any other."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        imported = getattr(importlib.import_module(module), name)
+    except Exception as error:  # importing runs the user's module
+        raise UsageError(
+            f"--{part} {class_path}: the checkpoint's class can't be imported ({error}); run the command where its "
+            f"module is, or give another class with --{part}"
+        ) from error
+    names = set(ArgumentParser().add_class_arguments(imported, fail_untyped=False))
+    own = inspect.signature(imported).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in own)
+    return names, takes_any and names <= {parameter.name for parameter in own}
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,334 @@
+"""The command line: Lightning's, with this project's defaults, callbacks, loggers and error messages."""
+
+import inspect
+import logging
+from argparse import SUPPRESS
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveFloat
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger
+
+from datamodules import CIFAR10DataModule, ImageFolderDataModule
+from lightning_app import evaluation, training
+from lightning_app.azureml.journal_position import JournalPosition
+from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.checkpointing.checkpoints import RunCheckpoints, keep_apart, require_same_weights
+from lightning_app.checkpointing.exact_resume import ExactResume
+from lightning_app.checkpointing.monitor import Mode, Monitor
+from lightning_app.checkpointing.resume import ResumePlan, plan_resume
+from lightning_app.checkpointing.run_lock import RunLock
+from lightning_app.command_line import class_help, saved_settings
+from lightning_app.command_line.bounds import check_bounds
+from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
+from lightning_app.command_line.flags import COMMANDS
+from lightning_app.command_line.help_page import Owners
+from lightning_app.command_line.matching import require_given_classes, require_image_size, require_same_classes
+from lightning_app.command_line.parser import Parser, parse
+from lightning_app.console import expect_rows_in_each_epoch
+from lightning_app.distributed.detect import detect_launch
+from lightning_app.distributed.environment import AzureMLEnvironment
+from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
+from lightning_app.errors import UsageError
+from lightning_app.output.loggers import check_azureml, create_loggers
+from lightning_app.output.predictions import predictions_file, require_writable
+from lightning_app.output.progress import EpochBar
+from lightning_app.output.summary import RunRecord
+from lightning_app.run_folder import RunFolder, given_folder
+from lightning_app.trainer import lightning_callbacks, trainer_settings
+from lightning_app.trainer.averaging import AveragedCheckpoint
+from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, LogLearningRate, Throughput, WatchdogProgress
+from lightning_app.trainer.finders import RecordFound
+from lightning_app.trainer.nonfinite import NonFiniteLoss
+from lightning_app.trainer.run_trainer import RunTrainer, StepLoop
+from lightning_app.trainer.stopping import StopAtBoundary, keep_signal_handlers
+from lightning_app.trainer.threads import limit_threads
+from lightning_app.trainer.trainer_settings import as_list
+from lightning_app.training import RunFolderSetup
+from lightning_app.watchdog import supervision
+from lightning_app.watchdog.protocol import Timeouts
+from lightning_app.watchdog.watchdog import Watchdog
+from models import CifarNet, ResNetTransfer
+
+log = logging.getLogger(__name__)
+
+OUTPUT_DIR = "outputs"
+SEED = 0
+_TRAINER_DEFAULTS = {
+    "max_epochs": 2,  # as in the tutorials
+    "default_root_dir": OUTPUT_DIR,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,  # not needed: the data is checked when it is read
+}
+
+
+# accepted only as null: files that Lightning's own command line saves have them
+_NOT_SET_HERE = {
+    "fit": ("ckpt_path", "weights_only"),  # --resume takes their place
+    "validate": ("weights_only",),
+    "test": ("weights_only",),
+    "predict": ("weights_only",),
+}
+
+
+class RunCLI(LightningCLI):
+    """The commands ``fit``, ``validate``, ``test`` and ``predict``; creating an instance runs one of them.
+
+    Args:
+        arguments: The command and its flags, with their full names.
+        watchdog: Ends all processes when one of them fails.
+        checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
+        defaults: What takes the place of settings that aren't given, such as the section ``data``.
+
+    Raises:
+        UsageError: A flag or its value can't be used.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        watchdog: Watchdog,
+        checkpoint: Path | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.watchdog = watchdog
+        self.checkpoint = checkpoint
+        self.defaults = dict(defaults or {})
+        self.plan = ResumePlan()
+        super().__init__(
+            args=list(arguments),
+            trainer_class=RunTrainer,
+            parser_class=Parser,
+            parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
+            trainer_defaults=_TRAINER_DEFAULTS,
+            seed_everything_default=SEED,
+            save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
+            auto_configure_optimizers=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands and, for each, the parameters of the Trainer's method that are no flags."""
+        commands = LightningCLI.subcommands()
+        for name, parameters in _NOT_SET_HERE.items():
+            commands[name] |= {*parameters, "verbose", "return_predictions"}
+        return commands
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.set_defaults(self.defaults)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        for name in _NOT_SET_HERE[subcommand]:
+            parser.add_argument(f"--{name}", type=str | bool | None, default=None, help=SUPPRESS)
+        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
+        if subcommand == "fit":
+            parser.add_argument("--resume", type=str, default="auto")
+            parser.add_argument("--monitor", type=str | None, default=None)
+            parser.add_argument("--monitor_mode", type=Mode | None, default=None)
+            parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
+            parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
+        if subcommand == "predict":
+            parser.add_argument("--csv", type=str | None, default=None)
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        # Lightning's own method warns about arguments that aren't those of sys.argv; these have full names instead
+        assert isinstance(args, list)
+        command_parser = self._subcommand_parsers[next((word for word in args if word in COMMANDS), "fit")]
+        assert isinstance(command_parser, Parser)
+        self.config = parse(parser, command_parser, args)
+        check_bounds(self.config[self.config["subcommand"]].as_dict())
+
+    def _parse_ckpt_path(self) -> None:
+        """Does nothing: main reads the settings from the checkpoint before parsing, those of the data included."""
+
+    @property
+    def settings(self) -> Namespace:
+        """The parsed settings of the command."""
+        settings: Namespace = self.config[self.subcommand]
+        return settings
+
+    @property
+    def folder(self) -> RunFolder:
+        return given_folder(self.settings.trainer.default_root_dir or OUTPUT_DIR)
+
+    def before_instantiate_classes(self) -> None:
+        saved_settings.make_plain(self.settings)
+        for name in _NOT_SET_HERE[str(self.subcommand)]:
+            if (value := self.settings.pop(name)) is not None:
+                remedy = (
+                    "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
+                )
+                raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
+        if self.subcommand == "predict":
+            self._predictions_file()  # before work starts
+        if not self._trains():
+            return
+        self.folder.check_writable()
+        check_azureml(self.settings.azureml.as_dict())
+        self.lock = RunLock(self.folder)
+        if detect_launch().rank == 0:
+            self.lock.acquire()
+        self.plan = plan_resume(self.folder, self.settings.resume, yaml.safe_load(self._settings_as_yaml()))
+        # with more than one process, the others wait for this one: training.train returns in all of them
+        if self.plan.tested and detect_launch().world_size == 1:
+            log.info("%s", training.finished_message(self.folder, self.plan))
+            raise SystemExit(0)
+
+    def instantiate_classes(self) -> None:
+        with named_class_errors(self.settings.as_dict()):
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        settings = self._get(self.config_init, "trainer")
+        processes = AzureMLEnvironment()
+        kwargs |= trainer_settings.for_lightning(settings, trains=self._trains()) | {
+            "plugins": trainer_settings.plugins(settings, processes),
+            "callbacks": self._callbacks(settings),
+        }
+        if settings.log_every_n_steps is None and not settings.barebones:  # None is Lightning's own default
+            kwargs["log_every_n_steps"] = self._models_log_interval
+        if settings.log_every_n_steps is None or self._models_log_interval:
+            expect_rows_in_each_epoch()
+        try:
+            with ddp_defaults(self.model):
+                trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
+        except UsageError:
+            raise
+        except Exception as error:  # Lightning refuses settings by errors of many kinds
+            defaults = self._parser(self.subcommand).get_defaults().trainer.as_dict()
+            raise UsageError(trainer_error_message(error, settings.as_dict(), defaults)) from error
+        trainer_settings.require_supported(trainer, settings)
+        # here as well as in Lightning, whose strategy for one device doesn't ask
+        processes.require_match(trainer.num_nodes, trainer.num_devices)
+        if settings.sync_batchnorm:
+            check_sync_batchnorm(self.model, trainer)
+        if self._trains():
+            StepLoop.install(trainer)
+        self._watch(trainer)
+        return trainer
+
+    def _trains(self) -> bool:
+        """Whether the command is ``fit`` and leaves a run folder."""
+        return self.subcommand == "fit" and trainer_settings.leaves_a_run_folder(self.settings.trainer)
+
+    @property
+    def _models_log_interval(self) -> int | None:
+        """The interval of this project's models, which log at the end of each epoch as well."""
+        return getattr(self.model, "default_log_interval", None)
+
+    def _callbacks(self, settings: Namespace) -> list[pl.Callback]:
+        callbacks = as_list(settings.callbacks)
+        keep_apart(callbacks, self.folder)
+        lightning_callbacks.prepare(callbacks, self.model)
+        show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
+        if self._trains():
+            setup = RunFolderSetup(self.folder, self.lock, self.plan, self._write_config, self._create_loggers)
+            loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
+            found = RecordFound(self.settings, self._write_config)
+            standard = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
+            callbacks = [*standard, *callbacks]
+            if self._models_log_interval is None:
+                callbacks.append(LogLearningRate())
+            if settings.enable_checkpointing is not False:
+                monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
+                callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]
+        if not settings.barebones and settings.log_every_n_steps is None and self._models_log_interval is None:
+            callbacks.append(LogIntervalWithinEpoch())
+        return [*callbacks, EpochBar()] if show_bar else callbacks
+
+    def _watch(self, trainer: pl.Trainer) -> None:
+        supervision.start_before_lightning(self.watchdog, trainer.num_nodes * trainer.num_devices)
+        if self.watchdog.is_running:
+            progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
+            trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
+        self._stop_after_signals(trainer)
+
+    def _stop_after_signals(self, trainer: pl.Trainer) -> None:
+        keep_signal_handlers(trainer)
+        self.watchdog.stall_timeout = self.settings.stall_timeout
+        saves = self.settings.trainer.enable_checkpointing is not False
+        stop = StopAtBoundary(self.watchdog, self.folder if self._trains() else None, saves=saves)
+        trainer.callbacks.append(stop)  # type: ignore[attr-defined]  # after the checkpoints, which come last otherwise
+
+    def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
+        require_image_size(model, datamodule)
+        self._require_given_classes(model, datamodule)
+        if self.plan.checkpoint is not None:
+            require_same_classes(datamodule, self.plan.checkpoint)
+            require_same_weights(model, self.plan.checkpoint)
+        limit_threads(model, datamodule)
+        training.train(self.trainer, model, datamodule, self.folder, self.plan)
+
+    def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
+        parameter = inspect.signature(type(model)).parameters.get("classes")
+        if parameter is not None:
+            names = self.settings.model.init_args.get("classes")
+            require_given_classes(names, parameter.default, datamodule)
+
+    def validate(self, **_: Any) -> None:
+        evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())
+
+    def test(self, **_: Any) -> None:
+        evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._require_checkpoint())
+
+    def predict(self, **_: Any) -> None:
+        checkpoint = self._require_checkpoint()
+        evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, self._predictions_file())
+
+    def _predictions_file(self) -> Path:
+        if self.settings.csv:
+            file = Path(self.settings.csv)
+        else:
+            is_default_folder = str(self.folder.root) == OUTPUT_DIR
+            is_given = self.settings.ckpt_path is not None
+            file = predictions_file(
+                self._require_checkpoint(), self.folder, is_default_folder=is_default_folder, is_given=is_given
+            )
+        require_writable(file, "--csv" if self.settings.csv else "--output_dir")
+        return file
+
+    def _require_checkpoint(self) -> Path:
+        assert self.checkpoint is not None
+        return self.checkpoint
+
+    def _create_loggers(self, trainer: pl.Trainer) -> Sequence[Logger]:
+        chosen = trainer_settings.chosen_loggers(self._get(self.config_init, "trainer"))
+        loggers = [*chosen, *create_loggers(trainer, self.folder, self.plan, self.settings.as_dict())]
+        # when the watchdog ends the process, the handlers don't run that close the logger at the interpreter's exit
+        self.watchdog.before_end += [logger.close for logger in loggers if isinstance(logger, AzureMLRunLogger)]
+        return loggers
+
+    def _write_config(self) -> None:
+        unfinished = self.folder.config.with_suffix(".tmp")
+        unfinished.write_text(self._settings_as_yaml())
+        unfinished.replace(self.folder.config)
+
+    def _settings_as_yaml(self) -> str:
+        return saved_settings.as_yaml(self._parser(self.subcommand), self.settings)
+
+
+def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
+    """Prints what ``class_help.requested_help`` has found in the command line."""
+    command, flag, *classes = request
+    if flag == class_help.TRAINER_HELP:
+        RunCLI([command, "--help"], watchdog)
+    elif not classes and (page := class_help.listed_classes(flag)):
+        print(page)
+    else:
+        try:
+            RunCLI(request, watchdog)
+        except UsageError as error:
+            raise UsageError(class_help.error_message(request, str(error.__cause__ or error))) from error
+
+
+def owners() -> Owners:
+    """What the help of a command lists, see ``help_page``."""
+    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | _TRAINER_DEFAULTS
+    return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)

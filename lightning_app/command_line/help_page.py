@@ -1,0 +1,167 @@
+"""The text of ``--help``: the commands and this project's flags. It loads neither torch nor Lightning.
+
+Lightning's own flags are on demand, see ``lightning_app.command_line.class_help``.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_app.command_line.flags import COMMANDS, FLAGS, Flag
+
+_WIDTH, _INDENT = 80, 25
+
+_ABOUT = {
+    "fit": "Trains a network and tests it once. All files of a run are in --output_dir; the same command, given again, "
+    "continues a run that was stopped.",
+    "validate": "Evaluates a trained network on the validation images.",
+    "test": "Evaluates a trained network on the test images.",
+    "predict": "Labels the images in a folder and writes a table: file,label,probability.",
+}
+_MODEL_FLAGS = (
+    Flag("--model", "", "NAME", "CifarNet (default), ResNetTransfer or your own, by import path: my_module.MyModel.",
+         ("fit",)),
+    Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule or your own, by import path (default: the one "
+         "that belongs to the model)."),
+    Flag("--ckpt_path", "", "FILE", "Checkpoint of the network (default: the best or the last in --output_dir).",
+         ("validate", "test", "predict")),
+)  # fmt: skip
+_RUN_FLAGS = (
+    Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
+         "--output_dir/previous and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
+    Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
+    Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
+         ("fit",)),
+    Flag("--csv", "", "FILE", "The table (default: predictions.csv in the run folder of the network).", ("predict",)),
+    Flag("--stall_timeout", "--stall_timeout", "X", "Seconds for which one process may block the others, time for "
+         "reading and saving data not included."),
+    Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
+    Flag("--print_config", "", "", "Print all settings as a YAML file and stop."),
+)  # fmt: skip
+_AZUREML = (
+    ("exit_timeout", "X", "Seconds that the program may wait for the delivery at its end."),
+    ("priority", "[A,B]", "Metrics to deliver first if there are more than the 50 names that Azure ML takes."),
+    ("stop_on_nonfinite", "B", "Whether a metric that is NaN or infinite stops the run."),
+)
+_TRAINER = (
+    "Further flags: those of Lightning's Trainer, such as --trainer.devices, --trainer.num_nodes, "
+    "--trainer.accelerator, --trainer.precision, --trainer.max_time and --trainer.callbacks. --trainer.help lists all "
+    "of them; --trainer.callbacks.help and --trainer.logger.help list the classes that they take."
+)
+
+
+@dataclass(frozen=True)
+class Owners:
+    """The classes whose parameters are settings, and the defaults of other flags by name."""
+
+    models: Sequence[type]
+    data: Sequence[type]
+    logger: type
+    defaults: Mapping[str, Any]
+
+
+def asks_for_overview(words: Sequence[str]) -> bool:
+    """Whether the command line asks for the help of the program and not of a command or a class."""
+    return not set(words) & set(COMMANDS) and bool(set(words) & {"-h", "--help"})
+
+
+def overview() -> str:
+    """The help of the program as a whole."""
+    return "\n".join(
+        [
+            "usage: python -m lightning_app COMMAND [--FLAG VALUE ...]",
+            "",
+            *(_entry(command, text) for command, text in _ABOUT.items()),
+            "",
+            "python -m lightning_app COMMAND --help explains the flags of a command.",
+            "python -m lightning_app.fit is short for python -m lightning_app fit.",
+        ]
+    )
+
+
+def command_help(command: str, owners: Owners) -> str:
+    """The help of one command: the flags of this project with their defaults."""
+    name = f"python -m lightning_app{'.fit' if command == 'fit' else f' {command}'}"
+    return "\n\n".join(
+        [
+            f"usage: {name} [--FLAG VALUE ...]",
+            textwrap.fill(_ABOUT[command], _WIDTH),
+            _command_flags(command, owners),
+            "Settings of the models, --model.NAME VALUE; --model.help CLASS explains them:\n"
+            + _settings(owners.models),
+            "Settings of the data, --data.NAME VALUE; --data.help CLASS explains them:\n" + _settings(owners.data),
+            *([_azureml_part(owners.logger)] if command == "fit" else []),
+            textwrap.fill(_TRAINER, _WIDTH),
+        ]
+    )
+
+
+def table(entries: Iterable[tuple[str, str]]) -> str:
+    """Names on the left, their descriptions on the right, within 80 columns."""
+    return "\n".join(_entry(name, text) for name, text in entries)
+
+
+def _command_flags(command: str, owners: Owners) -> str:
+    listed = [flag for flag in (FLAGS[0], *_MODEL_FLAGS, *FLAGS[1:], *_RUN_FLAGS) if command in flag.commands]
+    return table((f"{flag.name} {flag.placeholder}", _description(flag, command, owners)) for flag in listed)
+
+
+def _entry(name: str, text: str) -> str:
+    lines = textwrap.wrap(text, _WIDTH - _INDENT)
+    head = f"  {name.strip()}"
+    if len(head) > _INDENT - 2:
+        return "\n".join([head, *(" " * _INDENT + line for line in lines)])
+    return "\n".join([head.ljust(_INDENT) + lines[0], *(" " * _INDENT + line for line in lines[1:])])
+
+
+def _description(flag: Flag, command: str, owners: Owners) -> str:
+    if command == "predict" and flag.name == "--data_path":
+        return "Folder with the images to label, in subfolders as well."
+    return flag.help + _default(flag, owners)
+
+
+def _default(flag: Flag, owners: Owners) -> str:
+    """The default, from the constructor or the Trainer setting that owns it."""
+    part, _, name = flag.target.removeprefix("--").partition(".")
+    if part in ("model", "data"):
+        classes = [owner for owner in (*owners.models, *owners.data) if name in _parameters(owner)]
+        defaults = {owner.__name__: _parameters(owner)[name] for owner in classes}
+        (_, first), *others = defaults.items()
+        text = _as_text(first) + "".join(f", {owner} {_as_text(value)}" for owner, value in others if value != first)
+    elif flag.target:
+        text = _as_text(owners.defaults[name or part])
+    else:
+        return ""
+    return f" (default: {text})" if text and flag.placeholder else ""
+
+
+def _settings(owners: Iterable[type]) -> str:
+    short = {flag.target.rpartition(".")[2] for flag in FLAGS} | {"classes"}
+    return table(
+        (
+            owner.__name__,
+            ", ".join(f"{n} ({_as_text(v)})" for n, v in _parameters(owner).items() if n not in short) or "none",
+        )
+        for owner in owners
+    )
+
+
+def _azureml_part(logger: type) -> str:
+    defaults = _parameters(logger)
+    entries = (
+        (f"--azureml.{name} {value}", f"{text} (default: {_as_text(defaults[name])})") for name, value, text in _AZUREML
+    )
+    return "Settings of the logger, which delivers metrics to the run in an Azure ML job:\n" + table(entries)
+
+
+def _parameters(owner: type) -> dict[str, Any]:
+    signature = inspect.signature(owner)
+    return {name: parameter.default for name, parameter in signature.parameters.items()}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)

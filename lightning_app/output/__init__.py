@@ -1,0 +1,1 @@
+"""What a run shows and writes for people: progress, summary, TensorBoard, tables."""

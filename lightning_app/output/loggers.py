@@ -1,0 +1,59 @@
+"""The loggers of a training: the journal, TensorBoard, and lines on the console."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
+
+from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.checkpointing.resume import ResumePlan
+from lightning_app.errors import UsageError
+from lightning_app.output.progress import LineLogger
+from lightning_app.output.tensorboard import RunTensorBoard
+from lightning_app.run_folder import RunFolder
+
+
+def create_loggers(
+    trainer: pl.Trainer, folder: RunFolder, plan: ResumePlan, settings: Mapping[str, Any]
+) -> Sequence[Logger]:
+    """The journal (delivered to Azure ML in a job), TensorBoard, and lines on the console where there is no bar.
+
+    With ``--trainer.logger false`` only the lines. A logger that the user chose replaces TensorBoard.
+    """
+    chosen = settings["trainer"]["logger"]
+    lines: list[Logger] = [] if trainer.progress_bar_callback else [LineLogger(trainer)]
+    if chosen is False:
+        return lines
+    tensorboard = [_tensorboard(folder, plan)] if chosen in (None, True) else []
+    journal = AzureMLRunLogger(folder.root, **settings["azureml"])
+    if plan.checkpoint is None:
+        journal.restart_journal()
+    if settings["trainer"]["enable_autolog_hparams"]:
+        for logger in (journal, *tensorboard):
+            logger.log_hyperparams(_hyperparameters(settings))
+    return [journal, *tensorboard, *lines]
+
+
+def check_azureml(settings: Mapping[str, Any]) -> None:
+    """Raises UsageError if ``--azureml.*`` can't be used, before the run folder is touched."""
+    try:
+        AzureMLRunLogger(**settings)
+    except ValueError as error:
+        raise UsageError(f"--azureml.{error}") from error
+
+
+def _hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that neither the model nor the datamodule logs itself."""
+    classes = {part: settings[part]["class_path"] for part in ("model", "data") if settings.get(part)}
+    return classes | {"num_epochs": settings["trainer"]["max_epochs"], "seed": settings["seed_everything"]}
+
+
+def _tensorboard(folder: RunFolder, plan: ResumePlan) -> RunTensorBoard:
+    return RunTensorBoard(
+        str(folder.tensorboard.parent),
+        name="",
+        version=folder.tensorboard.name,
+        default_hp_metric=False,
+        purge_step=plan.steps_done + 1,  # hides steps that a killed run logged and that are now repeated
+    )

@@ -1,0 +1,1 @@
+"""The Trainer of a run, and this project's callbacks."""

@@ -1,0 +1,169 @@
+"""Which settings a command gets: flags and files in any order and place, and defaults only for what isn't given."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from lightning_app.command_line.cli import RunCLI
+from lightning_app.command_line.commands import run_command
+from lightning_app.command_line.default_data import default_classes
+from lightning_app.command_line.given_settings import (
+    class_of,
+    given_settings,
+    is_same_class,
+    read_yaml,
+    split_at_command,
+)
+from lightning_app.errors import UsageError
+from lightning_app.watchdog.watchdog import Watchdog
+
+TRANSFER = "model:\n  class_path: models.ResNetTransfer\n  init_args:\n    learning_rate: 0.5\n"
+TRAINER = "trainer:\n  max_epochs: 9\n"
+OWN_MODULE = """
+import pytorch_lightning as pl
+
+
+class Own(pl.LightningModule):
+    def __init__(self, learning_rate: float = 0.1, classes: tuple[str, ...] = ("x",)):
+        super().__init__()
+
+
+class OwnData(pl.LightningDataModule):
+    def __init__(self, batch_size: int = 50):
+        super().__init__()
+"""
+
+
+class Parsed(RunCLI):
+    """Stops after parsing."""
+
+    result: ClassVar[dict[str, Any]] = {}
+
+    def _set_seed(self) -> None:
+        pass
+
+    def before_instantiate_classes(self) -> None:
+        Parsed.result = self.settings.as_dict()
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+def parse(*arguments: str) -> dict[str, Any]:
+    run_command(arguments, Watchdog(), Parsed)
+    return Parsed.result
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_for_settings.py").write_text(OWN_MODULE)
+    (tmp_path / "transfer.yaml").write_text(TRANSFER)
+    (tmp_path / "trainer.yaml").write_text(TRAINER)
+    (tmp_path / "fit.yaml").write_text("fit:\n" + "".join(f"  {line}\n" for line in TRANSFER.splitlines()))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit", "--config", "transfer.yaml", "--config", "trainer.yaml"],
+        ["fit", "--config", "trainer.yaml", "--config", "transfer.yaml"],
+        ["fit", "-c", "transfer.yaml", "--config=trainer.yaml"],
+        ["fit", "--config", "transfer.yaml", "--num_epochs", "9"],
+        ["--config", "fit.yaml", "fit", "--num_epochs", "9"],
+        ["--config=fit.yaml", "fit", "--config", "trainer.yaml"],
+        ["fit", "--model", "CifarNet", "--num_epochs", "9", "--config", "transfer.yaml"],
+    ],
+)
+def test_files_and_flags_count_in_any_order_and_place(folder: Path, arguments: list[str]) -> None:
+    settings = parse(*arguments, "--batch_size", "7")
+
+    assert settings["model"]["class_path"] == "models.ResNetTransfer"
+    assert settings["model"]["init_args"]["learning_rate"] == 0.5
+    assert settings["data"]["class_path"] == "datamodules.ImageFolderDataModule"
+    assert (settings["data"]["init_args"]["batch_size"], settings["data"]["init_args"]["num_workers"]) == (7, 2)
+    assert settings["trainer"]["max_epochs"] == 9
+
+
+def test_a_class_that_is_given_takes_over_nothing_from_the_default_class(folder: Path) -> None:
+    settings = parse("fit", "--model", "own_for_settings.Own", "--data", "own_for_settings.OwnData")
+    folders = parse("fit", "--data", "ImageFolderDataModule")
+
+    assert settings["model"]["init_args"] == {"learning_rate": 0.1, "classes": ("x",)}
+    assert settings["data"]["init_args"] == {"batch_size": 50}
+    assert folders["data"]["init_args"]["num_workers"] == 2
+
+
+def test_null_in_a_saved_file_is_no_checkpoint(folder: Path) -> None:
+    (folder / "saved.yaml").write_text("ckpt_path: null\nweights_only: null\n")
+
+    assert parse("fit", "--config", "saved.yaml")["ckpt_path"] is None
+    with pytest.raises(UsageError, match="--output_dir 'outputs': holds no checkpoint"):
+        parse("test", "--config", "saved.yaml")
+
+
+def test_the_checkpoint_and_the_run_folder_are_read_from_files(folder: Path) -> None:
+    (folder / "one.yaml").write_text("ckpt_path: missing.ckpt\n")
+    (folder / "two.yaml").write_text("trainer:\n  default_root_dir: elsewhere\n")
+
+    with pytest.raises(UsageError, match=r"--ckpt_path 'missing\.ckpt': no such file"):
+        parse("test", "--config", "one.yaml")
+    with pytest.raises(UsageError, match="--output_dir 'elsewhere': holds no checkpoint"):
+        parse("test", "--config", "two.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["fit", "--seed", "1"], ([], "fit", ["--seed", "1"])),
+        (["--config", "fit", "fit"], (["--config", "fit"], "fit", [])),
+        (["--config=a", "test", "fit"], (["--config=a"], "test", ["fit"])),
+        (["fitt", "--model", "fit"], (["fitt", "--model", "fit"], None, [])),
+        (["--help"], (["--help"], None, [])),
+        ([], ([], None, [])),
+    ],
+)
+def test_the_command_is_found(arguments: list[str], parts: tuple[list[str], str | None, list[str]]) -> None:
+    assert split_at_command(arguments) == parts
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--data=A"], "A"),
+        (["--data", "A", "--data.batch_size=3"], "A"),
+        (["--data", "A", "--data.class_path", "b.B"], "b.B"),
+        (['--data={"class_path": "b.B"}'], "b.B"),
+        (["--data.batch_size=3"], None),
+        (["--config", "data: b.B"], "b.B"),
+        (["--data", "A", "--config", "data: {class_path: b.B}", "--config", "seed_everything: 1"], "b.B"),
+    ],
+)
+def test_the_class_that_is_given_last_counts(flags: list[str], expected: str | None) -> None:
+    assert class_of(given_settings("fit", [], flags), "data") == expected
+
+
+def test_no_data_is_a_choice() -> None:
+    assert "data" not in default_classes(given_settings("fit", [], ["--config", "data: null"]))
+    assert "data" in default_classes(given_settings("fit", [], ["--data.batch_size=3"]))
+
+
+def test_a_class_has_a_short_path_and_that_of_its_module() -> None:
+    assert is_same_class("datamodules.CIFAR10DataModule", "CIFAR10DataModule")
+    assert is_same_class("datamodules.CIFAR10DataModule", "datamodules.cifar10.CIFAR10DataModule")
+    assert not is_same_class("mine.Data", "yours.Data")
+    assert not is_same_class("mine.Data", "mine.Other")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a: [", b"- a\n- b\n", b""])
+def test_a_file_that_is_no_file_of_settings_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+
+    assert read_yaml(tmp_path / "a.yaml") == {}
+    assert read_yaml(tmp_path) == read_yaml(tmp_path / "missing") == read_yaml(Path("/dev/zero")) == {}
