@@ -70,7 +70,7 @@ class AzureMLRunLogger(Logger):
         self._waited = 0.0  # at the end, for ``run``
         self._next_poll = 0.0
         self._not_numbers: set[str] = set()
-        self._told_of_repetitions = False
+        self._has_noted_repetitions = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the sender and the run, which belong to this process; with what a subclass has added."""
@@ -146,7 +146,7 @@ class AzureMLRunLogger(Logger):
         if values or epoch is not None:
             step = journal.next_step(values) if step is None else int(step)
             if not journal.append(step, epoch, values):
-                self._tell_of_repetitions()
+                self._note_repetitions()
             if self._stop_on_nonfinite:
                 _require_finite(values, step)
         self._poll_sender()
@@ -276,9 +276,9 @@ class AzureMLRunLogger(Logger):
             atexit.register(self.close)
         return self._opened
 
-    def _tell_of_repetitions(self) -> None:
-        if not self._told_of_repetitions:
-            self._told_of_repetitions = True
+    def _note_repetitions(self) -> None:
+        if not self._has_noted_repetitions:
+            self._has_noted_repetitions = True
             log.info("%s has the rows that are repeated now; they aren't written again.", self._folder.journal)
 
     def _charts(self) -> Charts:

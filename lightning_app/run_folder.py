@@ -61,7 +61,7 @@ class RunFolder:
 
     @property
     def journal_identity(self) -> Path:
-        """What tells the journal from every other one."""
+        """What distinguishes the journal from every other one."""
         return self.root / ".journal.json"
 
     @property

@@ -79,7 +79,7 @@ def _section_names() -> Iterator[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return _as_yaml(one) == _as_yaml(other)  # unlike ==, it tells 1, 1.0 and True apart, and NaN is itself
+    return _as_yaml(one) == _as_yaml(other)  # unlike ==, 1, 1.0 and True differ, and NaN is itself
 
 
 def _as_yaml(content: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which journal a ``metrics.jsonl`` is, so that its rows can be told from those of every other one."""
+"""Which journal a ``metrics.jsonl`` is: it distinguishes its rows from those of every other one."""
 
 import json
 import os

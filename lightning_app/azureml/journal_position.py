@@ -25,7 +25,7 @@ class JournalPosition(pl.Callback):
     """Saves the position of the Trainer's journals in checkpoints, and restores it when ``fit`` continues from one.
 
     ``AzureMLRunLogger`` adds it to its Trainer when ``fit`` starts. With ``Trainer(enable_autolog_hparams=False)``
-    Lightning doesn't tell loggers about the start: give this callback to the Trainer.
+    Lightning doesn't call loggers at the start: give this callback to the Trainer.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def attach(trainer: pl.Trainer) -> None:
 
 
 def continue_journals(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Tells the loggers from where they continue; ``checkpoint`` is empty if they don't."""
+    """Gives the loggers the place from where they continue; ``checkpoint`` is empty if they don't."""
     if not checkpoint or not trainer.is_global_zero:
         return
     positions = positions_in(checkpoint)

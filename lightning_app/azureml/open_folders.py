@@ -36,7 +36,7 @@ class OpenFolder:
             self.sender = SenderProcess(folder, priority)
             self.sender.ensure_running()
             return
-        if self.journal.foreign_lines:  # in a job the sender tells of them
+        if self.journal.foreign_lines:  # in a job the sender has a line about them
             log.warning("%s", describe_foreign_lines(folder.journal, self.journal.foreign_lines))
         if missing := job.partly_missing():
             log.warning(

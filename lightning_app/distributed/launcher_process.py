@@ -61,7 +61,7 @@ def print_without_launcher() -> None:
 
 
 def _ancestors(pid: int) -> list[tuple[int, int]]:
-    """Child and parent for each shell, from this process' parent upwards; empty where the system doesn't tell."""
+    """Child and parent for each shell, from this process' parent upwards; empty where the system doesn't say."""
     links: list[tuple[int, int]] = []
     while _name_of(pid) in _SHELLS and (parent := _parent_of(pid)) is not None:
         links.append((pid, parent))

@@ -30,7 +30,7 @@ _LOADER = os.path.join("torch", "utils", "data", "dataloader.py")  # noqa: PTH11
 
 
 def handled_signals() -> list[signal.Signals]:
-    """Those that this system has and that whoever has started the process doesn't ignore, as nohup does."""
+    """Those that this system has and that aren't ignored since the start of the process, as after nohup."""
     existing = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
     return [number for number in existing if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -169,7 +169,7 @@ def _after_fork() -> None:
     """A forked process must not report a signal to this one. Workers of a DataLoader go on until they are ended.
 
     A signal to the process group, or to all processes of the job, reaches them as well, and training needs their
-    images for its last step. They end when the training process tells them, or is gone.
+    images for its last step. They end when the training process ends them, or is gone.
     """
     if not _ACTIVE:
         return

@@ -1,4 +1,4 @@
-"""The coordinator's part of a stop: asks all processes where they are, and tells them where they end together."""
+"""The coordinator's part of a stop: asks all processes where they are, and decides where they end together."""
 
 import time
 

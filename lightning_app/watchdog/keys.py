@@ -17,7 +17,7 @@ _AGENT, _COORDINATOR = "agent", "coordinator"  # who proves: an answer can't be 
 def job_key(environment: Mapping[str, str]) -> bytes:
     """The same in all processes of a training, from what their launcher gives to all of them.
 
-    Nobody else knows it where ``JOB_KEY`` is set. Otherwise it tells trainings apart.
+    Nobody else knows it where ``JOB_KEY`` is set. Otherwise it only distinguishes trainings.
     """
     job = next((environment[name] for name in _JOB_IDS if name in environment), "")
     parts = [environment.get(JOB_KEY, ""), job, environment.get(_RESTARTS, "")]

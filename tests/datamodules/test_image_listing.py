@@ -78,7 +78,7 @@ def test_linked_files_and_folders_are_followed(tmp_path: Path) -> None:
         ("/", "a link to '/', a folder around it"),
     ],
 )
-def test_a_link_that_leads_nowhere_or_in_a_circle_is_told(tmp_path: Path, target: str, reason: str) -> None:
+def test_a_link_that_leads_nowhere_or_in_a_circle_is_named(tmp_path: Path, target: str, reason: str) -> None:
     folder = image(tmp_path / "photos" / "a.png").parent
     (folder / "link.png").symlink_to(target)
 
@@ -97,7 +97,7 @@ def test_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
     assert listed(tmp_path, skip_broken=True) == ["a/0.png", "a/other/0.png", "b/0.png", "b/other/0.png"]
 
 
-def test_a_pipe_is_told_and_not_opened(tmp_path: Path) -> None:
+def test_a_pipe_gets_a_message_and_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
 
     with pytest.raises(DataError, match="it is no regular file"):
@@ -105,7 +105,7 @@ def test_a_pipe_is_told_and_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere", "../train", ".."])
-def test_a_class_that_is_a_useless_link_is_told(image_folder: Path, target: str) -> None:
+def test_a_class_that_is_a_useless_link_is_named(image_folder: Path, target: str) -> None:
     (image_folder / "train" / "linked").symlink_to(target)
 
     with pytest.raises(DataError, match=rf"train/linked' can't be used \(a link to '{target}'"):
@@ -148,7 +148,7 @@ def test_the_order_of_files_is_that_of_composed_names(tmp_path: Path) -> None:
     assert orders[0] == orders[1] == ["b.png", "z.png", "\u00e4.png", "\u00f6.png"]
 
 
-def test_a_class_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_class_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
 
     with pytest.raises(DataError, match="its name isn't valid UTF-8"):
@@ -225,7 +225,7 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_unreadable_files_and_folders_are_told(tmp_path: Path) -> None:
+def test_unreadable_files_and_folders_are_named(tmp_path: Path) -> None:
     image(tmp_path / "one" / "a.png").chmod(0)
     image(tmp_path / "two" / "locked" / "a.png").parent.chmod(0)
     command = [*without_privileges(), sys.executable, "-c", LIST, str(tmp_path / "one"), str(tmp_path / "two")]

@@ -58,7 +58,7 @@ def test_two_metrics_never_share_a_service_name() -> None:
     assert all(name is not None and 0 < len(name) <= service_limits.TEXT and name == name.strip() for name in spelled)
 
 
-def test_names_that_look_alike_are_told_apart() -> None:
+def test_names_that_look_alike_stay_different() -> None:
     names, _ = named()
     alike = ["loss", "Loss", "LOSS ", "\u00e9", "e\u0301", "_loss"]
 

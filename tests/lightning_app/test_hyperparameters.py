@@ -198,7 +198,7 @@ def test_a_value_of_any_kind_becomes_plain(logger: AzureMLRunLogger, tmp_path: P
 
     logger.log_hyperparams({"value": value, "nested": {"list": [value]}})
 
-    # repr tells 1, 1.0 and True apart, and subclasses from their bases
+    # by repr, 1, 1.0 and True differ, and so do subclasses from their bases
     assert repr(hparams(tmp_path)) == repr({"value": plain, "nested": {"list": [plain]}})
 
 

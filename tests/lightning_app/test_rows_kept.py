@@ -57,7 +57,7 @@ def test_outside_a_job_a_continued_run_repeats_no_row(folder: Path) -> None:
     assert len(RecordingLogger.logged["outputs"]) > len(kept)
 
 
-def test_outside_a_job_a_foreign_line_is_told_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_outside_a_job_a_foreign_line_gets_one_message(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"step": 1, "metrics": {"a": 1}}\n<html>\n\n')
 
@@ -91,8 +91,8 @@ def test_in_a_job_every_value_is_at_the_service_under_a_name_of_its_folder(job: 
             assert arrived.pop(spelled.get(service_name, service_name)) == values
     assert arrived == {}
     assert job.service.run(job.run_id).tags["metrics_folder"] == "outputs/folds"
-    told = [line for line in outcome.err.splitlines() if "is called" in line]
-    assert "outputs/stages is called stages at Azure ML: its metrics are stages/NAME there." in told
+    lines = [line for line in outcome.err.splitlines() if "is called" in line]
+    assert "outputs/stages is called stages at Azure ML: its metrics are stages/NAME there." in lines
 
 
 TWO_FOLDERS = """
@@ -182,7 +182,7 @@ for part in range(2):
     assert job.scalars()["loss"] == [(step, float(part)) for part in range(2) for step in range(100)]
 
 
-def test_a_foreign_line_is_told_once_and_the_others_arrive(job: Job) -> None:
+def test_a_foreign_line_gets_one_message_and_the_others_arrive(job: Job) -> None:
     script = "from lightning_app.azureml_logger import AzureMLRunLogger\nlogger = AzureMLRunLogger()\n"
     job.service.inject(Fault.status(500, "/metric/"))
     job.run("-c", f"{script}logger._exit_timeout = 0\nlogger.log_metrics({{'a': 1.0}}, 1)")

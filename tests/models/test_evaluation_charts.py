@@ -59,7 +59,7 @@ def test_an_image_of_a_loss_that_is_not_a_number_comes_first() -> None:
     assert logger.images["val_most_wrong"][1][0] == "bee,\npredicted ant (loss inf)"
 
 
-def test_no_wrong_image_is_told_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_wrong_image_gets_a_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "models")
 
     logger = evaluate(EvaluationCharts(CLASSES), [0.9, 0.5], [0, 1], [0, 1])

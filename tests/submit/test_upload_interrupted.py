@@ -76,7 +76,7 @@ def test_lost_connections_are_passed_over(submitter: Submitter) -> None:
 def test_a_large_file_is_whole_though_the_answer_to_its_last_request_is_lost(submitter: Submitter) -> None:
     content = os.urandom(BLOCK + 1)
     write_files(submitter.folder / "data", {"large.bin": content})
-    submitter.service.inject(Fault.drop("/large.bin", probability=0.5, seed=17, handled=True))  # strikes the fourth
+    submitter.service.inject(Fault.drop("/large.bin", probability=0.5, seed=17, handled=True))  # fails the fourth
 
     outcome = submitter.submit("upload", "--src", "data", "--target", "data/birds")
 

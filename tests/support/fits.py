@@ -20,7 +20,7 @@ Logger = AzureMLRunLogger
 
 
 class RecordingLogger(AzureMLRunLogger):
-    """Notes what it is told to log, by folder."""
+    """Notes what it is given to log, by folder."""
 
     logged: dict[str, list[Row]] = {}  # noqa: RUF012 shared on purpose
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def loader(level: float = 2.0) -> DataLoader[Any]:
-    """Two classes of points, which any linear layer tells apart after some steps."""
+    """Two classes of points, which any linear layer can separate after some steps."""
     labels = torch.arange(40) % 2
     points = (labels.float() * 2 - 1)[:, None].expand(-1, 3) * level
     return DataLoader(TensorDataset(points, labels), batch_size=10)

@@ -231,7 +231,7 @@ def test_a_run_of_generated_images_gives_way_to_one_of_real_images_and_not_the_o
 
 
 @pytest.mark.parametrize("text", ["{", "- 1", "\x00"])
-def test_settings_that_cannot_be_compared_are_told(folder: RunFolder, text: str) -> None:
+def test_settings_that_cannot_be_compared_are_refused(folder: RunFolder, text: str) -> None:
     save(folder, epochs=2)
     folder.config.write_text(text)
 
@@ -254,7 +254,7 @@ DAMAGES = ["empty", "truncated", "text", "flipped", "folder"]
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_checkpoint_is_told_and_the_best_one_used_if_there_is_one(
+def test_a_damaged_checkpoint_is_named_and_the_best_one_used_if_there_is_one(
     folder: RunFolder, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(folder, epochs=2, config=CONFIG)

@@ -1,4 +1,4 @@
-"""Modules of the current folder are found, and those that hide the program's own packages are told in one line."""
+"""Modules of the current folder are found, and those that hide the program's own packages are named in one line."""
 
 import re
 import subprocess

@@ -146,14 +146,14 @@ class Exploding(Scripted):
         return loss * float("nan") if self.global_step >= self.first else loss
 
 
-def test_a_loss_that_is_not_a_number_is_told_once_and_in_the_summary(
+def test_a_loss_that_is_not_a_number_gets_one_line_and_is_in_the_summary(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = fit_with_summary(Exploding(first=5), tmp_path)
 
-    told = [record.message for record in caplog.records if "nan" in record.message]
-    assert len(told) == 1
-    assert told[0].startswith("The loss is nan at step 6: try a lower --learning_rate")
+    messages = [record.message for record in caplog.records if "nan" in record.message]
+    assert len(messages) == 1
+    assert messages[0].startswith("The loss is nan at step 6: try a lower --learning_rate")
     assert "Loss:       NaN or infinite at step 6, and still at the end" in lines
 
 
@@ -179,7 +179,7 @@ def test_stop_on_nonfinite_ends_training_at_the_step(tmp_path: Path) -> None:
     assert fitted.global_step == 6
 
 
-def test_a_gpu_that_torch_cannot_use_is_told(tmp_path: Path) -> None:
+def test_a_gpu_that_torch_cannot_use_is_named(tmp_path: Path) -> None:
     model = Scripted()
     cpu = trainer(model, tmp_path)
     assert unused_gpus(cpu, devices=tmp_path) is None
