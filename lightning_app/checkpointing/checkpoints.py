@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from lightning_app.checkpointing.monitor import Best, Monitor
 from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
-from lightning_app.trainer.run_trainer import StepHooks, has_all_batches
+from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, has_all_batches
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +98,20 @@ class RunCheckpoints(StepHooks, Checkpoint):
             self.monitor.best = best
             trainer.save_checkpoint(self._folder.best)
             if trainer.is_global_zero:
-                self._describe_best(trainer, best)
+                write = partial(self._write_best_metrics, self._described(trainer, best))
+                # after the checkpoint, which is written when the step is complete
+                if isinstance(trainer, RunTrainer):
+                    trainer.when_complete(write)
+                else:
+                    write()
 
-    def _describe_best(self, trainer: pl.Trainer, best: Best) -> None:
-        """Writes the metrics of this epoch beside the checkpoint, for a model that is registered from it."""
+    def _described(self, trainer: pl.Trainer, best: Best) -> dict[str, Any]:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        content = {"monitor": self.monitor.name, "mode": self.monitor.mode, **asdict(best), "metrics": finite}
+        return {"monitor": self.monitor.name, "mode": self.monitor.mode, **asdict(best), "metrics": finite}
+
+    def _write_best_metrics(self, content: dict[str, Any]) -> None:
+        """Writes the metrics of the best epoch beside its checkpoint, for a model that is registered from it."""
         unfinished = self._folder.best_metrics.with_suffix(".json.tmp")
         unfinished.write_text(json.dumps(content, indent=2) + "\n")
         unfinished.replace(self._folder.best_metrics)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -31,7 +32,7 @@ class RunTrainer(pl.Trainer):
 
     stopped_by: object = None  # whose method has set should_stop
     within_step = False
-    _postponed: tuple[tuple[Any, ...], ...] = ()
+    _postponed: tuple[Callable[[], None], ...] = ()
 
     @property
     def should_stop(self) -> bool:
@@ -47,10 +48,14 @@ class RunTrainer(pl.Trainer):
     def save_checkpoint(
         self, filepath: Any, weights_only: bool | None = None, storage_options: Any | None = None
     ) -> None:
+        self.when_complete(partial(super().save_checkpoint, filepath, weights_only, storage_options))
+
+    def when_complete(self, action: Callable[[], None]) -> None:
+        """Does something between two steps, in the order in which it was asked for: at once, or after this step."""
         if self.within_step and not self.interrupted:
-            self._postponed = (*self._postponed, (filepath, weights_only, storage_options))
+            self._postponed = (*self._postponed, action)
         else:
-            super().save_checkpoint(filepath, weights_only, storage_options)
+            action()
 
     def save_now(self, filepath: Any) -> None:
         """Where the process is about to end; ``Position`` says what of the step is left."""
@@ -60,8 +65,8 @@ class RunTrainer(pl.Trainer):
         """Called between two steps and between two epochs: writes the checkpoints that were asked for meanwhile."""
         self.within_step = False
         postponed, self._postponed = self._postponed, ()
-        for arguments in postponed:
-            self.save_checkpoint(*arguments)
+        for action in postponed:
+            action()
 
     @property
     def end(self) -> End | None:
