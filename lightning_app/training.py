@@ -2,8 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
@@ -69,16 +71,31 @@ def _as_text(path: Path | None) -> str | None:
 def _test(
     trainer: pl.Trainer, model: pl.LightningModule, datamodule: pl.LightningDataModule | None, checkpoint: str | None
 ) -> Mapping[str, float]:
-    if not is_overridden("test_step", model) or not _has_test_images(model, datamodule):
+    source = model if datamodule is None else datamodule
+    if not is_overridden("test_step", model) or not is_overridden("test_dataloader", source):
         return {}
-    results = trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, verbose=False)
+    with _none_as_no_images(source):
+        results = trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint, verbose=False)
     return all_metrics(trainer, results)
 
 
-def _has_test_images(model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> bool:
-    if datamodule is None:
-        return is_overridden("test_dataloader", model)
-    return is_overridden("test_dataloader", datamodule) and datamodule.test_dataloader() not in ([], None)
+@contextmanager
+def _none_as_no_images(source: pl.LightningModule | pl.LightningDataModule) -> Iterator[None]:
+    """Lightning tests nothing where there is an empty list of loaders, and refuses None.
+
+    The loader can't be asked for before: a datamodule may make its test set in ``setup("test")``.
+    """
+    make_loader = source.test_dataloader
+
+    def test_dataloader() -> Any:
+        loader = make_loader()
+        return [] if loader is None else loader
+
+    source.test_dataloader = test_dataloader  # type: ignore[method-assign]  # on the instance
+    try:
+        yield
+    finally:
+        del source.test_dataloader
 
 
 class RunFolderSetup(pl.Callback):

@@ -30,6 +30,21 @@ class Points(pl.LightningDataModule):
         return loader(self.level)
 
 
+class LatePoints(Points):
+    """Makes its test set when Lightning asks for it; there may be none."""
+
+    def __init__(self, has_test: bool = True) -> None:
+        super().__init__()
+        self.has_test = has_test
+
+    def setup(self, stage: str) -> None:
+        if stage == "test":
+            self.test_set = loader(self.level) if self.has_test else None
+
+    def test_dataloader(self) -> DataLoader[Any] | None:  # type: ignore[override]  # as people write it
+        return self.test_set
+
+
 class SavedPoints(Points):
     """Saves its parameters and another value."""
 
