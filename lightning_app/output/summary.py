@@ -17,6 +17,7 @@ from lightning_app.console import format_count
 from lightning_app.output.devices import device_text, unused_gpus
 from lightning_app.trainer.callbacks import Throughput
 from lightning_app.trainer.nonfinite import NonFiniteLoss
+from lightning_app.trainer.run_trainer import complete_epochs
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def shown_metrics(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
 def end_reason(trainer: pl.Trainer) -> str | None:
     """Why training ended before the last epoch or step that was asked for; None if it didn't."""
     epochs, steps = trainer.max_epochs, trainer.max_steps
-    if not trainer.should_stop or 0 <= (epochs or -1) <= trainer.current_epoch or 0 <= steps <= trainer.global_step:
+    if not trainer.should_stop or 0 <= (epochs or -1) <= complete_epochs(trainer) or 0 <= steps <= trainer.global_step:
         return None
     for stopping in trainer.early_stopping_callbacks:
         if stopping.stopping_reason_message:
@@ -71,7 +72,7 @@ def end_reason(trainer: pl.Trainer) -> str | None:
 def summary(trainer: pl.Trainer, metrics: Mapping[str, float], checkpoints: Sequence[Path]) -> list[str]:
     """The lines that are printed at the end of a run; ``metrics`` are those of the test."""
     record, throughput = _callback(trainer, RunRecord), _callback(trainer, Throughput)
-    done = f"{format_count(trainer.current_epoch, 'epoch')}, {format_count(trainer.global_step, 'step')}"
+    done = f"{format_count(complete_epochs(trainer), 'epoch')}, {format_count(trainer.global_step, 'step')}"
     lines = [f"Finished: {done}."]
     if throughput is not None and throughput.seconds:
         lines[0] += f" Trained {throughput.images_per_second:,.0f} images a second."

@@ -134,6 +134,26 @@ def test_the_summary_says_why_training_ended_early(callbacks: list[pl.Callback],
     assert f"Ended: {reason}" in re.sub(" +", " ", text)
 
 
+class StopsWithin(pl.Callback):
+    """Ends training at the second step of the last epoch."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step == 6
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "settings", "ended"),
+    [([], {"max_steps": 6}, []), ([StopsWithin()], {}, ["Ended:      early, by a callback or the model"])],
+)
+def test_the_summary_counts_complete_epochs(
+    callbacks: list[pl.Callback], settings: dict[str, Any], ended: list[str], tmp_path: Path
+) -> None:
+    lines = fit_with_summary(Scripted(val_loss=[1.0, 2.0]), tmp_path, *callbacks, **settings)
+
+    assert lines[0].startswith("Finished: 1 epoch, 6 steps.")
+    assert [line for line in lines if line.startswith("Ended:")] == ended
+
+
 class Exploding(Scripted):
     """Its loss is NaN from a step on."""
 
