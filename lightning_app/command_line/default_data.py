@@ -1,26 +1,57 @@
-"""The data that belongs to a model of this project, where the user names no data."""
+"""The classes that the parser starts with: the model and the data, also where the user names only one of them."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import pytorch_lightning as pl
+
+import datamodules
+import models
 from lightning_app.command_line.given_settings import class_of
 
 DEFAULT_MODEL = "models.CifarNet"
-_DEFAULT_DATA = {"CifarNet": "datamodules.CIFAR10DataModule", "ResNetTransfer": "datamodules.ImageFolderDataModule"}
-CLASS_NAMES = (*_DEFAULT_DATA, *(path.rpartition(".")[2] for path in _DEFAULT_DATA.values()))
+_DEFAULT_DATA = {
+    models.CifarNet: "datamodules.CIFAR10DataModule",
+    models.ResNetTransfer: "datamodules.ImageFolderDataModule",
+}
+_KINDS = {"model": (pl.LightningModule, models), "data": (pl.LightningDataModule, datamodules)}
 
 
 def default_classes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections ``model`` and ``data`` of what isn't given.
+    """The sections ``model`` and ``data`` that the parser starts with.
 
-    A class that is given gets no default beside it: the parser would take over settings of the default class.
+    A class that is given is there from the start, so that its settings may come before it. Beside it there is no other
+    class, of which the parser would take over settings.
 
     Args:
         given: The settings that the user has given.
     """
-    model = class_of(given, "model")
-    defaults = {} if model else {"model": {"class_path": DEFAULT_MODEL}}
-    data = _DEFAULT_DATA.get((model or DEFAULT_MODEL).rpartition(".")[2])
-    if data and not class_of(given, "data") and given.get("data", {}) is not None:
-        defaults["data"] = {"class_path": data}
-    return defaults
+    model = class_of(given, "model") or DEFAULT_MODEL
+    imported = {"model": _imported("model", model), "data": _imported("data", class_of(given, "data"))}
+    defaults = {part: _path(found) for part, found in imported.items() if found is not None}
+    if not class_of(given, "data") and given.get("data", {}) is not None and (data := _data_of(imported["model"])):
+        defaults["data"] = data
+    return {part: {"class_path": path} for part, path in defaults.items()}
+
+
+def _data_of(model: type | None) -> str | None:
+    """The data that belongs to a model of this project, and to a subclass of it."""
+    return next((data for known, data in _DEFAULT_DATA.items() if model is not None and issubclass(model, known)), None)
+
+
+def _imported(part: str, class_path: str | None) -> type | None:
+    """The class; None if there is no such model or data, which the parser reports."""
+    kind, own = _KINDS[part]
+    module, _, name = (class_path or "").rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module) if module else own, name, None)
+    except Exception:  # importing runs the user's module
+        return None
+    return found if isinstance(found, type) and issubclass(found, kind) else None
+
+
+def _path(found: type) -> str:
+    """The path by which the parser names a class."""
+    package = found.__module__.partition(".")[0]
+    return f"{package if package in ('models', 'datamodules') else found.__module__}.{found.__qualname__}"

@@ -22,6 +22,12 @@ TRANSFER = "model:\n  class_path: models.ResNetTransfer\n  init_args:\n    learn
 TRAINER = "trainer:\n  max_epochs: 9\n"
 OWN_MODULE = """
 import pytorch_lightning as pl
+from models import CifarNet
+
+
+class Wider(CifarNet):
+    def __init__(self, learning_rate: float = 0.1, width: int = 9):
+        super().__init__(learning_rate)
 
 
 class Own(pl.LightningModule):
@@ -98,6 +104,52 @@ def test_a_class_that_is_given_takes_over_nothing_from_the_default_class(folder:
     assert settings["model"]["init_args"] == {"learning_rate": 0.1, "classes": ("x",)}
     assert settings["data"]["init_args"] == {"batch_size": 50}
     assert folders["data"]["init_args"]["num_workers"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--learning_rate", "0.5", "--batch_size", "7", "--model", "own_for_settings.Wider"],
+        ["--model", "own_for_settings.Wider", "--learning_rate", "0.5", "--data.batch_size", "7"],
+        ["--model.width=9", "--learning_rate=0.5", "--config", "batch.yaml", "--model=own_for_settings.Wider"],
+        ["--learning_rate", "0.5", "--config", "wider.yaml", "--batch_size", "7"],
+    ],
+)
+def test_a_subclass_of_a_model_has_its_data_and_settings_may_come_before_the_class(
+    folder: Path, arguments: list[str]
+) -> None:
+    (folder / "batch.yaml").write_text("data:\n  batch_size: 7\n")
+    (folder / "wider.yaml").write_text("model: own_for_settings.Wider\n")
+    settings = parse("fit", *arguments)
+
+    assert settings["model"]["class_path"] == "own_for_settings.Wider"
+    assert settings["model"]["init_args"] == {"learning_rate": 0.5, "width": 9}
+    assert settings["data"]["class_path"] == "datamodules.CIFAR10DataModule"
+    assert settings["data"]["init_args"]["batch_size"] == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "model", "data"),
+    [
+        (["--learning_rate", "0.5", "--model", "ResNetTransfer"], "models.ResNetTransfer", "ImageFolderDataModule"),
+        (["--batch_size", "7", "--data", "ImageFolderDataModule"], "models.CifarNet", "ImageFolderDataModule"),
+    ],
+)
+def test_settings_may_come_before_a_class_of_this_project(
+    folder: Path, flags: list[str], model: str, data: str
+) -> None:
+    settings = parse("fit", *flags)
+
+    assert (settings["model"]["class_path"], settings["data"]["class_path"]) == (model, f"datamodules.{data}")
+    assert flags[1] in map(
+        str, [settings["model"]["init_args"]["learning_rate"], *settings["data"]["init_args"].values()]
+    )
+
+
+def test_a_class_that_has_only_the_name_of_a_model_gets_no_data_of_it(folder: Path) -> None:
+    (folder / "namesake.py").write_text("import pytorch_lightning as pl\n\n\nclass CifarNet(pl.LightningModule): ...\n")
+
+    assert "data" not in default_classes(given_settings("fit", [], ["--model", "namesake.CifarNet"]))
 
 
 def test_null_in_a_saved_file_is_no_checkpoint(folder: Path) -> None:
