@@ -34,6 +34,12 @@ _LEAST = {
 }
 _SHARES = {f"trainer.{name}" for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches",
                                          "limit_predict_batches", "overfit_batches", "val_check_interval")}  # fmt: skip
+_NAMES = {
+    "monitor": "the name of a metric",
+    "resume": "auto, never, a checkpoint or a run folder",
+    "csv": "a file",
+    "ckpt_path": "a checkpoint",
+}
 _SECONDS = ("stall_timeout", "azureml.exit_timeout")
 
 
@@ -54,8 +60,8 @@ def _expected(path: str, value: Any) -> str | None:
     """What is expected in place of a value; None if it may stay."""
     if path == "trainer.devices" and isinstance(value, str) and value.isdecimal():
         value = int(value)
-    if path == "trainer.max_time" and isinstance(value, str) and re.search(r"\d{7}", value):
-        return "a time, DD:HH:MM:SS, of less than a million days"
+    if isinstance(value, str):
+        return _expected_text(path, value)
     if path == "trainer.val_check_interval" and value == 0 and not isinstance(value, bool):
         return "a share of the epoch above 0.0, or a whole number of batches of at least 1"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -73,6 +79,14 @@ def _expected(path: str, value: Any) -> str | None:
     if path == "trainer.devices" and value > _MOST_DEVICES:
         return f"at most {_MOST_DEVICES:,} devices"
     return f"at most {sys.maxsize}" if isinstance(value, int) and abs(value) > sys.maxsize else None
+
+
+def _expected_text(path: str, value: str) -> str | None:
+    if path in _NAMES and not value.strip():
+        return _NAMES[path]
+    if path == "trainer.max_time" and re.search(r"\d{7}", value):
+        return "a time, DD:HH:MM:SS, of less than a million days"
+    return None
 
 
 def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
