@@ -171,8 +171,7 @@ class AzureMLRunLogger(Logger):
             OSError: The run folder can't be written to.
         """
         plain = to_hyperparameters(params, further)
-        self._open()
-        merge_hyperparameters(self._folder.hyperparameters, plain)
+        merge_hyperparameters(self._open().folder.hyperparameters, plain)
         if metrics:
             self.log_metrics(metrics, step)
 
@@ -248,13 +247,12 @@ class AzureMLRunLogger(Logger):
         """Waits up to ``exit_timeout`` for delivery; the end of the program calls it."""
         atexit.unregister(self.close)
         self._flush_run()
-        self._opened = None
-        opened = leave_folder(self._folder, id(self))
-        if opened is None or opened.sender is None:
+        opened, self._opened = self._opened, None
+        if opened is None or not leave_folder(opened, id(self)) or opened.sender is None:
             return
         _log_messages(opened.sender.finish(min(self._exit_timeout, max(1.0, self._exit_timeout - self._waited))))
         run_id = azureml_job.run_id() or ""
-        left = count_undelivered(self._folder, run_id)
+        left = count_undelivered(opened.folder, run_id)
         if left:
             command = f"python -m lightning_app.deliver {self._folder.root}"
             log.warning("Azure ML: %s undelivered; to deliver them: %s", left, command)
@@ -282,8 +280,7 @@ class AzureMLRunLogger(Logger):
             log.info("%s has the rows that are repeated now; they aren't written again.", self._folder.journal)
 
     def _charts(self) -> Charts:
-        self._open()
-        return Charts(self._folder.charts)
+        return Charts(self._open().folder.charts)
 
     def _poll_sender(self) -> None:
         sender = self._opened.sender if self._opened else None

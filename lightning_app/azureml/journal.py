@@ -30,19 +30,21 @@ class Journal:
     """
 
     def __init__(self, folder: RunFolder, run: str | None = None, first_folder: str | None = None) -> None:
-        self._folder, self._run, self._first_folder = folder, run, first_folder
+        self._folder, self._run, self._first_folder = RunFolder(folder.root.absolute()), run, first_folder
         self._lines = JsonLines(folder.journal)
         self._lock = threading.Lock()
-        self._identity, self._repetitions = self._load()
+        self._identity, self._repetitions = self._load(None)
 
     @property
     def identity(self) -> JournalIdentity:
-        return self._identity
+        with self._lock:
+            self._follow_file()
+            return self._identity
 
     @property
     def position(self) -> int:
         """The number of the next row, counted from the beginning of the run."""
-        return self._identity.first_row + self._count()
+        return self.identity.first_row + self._count()
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
         """Writes a row; returns False for a repetition, which isn't written."""
@@ -50,8 +52,7 @@ class Journal:
         values = {name: to_json_number(value) for name, value in metrics.items()}
         row = {"step": step} | ({} if epoch is None else {"epoch": epoch}) | {"metrics": values, "time": now}
         with self._lock:
-            if self._lines.was_replaced():
-                self._identity, self._repetitions = self._load()
+            self._follow_file()
             if self._repetitions.take(step, epoch, metrics):
                 return False
             self._lines.append(row)
@@ -65,6 +66,7 @@ class Journal:
     def continue_from(self, row: int) -> None:
         """The run continues from where ``row`` was the next one: the later ones may come again."""
         with self._lock:
+            self._follow_file()
             first = row - self._identity.first_row
             self._repetitions = Repetitions(
                 found for line, found in numbered_rows(self._folder.journal) if line >= first
@@ -73,6 +75,7 @@ class Journal:
     def continue_after_step(self, step: int) -> None:
         """As ``continue_from``, for a checkpoint that doesn't know the row: those of later steps may come again."""
         with self._lock:
+            self._follow_file()
             self._repetitions = Repetitions(row for row in read_journal(self._folder.journal) if row["step"] > step)
 
     def continue_at(self, positions: Mapping[str, int]) -> None:
@@ -80,15 +83,23 @@ class Journal:
 
         An empty journal continues that of the same run and folder, which was lost with its disk.
         """
+        identity = self.identity
         if not self._count():
-            self._identity = continue_identity(self._folder, self._identity, positions)
-        elif self._identity.id in positions:
-            self.continue_from(positions[self._identity.id])
+            self._identity = continue_identity(self._folder, identity, positions)
+        elif identity.id in positions:
+            self.continue_from(positions[identity.id])
 
-    def _load(self) -> tuple[JournalIdentity, Repetitions]:
+    def _follow_file(self) -> None:
+        """Begins another journal where the file was moved or deleted, alone or with its folder."""
+        if self._lines.was_replaced():
+            self._identity, self._repetitions = self._load(self._identity)
+
+    def _load(self, known: JournalIdentity | None) -> tuple[JournalIdentity, Repetitions]:
         self._lines.close()
+        self._folder.root.mkdir(parents=True, exist_ok=True)
         complete_last_line(self._folder.journal)
-        identity = require_identity(self._folder, self._run, self._first_folder)
+        identity = require_identity(self._folder, self._run, self._first_folder, known)
+        self._lines.open()
         self._last_steps: dict[str, int] = {}
         self.foreign_lines: list[tuple[int, bytes]] = []
         for number, line, row in _lines(self._folder.journal):

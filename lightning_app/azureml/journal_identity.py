@@ -42,9 +42,14 @@ def read_identity(folder: RunFolder) -> JournalIdentity | None:
         return None
 
 
-def begin_identity(folder: RunFolder, run: str | None, first_folder: str | None = None) -> JournalIdentity:
-    """Gives the folder's journal an identity and creates its file, so that a missing file means that it was deleted."""
-    earlier = [*_archived(folder), *filter(None, [read_identity(folder)])]
+def begin_identity(
+    folder: RunFolder, run: str | None, first_folder: str | None = None, known: JournalIdentity | None = None
+) -> JournalIdentity:
+    """Gives the folder's journal an identity and creates its file, so that a missing file means that it was deleted.
+
+    It is another one than those of earlier journals of the folder, among them ``known``, which may be deleted.
+    """
+    earlier = [*_archived(folder), *filter(None, [read_identity(folder), known])]
     generation = 1 + max((identity.generation for identity in earlier), default=0)
     label = folder_label(folder)
     place = f"{run}/{label}" if run else uuid.uuid4().hex
@@ -54,11 +59,13 @@ def begin_identity(folder: RunFolder, run: str | None, first_folder: str | None 
     )
 
 
-def require_identity(folder: RunFolder, run: str | None, first_folder: str | None = None) -> JournalIdentity:
-    """The identity of the folder's journal, which gets one if it has none."""
+def require_identity(
+    folder: RunFolder, run: str | None, first_folder: str | None = None, known: JournalIdentity | None = None
+) -> JournalIdentity:
+    """The identity of the folder's journal, which gets one if it has none, see ``begin_identity``."""
     identity = read_identity(folder)
     if identity is None or not folder.journal.exists():
-        return begin_identity(folder, run, first_folder)
+        return begin_identity(folder, run, first_folder, known)
     return identity
 
 

@@ -14,11 +14,14 @@ except ImportError:  # Windows
 
 
 class JsonLines:
-    """Appends to a file, which stays open: opening it for each line would cost more than writing."""
+    """Appends to a file, which stays open: opening it for each line would cost more than writing.
+
+    It stays the same file when the program changes its working directory.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._name = str(path)
+        self.path = path.absolute()
+        self._name = str(self.path)
         self._file: int | None = None
         self._place = (0, 0)  # of the open file: device and inode
 
@@ -30,7 +33,7 @@ class JsonLines:
             ValueError: The content has a number that JSON can't hold.
         """
         line = (json.dumps(content, allow_nan=False) + "\n").encode()
-        file = self._opened()
+        file = self.open()
         _lock(file)
         try:
             _append_whole(file, line)
@@ -38,7 +41,7 @@ class JsonLines:
             _unlock(file)
 
     def was_replaced(self) -> bool:
-        """Whether the file that lines went to isn't at its path any more: it was moved or deleted."""
+        """Whether the file that is open isn't at its path any more: it was moved or deleted."""
         if self._file is None:
             return False
         try:
@@ -47,7 +50,12 @@ class JsonLines:
             return True
         return (found.st_dev, found.st_ino) != self._place
 
-    def _opened(self) -> int:
+    def open(self) -> int:
+        """The descriptor of the file, which is created if there is none.
+
+        Raises:
+            OSError: It can't be opened for writing.
+        """
         if self.was_replaced():
             self.close()
         if self._file is None:

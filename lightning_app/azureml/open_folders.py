@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 class OpenFolder:
     """The journal of a run folder and, in a job, its sender.
 
+    It stays the same folder when the program changes its working directory.
+
     Args:
         folder: The run folder, which is created.
         priority: See ``AzureMLRunLogger``.
@@ -28,6 +30,7 @@ class OpenFolder:
         run = job.run_id()
         if run is not None:
             _archive_other_run(folder, run)
+        self.folder = RunFolder(folder.root.absolute())
         self.label = folder_label(folder)
         self.journal = Journal(folder, run, first_folder)
         self.sender: SenderProcess | None = None
@@ -60,13 +63,14 @@ def open_folder(folder: RunFolder, priority: Sequence[str], user: int) -> OpenFo
     return _open[key]
 
 
-def leave_folder(folder: RunFolder, user: int) -> OpenFolder | None:
-    """Ends a logger's use of a folder; returns what is to be closed if it was the last one."""
-    opened = _open.get(_key(folder))
-    if opened is None or user not in opened.users:
-        return None
+def leave_folder(opened: OpenFolder, user: int) -> bool:
+    """Ends a logger's use of a folder; returns whether it was the last one, which closes it."""
+    if user not in opened.users or _open.get(_key(opened.folder)) is not opened:
+        return False
     opened.users.discard(user)
-    return None if opened.users else _open.pop(_key(folder))
+    if not opened.users:
+        del _open[_key(opened.folder)]
+    return not opened.users
 
 
 def _key(folder: RunFolder) -> tuple[int, Path]:

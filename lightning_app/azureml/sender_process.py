@@ -20,6 +20,7 @@ class SenderProcess:
 
     def __init__(self, folder: RunFolder, priority: Sequence[str]) -> None:
         self._folder, self._priority = folder, tuple(priority)
+        self._working_directory = Path.cwd()  # to which the folder may be relative; the program may change its own
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
 
@@ -71,12 +72,13 @@ class SenderProcess:
         self._started_at = time.monotonic()
         options = ["--training_pid", str(os.getpid()), "--priority", *self._priority]
         paths = [str(_HOME_OF_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        with self._folder.sender_log.open("ab") as log:
+        with (self._working_directory / self._folder.sender_log).open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _PROGRAM, str(self._folder.root), *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=self._working_directory,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                 start_new_session=True,  # a signal to the training's process group must not end the sender
             )

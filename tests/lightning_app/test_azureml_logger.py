@@ -253,6 +253,26 @@ def test_a_second_program_of_the_same_job_continues_the_journal(job: Job) -> Non
     assert job.scalars() == {"a": [(step, float(step)) for step in (0, 1, 2, 3, 4, 3, 4, 5, 6, 7)]}
 
 
+def test_a_program_that_changes_its_working_directory_delivers_all_of_it(job: Job) -> None:
+    outcome = run_script(
+        job,
+        """
+        import os
+        logger.log_metrics({"a": 1.0}, 1)
+        os.mkdir("elsewhere")
+        os.chdir("elsewhere")
+        logger.log_metrics({"a": 2.0}, 2)
+        logger.log_hyperparams({"depth": 18})
+        logger.log_list("sizes", [1, 2])
+        """,
+    )
+
+    assert (outcome.status, list((job.folder / "elsewhere").iterdir())) == (0, [])
+    assert job.scalars() == {"a": [(1, 1.0), (2, 2.0)]}
+    assert job.service.run(job.run_id).tags["depth"] == "18"
+    assert len(job.rows()["sizes"]) == 2
+
+
 def test_the_script_in_readme_runs_here_and_as_a_job(job: Job) -> None:
     readme = (ROOT / "README.md").read_text()
     script = re.search(r"```python\n(.*?)```", readme, re.DOTALL)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,6 +17,15 @@ PLACES = {"a job": "run", "no job": None}
 
 def rows(folder: RunFolder) -> list[tuple[int, dict[str, float]]]:
     return [(row["step"], row["metrics"]) for row in read_journal(folder.journal)]
+
+
+def take_away(folder: RunFolder, how: str) -> None:
+    if how == "archived":
+        folder.archive()
+    elif how == "deleted":
+        folder.journal.unlink()
+    else:
+        shutil.rmtree(folder.root)
 
 
 @pytest.fixture
@@ -129,34 +139,61 @@ def test_a_journal_that_was_lost_with_its_disk_is_continued(tmp_path: Path, monk
 
 @pytest.mark.parametrize("run", PLACES.values(), ids=PLACES)
 def test_a_new_training_in_the_folder_has_another_identity(folder: RunFolder, run: str | None) -> None:
-    first = Journal(folder, run)
-    first.append(1, 0, {"a": 1.0})
-    again = Journal(folder, run)
+    journal = Journal(folder, run)
+    journal.append(1, 0, {"a": 1.0})
+    first, again = journal.identity, Journal(folder, run).identity
     folder.archive()
     new = Journal(folder, run)
-    position = {first.identity.id: 0}
-    new.continue_at(position)
+    new.continue_at({first.id: 0})
 
-    assert first.identity == again.identity
-    assert new.identity.id != first.identity.id
+    assert first == again
+    assert new.identity.id != first.id
     assert new.position == 0
 
 
-@pytest.mark.parametrize("how", ["deleted", "archived"])
+@pytest.mark.parametrize("how", ["deleted", "archived", "deleted with its folder"])
 def test_a_journal_that_is_taken_away_during_the_run_is_begun_anew(folder: RunFolder, how: str) -> None:
     journal = Journal(folder, "run")
     journal.append(1, 0, {"a": 1.0})
     before = journal.identity
-    if how == "deleted":
-        folder.journal.unlink()
-    else:
-        folder.archive()
+    take_away(folder, how)
 
     journal.append(2, 0, {"a": 2.0})
 
     assert rows(folder) == [(2, {"a": 2.0})]
     assert read_identity(folder) == journal.identity
     assert journal.identity.id != before.id
+
+
+@pytest.mark.parametrize("how", ["deleted", "archived", "deleted with its folder"])
+def test_an_earlier_run_of_the_process_whose_journal_is_gone_leaves_nothing_to_the_next_one(
+    folder: RunFolder, how: str
+) -> None:
+    journal = Journal(folder, "run")
+    journal.append(1, 0, {"a": 1.0})
+    before = journal.identity
+    take_away(folder, how)
+
+    journal.continue_from(0)  # as the loggers of a run do that starts from the beginning
+    identity, position = journal.identity, journal.position
+    journal.append(1, 0, {"a": 2.0})
+
+    assert (identity.id != before.id, position) == (True, 0)
+    assert rows(folder) == [(1, {"a": 2.0})]
+
+
+def test_a_journal_stays_where_it_is_when_the_program_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").mkdir()
+    journal = Journal(RunFolder(Path("outputs")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+
+    journal.append(1, 0, {"a": 1.0})
+
+    assert rows(RunFolder(tmp_path / "outputs")) == [(1, {"a": 1.0})]
 
 
 def test_a_row_torn_by_a_power_cut_is_removed(folder: RunFolder) -> None:
