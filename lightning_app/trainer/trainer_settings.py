@@ -10,21 +10,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from lightning_app.checkpointing.checkpoints import AtomicCheckpointIO
-from lightning_app.command_line.flags import short_name
 from lightning_app.errors import UsageError
 from lightning_app.output.progress import in_terminal
 from lightning_app.trainer.callbacks import NoProfiler
-
-_AT_LEAST = {
-    "max_epochs": -1,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "num_sanity_val_steps": -1,
-    "check_val_every_n_epoch": 1,
-    "accumulate_grad_batches": 1,
-    "log_every_n_steps": 0,
-    "gradient_clip_val": 0,
-}
 
 
 def as_list(value: Any) -> list[Any]:
@@ -77,10 +65,7 @@ def plugins(settings: Namespace, processes: ClusterEnvironment) -> list[Any]:
 
 
 def require_supported(trainer: pl.Trainer, settings: Namespace) -> None:
-    """Raises UsageError for flags that have no effect here, and for numbers that Lightning doesn't check."""
-    for name, least in _AT_LEAST.items():
-        if settings[name] is not None and settings[name] < least:
-            raise UsageError(f"{short_name(f'trainer.{name}')} {settings[name]}: expected {least} or more")
+    """Raises UsageError for flags that have no effect here."""
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise UsageError(
             f"--trainer.strategy {settings.strategy}: spawned and forked processes aren't supported; give ddp"

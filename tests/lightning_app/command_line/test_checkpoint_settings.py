@@ -105,11 +105,18 @@ def test_an_unknown_model_or_data_is_asked_for(checkpoint: Path, tmp_path: Path)
             require_data(command, checkpoint, own_modules.Saved(), None)
 
 
-@pytest.mark.parametrize("content", [["a list"], {"_class_path": 7}, None])
-def test_hyperparameters_of_another_shape_are_unknown(tmp_path: Path, content: Any) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["a list"], "expected named values as 'hyper_parameters'; found a list"),
+        (None, "expected named values as 'hyper_parameters'; found a NoneType"),
+        ({"_class_path": 7}, "says which model it belongs to"),
+    ],
+)
+def test_hyperparameters_of_another_shape_are_refused(tmp_path: Path, content: Any, message: str) -> None:
     saved = {"hyper_parameters": content, "datamodule_hyper_parameters": content, "callbacks": content}
 
-    with pytest.raises(UsageError, match="says which model it belongs to"):
+    with pytest.raises(UsageError, match=message):
         settings(save(tmp_path / "a.ckpt", **saved))
 
 
