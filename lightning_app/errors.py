@@ -11,3 +11,8 @@ class LaunchError(UsageError):
 
 class NonFiniteError(Exception):
     """A metric is NaN or infinite, and the user asked to stop the run in that case."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, or the name of its class where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from lightning_app.command_line.import_path import append_current_folder, check_
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
 from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, one_line
 from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _user_error_message(error: BaseException) -> str | None:
     if isinstance(error, UsageError):
-        return " ".join(str(error).split())
+        return one_line(error)
     from lightning_app.command_line.error_messages import (
         user_error_message,  # loads torch and Lightning, whose errors it recognises
     )

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from lightning_app.errors import one_line
+
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ def flush(run: Any, timeout: float) -> None:
     thread.start()
     thread.join(timeout)
     if thread.is_alive() or failures:
-        reason = str(failures[0]).splitlines()[0] if failures else f"no response for {timeout:g} s"
+        reason = one_line(failures[0]) if failures else f"no response for {timeout:g} s"
         log.warning("Azure ML: what was logged by logger.run may not have arrived (%s).", reason)
 
 

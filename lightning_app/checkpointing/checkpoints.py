@@ -1,13 +1,12 @@
-"""Checkpoints: the last one, the best one where there is a validation set, and reading them."""
+"""Writing checkpoints: the last one, and the best one where there is a validation set."""
 
 import json
 import logging
 import math
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,10 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import Tensor
 
 from lightning_app.checkpointing.monitor import Best, Monitor
 from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, one_line
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, has_all_batches
 
@@ -154,114 +151,4 @@ def keep_apart(callbacks: Sequence[pl.Callback], folder: RunFolder) -> None:
 def _reason(error: BaseException) -> str:
     while error.__cause__ or error.__context__:  # the file's own error is the cause of torch.save's
         error = error.__cause__ or error.__context__ or error
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; its tensors stay on disk until they are used.
-
-    Raises:
-        UsageError: The file is damaged, or isn't a checkpoint of Lightning.
-    """
-    problem = _problem_of_file(path)
-    if problem:
-        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
-        problem = "it holds something other than tensors and plain values, which isn't loaded"
-        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})") from error
-    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
-        raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
-    _require_shape(path, content, _SHAPE)
-    if not all(isinstance(value, Tensor) for value in content["state_dict"].values() if value is not None):
-        raise UsageError(f"checkpoint {str(path)!r}: expected tensors in 'state_dict'; found other values")
-    return content
-
-
-_NUMBER, _TABLE, _LIST = (int,), (Mapping,), (list,)
-_SHAPE = {"state_dict": _TABLE, "hyper_parameters": _TABLE, "datamodule_hyper_parameters": _TABLE, "callbacks": _TABLE}
-_TO_RESUME = {"global_step": _NUMBER, "optimizer_states": _LIST, "lr_schedulers": _LIST, "loops": _TABLE}
-
-
-def require_resumable(path: Path, content: Mapping[str, Any]) -> None:
-    """Checks that a checkpoint has what training continues from.
-
-    Raises:
-        UsageError: Something is missing or has another type; the message names it.
-    """
-    missing = [name for name in _TO_RESUME if name not in content]
-    if missing:
-        raise UsageError(
-            f"checkpoint {str(path)!r}: no {missing[0]!r} in it, from which training would continue; it may hold "
-            "weights only"
-        )
-    _require_shape(path, content, _TO_RESUME)
-    for progress in ("epoch_progress", "epoch_loop.batch_progress"):
-        for counter in ("total", "current"):
-            numbers: Any = content["loops"]
-            for name in ("fit_loop", progress, counter):
-                numbers = numbers.get(name) if isinstance(numbers, Mapping) else None
-            wanted = ("ready", "started", "processed", "completed")
-            if not isinstance(numbers, Mapping) or not all(_is_count(numbers.get(name)) for name in wanted):
-                raise UsageError(
-                    f"checkpoint {str(path)!r}: expected whole numbers in 'loops.fit_loop.{progress}.{counter}'; found "
-                    f"{numbers!s:.60}"
-                )
-    if not _is_count(content["global_step"]):
-        raise UsageError(f"checkpoint {str(path)!r}: expected a 'global_step' of 0 or more")
-
-
-def require_same_weights(model: pl.LightningModule, path: Path) -> None:
-    """Checks that a checkpoint has the weights of the model, before Lightning loads them.
-
-    Raises:
-        UsageError: It has those of another network.
-    """
-    if not model.strict_loading or is_overridden("configure_model", model):
-        return
-    saved, expected = read_checkpoint(path)["state_dict"], model.state_dict()
-    for name in [*expected, *saved]:
-        shapes = [tuple(state[name].shape) if name in state else "none" for state in (saved, expected)]
-        if shapes[0] != shapes[1]:
-            raise UsageError(
-                f"checkpoint {str(path)!r}: holds the weights of another network than {type(model).__name__}, such as "
-                f"{name!r} ({shapes[0]} in the file, {shapes[1]} in the network); give the settings of its model"
-            )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _require_shape(path: Path, content: Mapping[str, Any], shape: Mapping[str, tuple[type, ...]]) -> None:
-    words = {int: "a whole number", Mapping: "named values", list: "a list"}
-    for name, types in shape.items():
-        if name in content and not isinstance(content[name], types):
-            found = type(content[name]).__name__
-            raise UsageError(f"checkpoint {str(path)!r}: expected {words[types[0]]} as {name!r}; found a {found}")
-
-
-def _problem_of_file(path: Path) -> str:
-    try:
-        status = path.stat()
-        if path.is_dir():
-            return "it is a folder"
-        if not status.st_size:
-            return "it is empty"
-        return _problem_of_content(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        return error.strerror or str(error)
-
-
-@lru_cache(maxsize=8)  # a command reads a checkpoint several times
-def _problem_of_content(path: Path, changed: int, size: int) -> str:
-    """torch.save writes a zip file, which has a checksum of each part: about 1 GB a second."""
-    if not zipfile.is_zipfile(path):
-        return "it is truncated, or not a checkpoint"
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except Exception:  # damage in the table of contents makes errors of many kinds
-        damaged = "contents"
-    return "it is damaged: its checksum is wrong" if damaged else ""
+    return getattr(error, "strerror", None) or one_line(error)

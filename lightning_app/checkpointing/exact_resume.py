@@ -2,68 +2,25 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.data import sized_len
-from lightning_fabric.utilities.types import _Stateful
 from pytorch_lightning.callbacks import BaseFinetuning
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.loop import _Loop
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch.utils.data import DataLoader, IterableDataset
 
+from lightning_app.checkpointing.position import KEY, Position, images_per_step, loaders, set_counters
 from lightning_app.checkpointing.process_state import collect_state, random_states, restore_state, set_random_states
+from lightning_app.checkpointing.remaining_batches import draw_indices, seek
 from lightning_app.distributed.sync import gather
-from lightning_app.errors import UsageError
-from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, StepLoop, complete_epochs, is_within_epoch
+from lightning_app.errors import UsageError, one_line
+from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, StepLoop
 
 log = logging.getLogger(__name__)
-
-KEY = "exact_resume"  # in a checkpoint
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a run is, between two steps.
-
-    Args:
-        epoch: Complete epochs.
-        batches: Of the epoch that has begun, those of this process that are done.
-        images: The same in images of all processes, where the loader is one of this project's.
-        is_last: Whether these are all batches of the epoch, whose end is still to come.
-        ends_batch: Whether the end of the last batch is still to come: its validation, if one is due.
-    """
-
-    epoch: int
-    batches: int = 0
-    images: int | None = None
-    is_last: bool = False
-    ends_batch: bool = False
-
-    @classmethod
-    def of(cls, trainer: pl.Trainer) -> "Position":
-        if not is_within_epoch(trainer):
-            return cls(complete_epochs(trainer))
-        loop = trainer.fit_loop.epoch_loop
-        progress, ends_batch = loop.batch_progress, getattr(loop, "is_batch_complete", False)
-        batches = progress.current.processed  # type: ignore[attr-defined]  # a tracker of batches has it
-        images = [batches * size for loader in _loaders(trainer) if (size := _images_per_step(loader))]
-        return cls(complete_epochs(trainer), batches, min(images, default=None), progress.is_last_batch, ends_batch)
-
-    @classmethod
-    def read(cls, checkpoint: Mapping[str, Any]) -> "Position":
-        """From a checkpoint; one that isn't of this program has counters only."""
-        if KEY in checkpoint:
-            return cls(**checkpoint[KEY]["position"])
-        loops = checkpoint["loops"]["fit_loop"]
-        epochs, progress = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
-        batches = progress["current"]["processed"]
-        if progress["is_last_batch"] or not batches:
-            return cls(epochs["processed"] if not batches else epochs["started"])
-        return cls(epochs["started"] - 1, batches)
 
 
 class ExactResume(StepHooks, pl.Callback):
@@ -114,7 +71,7 @@ class ExactResume(StepHooks, pl.Callback):
         self._images = checkpoint.get(KEY, {}).get("images")
         self._callbacks = checkpoint.get("callbacks", {})
         self._parameter_groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
-        _set_counters(checkpoint["loops"]["fit_loop"], self._position)
+        set_counters(checkpoint["loops"]["fit_loop"], self._position)
         if self._states and len(self._states) != trainer.world_size:
             log.info("The run had %d processes and has %d now.", len(self._states), trainer.world_size)
 
@@ -157,7 +114,7 @@ class ExactResume(StepHooks, pl.Callback):
             self._repair_after_hooks(trainer)
             self._seek(trainer, batches)
             iter(fetcher)
-            _draw_indices(trainer)
+            draw_indices(trainer)
         elif trainer.current_epoch > 0:
             self._before_iterator = random_states()
         if batches and self._states:
@@ -167,7 +124,14 @@ class ExactResume(StepHooks, pl.Callback):
 
     def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         same_processes = len(self._states) == trainer.world_size
-        restore_state(trainer, pl_module, self._states[trainer.global_rank if same_processes else 0], same_processes)
+        rank = trainer.global_rank if same_processes else 0
+        try:
+            restore_state(trainer, pl_module, self._states[rank], same_processes)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"the checkpoint's state of rank {rank} can't be restored ({one_line(error)}); give another "
+                "checkpoint by --resume PATH, or --resume never to start a new run"
+            ) from error
 
     def _repair_after_hooks(self, trainer: pl.Trainer) -> None:
         """The hooks at the start of an epoch have run a second time in it: what they changed is loaded again."""
@@ -183,7 +147,7 @@ class ExactResume(StepHooks, pl.Callback):
 
     def _batches_done(self, trainer: pl.Trainer) -> int:
         """Also where a step has another number of images now: then as many batches as hold the images that are done."""
-        sizes = {_images_per_step(loader) for loader in _loaders(trainer)}
+        sizes = {images_per_step(loader) for loader in loaders(trainer)}
         size = sizes.pop() if len(sizes) == 1 else 0
         return self._position.images // size if size and self._position.images else self._position.batches
 
@@ -196,7 +160,7 @@ class ExactResume(StepHooks, pl.Callback):
         fit_loop = trainer.fit_loop
         if fit_loop._combined_loader is not None:
             fit_loop._combined_loader._load_state_dicts(fit_loop._combined_loader_states_to_load)
-        for loader in _loaders(trainer):
+        for loader in loaders(trainer):
             if not seek(loader, batches):
                 log.warning(
                     "%s can't be resumed within an epoch: its remaining batches begin with its first ones again.",
@@ -209,80 +173,13 @@ def _finetunings(trainer: pl.Trainer) -> list[BaseFinetuning]:
     return [callback for callback in callbacks if isinstance(callback, BaseFinetuning)]
 
 
-def seek(loader: Any, batches: int) -> bool:
-    """Lets the next iteration over a loader begin after this many batches, without reading them.
-
-    Returns:
-        Whether the loader can do that.
-    """
-    if size := _images_per_step(loader):
-        loader.sampler.seek(batches * size)
-    elif isinstance(loader, DataLoader) and loader.batch_sampler is not None and not _is_iterable(loader):
-        # the constructor forbids a new value afterwards
-        vars(loader)["batch_sampler"] = _Remaining(loader.batch_sampler, batches % max(1, len(loader)))
-    else:
-        return isinstance(loader, _Stateful)  # Lightning has loaded its state
-    return True
-
-
-class _Remaining:
-    """A batch sampler whose first iteration leaves out its first batches: it draws their indices and reads nothing."""
-
-    def __init__(self, batch_sampler: Any, batches: int) -> None:
-        self._batch_sampler, self._batches = batch_sampler, batches
-        self._remaining: Iterator[Any] = iter(())
-
-    def __iter__(self) -> Iterator[Any]:
-        self._remaining = iter(self._batch_sampler)
-        return self._yield_remaining() if self._batches else self._remaining
-
-    def skip(self) -> None:
-        """Draws the indices of the first batches, if that hasn't happened yet."""
-        while self._batches:
-            self._batches -= 1
-            next(self._remaining)
-
-    def __len__(self) -> int:
-        return len(self._batch_sampler)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch_sampler, name)
-
-    def _yield_remaining(self) -> Iterator[Any]:
-        self.skip()
-        yield from self._remaining
-
-
-def _draw_indices(trainer: pl.Trainer) -> None:
-    """A loader draws its order late, with the first batch; here this needs the random numbers of the epoch's start."""
-    for loader in _loaders(trainer):
-        sampler = getattr(loader, "batch_sampler", None)
-        if isinstance(sampler, _Remaining):
-            sampler.skip()
-
-
-def _is_iterable(loader: DataLoader[Any]) -> bool:
-    return isinstance(loader.dataset, IterableDataset)
-
-
-def _images_per_step(loader: Any) -> int:
-    """Of all processes, for a loader of this project; 0 for any other."""
-    sampler = getattr(loader, "sampler", None)
-    return loader.batch_size * sampler.num_replicas if hasattr(sampler, "seek") else 0  # type: ignore[union-attr]
-
-
 def _training_images(trainer: pl.Trainer) -> list[int | None]:
     """Of each loader; None where it is unknown."""
-    return [sized_len(getattr(loader, "images", getattr(loader, "dataset", None))) for loader in _loaders(trainer)]
+    return [sized_len(getattr(loader, "images", getattr(loader, "dataset", None))) for loader in loaders(trainer)]
 
 
 def _listed(counts: list[int | None]) -> str:
     return ", ".join("an unknown number of" if count is None else f"{count:,}" for count in counts) or "no"
-
-
-def _loaders(trainer: pl.Trainer) -> list[Any]:
-    combined = trainer.fit_loop._combined_loader
-    return [] if combined is None else combined.flattened
 
 
 def _with_inner_loops(loop: _Loop) -> Iterator[_Loop]:
@@ -290,13 +187,3 @@ def _with_inner_loops(loop: _Loop) -> Iterator[_Loop]:
     for inner in vars(loop).values():
         if isinstance(inner, _Loop):
             yield from _with_inner_loops(inner)
-
-
-def _set_counters(loops: dict[str, Any], position: Position) -> None:
-    """Sets the counters of a checkpoint to those of a run between two epochs."""
-    for counter in loops["epoch_progress"].values():
-        counter.update(dict.fromkeys(counter, position.epoch))
-    progress = loops["epoch_loop.batch_progress"]
-    for counter in (progress["total"], progress["current"]):
-        counter.update(dict.fromkeys(counter, counter["processed"]))
-    progress["is_last_batch"] = True

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml.journal import read_journal
-from lightning_app.checkpointing.checkpoints import read_checkpoint, require_resumable
-from lightning_app.checkpointing.exact_resume import KEY, Position
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
+from lightning_app.checkpointing.checkpoint_shape import require_resumable
+from lightning_app.checkpointing.position import KEY, Position
 from lightning_app.checkpointing.run_settings import callbacks_of, differences, is_generated, read_settings
 from lightning_app.console import format_count
 from lightning_app.distributed.detect import detect_launch

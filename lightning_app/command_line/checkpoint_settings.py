@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from jsonargparse import ArgumentParser
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.command_line.given_settings import class_of, is_same_class, read_yaml, text_of
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder, given_folder

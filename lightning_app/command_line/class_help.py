@@ -1,5 +1,6 @@
 """Help on demand: of a class, as in ``--model.help CifarNet``, and of Lightning's Trainer, ``--trainer.help``."""
 
+import difflib
 import importlib
 import inspect
 import re
@@ -97,9 +98,22 @@ def error_message(request: Sequence[str], reason: str) -> str:
     if match := _OTHER_CLASS.search(reason):
         return f"{given}: expected a subclass of {match[1]}"
     if _NO_PATH in reason or not classes:
-        close = suggestion(classes[0], [c.__name__ for c in known_classes(flag)]) if classes else ""
-        return f"{given}: no such class{close}; {flag} alone lists them"
-    return f"{given}: {reason.removeprefix(f'{flag}: ')}"
+        return f"{given}: {_unknown_class(flag, classes)}"
+    if known_classes(flag):
+        return f"{given}: {reason.removeprefix(f'{flag}: ')}"
+    return f"{given}: {_unknown_class(flag, classes)}"
+
+
+def _unknown_class(flag: str, classes: Sequence[str]) -> str:
+    known = [c.__name__ for c in known_classes(flag)]
+    if known:
+        return f"no such class{suggestion(classes[0], known) if classes else ''}; {flag} alone lists them"
+    as_deep = [known for known in _MODULES if known.count(".") == flag.count(".")]
+    if close := difflib.get_close_matches(flag, as_deep, n=1, cutoff=0.9):
+        return f"unknown flag; did you mean {close[0]}?"
+    part = flag.split(".")[0]
+    listed = TRAINER_HELP if part == "--trainer" else f"{part}.help CLASS"
+    return f"no setting that takes a class has this name; {listed} lists the settings"
 
 
 def _first_sentence(described: type) -> str:

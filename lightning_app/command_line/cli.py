@@ -18,7 +18,8 @@ from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app import evaluation, training
 from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
-from lightning_app.checkpointing.checkpoints import RunCheckpoints, keep_apart, require_same_weights
+from lightning_app.checkpointing.checkpoint_files import require_same_weights
+from lightning_app.checkpointing.checkpoints import RunCheckpoints, keep_apart
 from lightning_app.checkpointing.exact_resume import ExactResume
 from lightning_app.checkpointing.monitor import Mode, Monitor
 from lightning_app.checkpointing.resume import ResumePlan, plan_resume
@@ -84,6 +85,7 @@ class RunCLI(LightningCLI):
         watchdog: Ends all processes when one of them fails.
         checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
         defaults: What takes the place of settings that aren't given, such as the section ``data``.
+        output_dir_is_given: Whether the user has named the run folder.
 
     Raises:
         UsageError: A flag or its value can't be used.
@@ -95,10 +97,12 @@ class RunCLI(LightningCLI):
         watchdog: Watchdog,
         checkpoint: Path | None = None,
         defaults: Mapping[str, Any] | None = None,
+        output_dir_is_given: bool = False,
     ) -> None:
         self.watchdog = watchdog
         self.checkpoint = checkpoint
         self.defaults = dict(defaults or {})
+        self.output_dir_is_given = output_dir_is_given
         self.plan = ResumePlan()
         super().__init__(
             args=list(arguments),
@@ -286,10 +290,11 @@ class RunCLI(LightningCLI):
         if self.settings.csv:
             file = Path(self.settings.csv)
         else:
-            is_default_folder = str(self.folder.root) == OUTPUT_DIR
-            is_given = self.settings.ckpt_path is not None
             file = predictions_file(
-                self._require_checkpoint(), self.folder, is_default_folder=is_default_folder, is_given=is_given
+                self._require_checkpoint(),
+                self.folder,
+                folder_is_given=self.output_dir_is_given,
+                checkpoint_is_given=self.settings.ckpt_path is not None,
             )
         require_writable(file, "--csv" if self.settings.csv else "--output_dir")
         return file

@@ -6,7 +6,7 @@ from lightning_app.command_line.checkpoint_settings import settings_of_checkpoin
 from lightning_app.command_line.cli import OUTPUT_DIR, RunCLI, owners
 from lightning_app.command_line.default_data import default_classes
 from lightning_app.command_line.flags import expand
-from lightning_app.command_line.given_settings import given_settings, split_at_command
+from lightning_app.command_line.given_settings import given_settings, split_at_command, text_of
 from lightning_app.command_line.given_values import check_given_values
 from lightning_app.command_line.help_page import command_help
 from lightning_app.watchdog.watchdog import Watchdog
@@ -32,4 +32,6 @@ def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunC
         program([*before, command, *flags], watchdog, defaults=default_classes(given))
     else:
         saved, checkpoint = settings_of_checkpoint(command, given, OUTPUT_DIR)
-        program([*before, command, *flags], watchdog, checkpoint, defaults=saved)
+        names_folder = text_of(given, "trainer", "default_root_dir") is not None
+        words = [*before, command, *flags]
+        program(words, watchdog, checkpoint, defaults=saved, output_dir_is_given=names_folder)

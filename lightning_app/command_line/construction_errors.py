@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_app.command_line.flags import short_name, shown
 from lightning_app.command_line.parse_errors import BAD_CLASS, missing_words
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, one_line
 
 _LIBRARIES = ("pytorch_lightning.", "lightning_fabric.", "lightning.", "torch.", "torchmetrics.", "torchvision.")
 
@@ -39,7 +39,7 @@ def trainer_error_message(error: Exception, settings: Mapping[str, Any], default
         settings: The Trainer's.
         defaults: Of the same settings.
     """
-    text = missing_words(" ".join(str(error).split()) or type(error).__name__)
+    text = missing_words(one_line(error))
     given = {name: value for name, value in settings.items() if value != defaults.get(name)}
     mentioned = [name for name in given if re.search(rf"(?<![\w-]){name}\b", text)]
     flags = [f"{short_name(f'trainer.{name}')} {shown(_plain(given[name]))}" for name in mentioned or list(given)[:5]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.errors import UsageError
 
 

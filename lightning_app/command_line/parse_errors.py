@@ -169,9 +169,11 @@ def _no_class(flag: str, name: str) -> str:
         return f"{flag} {shown(name)}: no such class; did you mean --model ResNetTransfer --model.depth {match[1]}?"
     names = [known.__name__ for known in known_classes(f"{flag}.help")]
     hint = suggestion(name, names)
-    listed = f"expected {', '.join(names)}" if 0 < len(names) <= 2 else f"{flag}.help lists the known ones"
     if name in names:
         return f"{flag} {name}: needs a package that isn't installed, or its import path"
+    if not names:
+        return f"{flag} {shown(name)}: no such class; give one by its import path, such as my_module.MyClass"
+    listed = f"expected {', '.join(names)}" if len(names) <= 2 else f"{flag}.help lists the known ones"
     return f"{flag} {shown(name)}: no such class{hint or f'; {listed}'}, or give an import path"
 
 

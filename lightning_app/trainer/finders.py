@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from pytorch_lightning.callbacks import BatchSizeFinder, LearningRateFinder
 from pytorch_lightning.core.mixins.hparams_mixin import HyperparametersMixin
 
-from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 
 _FINDERS = (BatchSizeFinder, LearningRateFinder)
 

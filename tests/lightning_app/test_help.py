@@ -171,6 +171,9 @@ def test_the_help_of_a_class_of_ones_own(
         ("--data.help CifarNet", "--data.help CifarNet: no such class"),
         ("--model.help models.metric_name", "--model.help models.metric_name: expected a subclass of LightningModule"),
         ("--trainer.callbacks.help no_module.X", "--trainer.callbacks.help no_module.X: No module named 'no_module'"),
+        ("--trainer.nothing.help", "--trainer.nothing.help: no setting that takes a class has this name; "),
+        ("--data.nothing.help X", "--data.nothing.help X: no setting that takes a class has this name; "),
+        ("--model.x.help no_module.X", "--model.x.help no_module.X: no setting that takes a class has this name"),
         ("--trainer.loger.help X", "--trainer.loger.help X: unknown flag; did you mean --trainer.logger.help?"),
     ],
 )

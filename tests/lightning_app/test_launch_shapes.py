@@ -17,7 +17,7 @@ import torch
 
 from datamodules import cifar10_files
 from lightning_app.azureml.journal import read_journal
-from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from submit.emulator import AzureMLEmulator
 from tests.support import clusters
 from tests.support.images import make_cifar10, write_batch

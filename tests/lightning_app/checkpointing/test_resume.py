@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from lightning_app.checkpointing.exact_resume import KEY
+from lightning_app.checkpointing.position import KEY
 from lightning_app.checkpointing.resume import ResumePlan, plan_resume
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
@@ -57,7 +57,21 @@ def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None, *
 def ended(reason: str, by: str = "") -> dict[str, Any]:
     """What a checkpoint says about the end of its run, within the third epoch."""
     position = {"epoch": 2, "batches": 5, "images": None, "is_last": False, "ends_batch": False}
-    return {KEY: {"position": position, "processes": [], "end": {"reason": reason, "by": by}}}
+    end = {"reason": reason, "by": by}
+    return {KEY: {"position": position, "processes": [], "end": end, "images": None}}
+
+
+def interrupted(epoch: Any = 2, **more: Any) -> dict[str, Any]:
+    """What a checkpoint says about a run that was stopped."""
+    position = {"epoch": epoch, "batches": 5, "images": None, "is_last": False, "ends_batch": False}
+    return {"position": position, "processes": [], "end": None, "images": [100]} | more
+
+
+OPTIMIZER = {"state": {}, "param_groups": [{"params": [0], "lr": 0.1}]}
+
+
+def with_group(**settings: Any) -> dict[str, Any]:
+    return OPTIMIZER | {"param_groups": [{"params": [0]} | settings]}
 
 
 def with_trainer(**settings: Any) -> dict[str, Any]:
@@ -273,15 +287,32 @@ def test_a_damaged_checkpoint_is_named_and_the_best_one_used_if_there_is_one(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"global_step": "ten"}, "expected a whole number as 'global_step'; found a str"),
+        ({"global_step": "ten"}, "expected a whole number of at least 0 as 'global_step'; found 'ten'"),
         ({"hyper_parameters": [1]}, "expected named values as 'hyper_parameters'; found a list"),
-        ({"callbacks": 3}, "expected named values as 'callbacks'; found a int"),
+        ({"callbacks": 3}, "expected named values as 'callbacks'; found 3"),
         ({"state_dict": [1]}, "expected named values as 'state_dict'"),
-        ({"state_dict": {"weight": 1}}, "expected tensors in 'state_dict'"),
-        ({"loops": {}}, "expected whole numbers in 'loops.fit_loop.epoch_progress.total'"),
+        ({"state_dict": {"weight": 1}}, "expected a tensor or nothing as 'state_dict.weight'; found 1"),
+        ({"loops": {}}, "expected named values as 'loops.fit_loop'; found nothing"),
         ({"loops": None}, "expected named values as 'loops'"),
+        ({"loops": {"fit_loop": {"epoch_progress": counter(1)}}}, "as 'loops.fit_loop.epoch_loop.batch_progress'"),
         ({"optimizer_states": None}, "expected a list as 'optimizer_states'"),
-        ({"global_step": -1}, "expected a 'global_step' of 0 or more"),
+        ({"optimizer_states": [{"state": {}, "param_groups": {}}]}, "a list as 'optimizer_states.0.param_groups'"),
+        ({"optimizer_states": [OPTIMIZER | {"param_groups": [3]}]}, "as 'optimizer_states.0.param_groups.0'; found 3"),
+        ({"optimizer_states": [with_group(lr="high")]}, "'optimizer_states.0.param_groups.0.lr'; found 'high'"),
+        ({"lr_schedulers": ["step"]}, "expected named values as 'lr_schedulers.0'; found 'step'"),
+        ({"global_step": -1}, "expected a whole number of at least 0 as 'global_step'; found -1"),
+        ({"callbacks": {"RunCheckpoints": {"best": {"score": 1.0}}}}, "as 'callbacks.RunCheckpoints.best.epoch'"),
+        ({"metrics_journals": {"journal#1": "ten"}}, "as 'metrics_journals.journal#1'; found 'ten'"),
+        ({KEY: [1]}, "expected named values as 'exact_resume'"),
+        ({KEY: {"processes": []}}, "expected named values as 'exact_resume.position'; found nothing"),
+        ({KEY: interrupted(position=3)}, "expected named values as 'exact_resume.position'; found 3"),
+        ({KEY: interrupted(epoch="two")}, "as 'exact_resume.position.epoch'; found 'two'"),
+        ({KEY: interrupted(processes=[1])}, "expected named values as 'exact_resume.processes.0'; found 1"),
+        (
+            {KEY: interrupted(processes=[{"random": {}}])},
+            "'exact_resume.processes.0.before_iterator'; found nothing",
+        ),
+        ({KEY: interrupted(end="time")}, "expected named values or nothing as 'exact_resume.end'; found 'time'"),
     ],
 )
 def test_a_checkpoint_of_another_shape_is_one_line(folder: RunFolder, change: dict[str, Any], message: str) -> None:

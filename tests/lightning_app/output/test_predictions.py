@@ -22,8 +22,11 @@ def run_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loose.ckpt").touch()
 
 
-def file_of(checkpoint: str, folder: RunFolder = DEFAULT, *, is_given: bool = True) -> Path:
-    return predictions_file(Path(checkpoint), folder, is_default_folder=folder == DEFAULT, is_given=is_given)
+def file_of(checkpoint: str, folder: RunFolder | None = None, *, is_given: bool = True) -> Path:
+    """``folder``: that of ``--output_dir``; ``is_given``: whether ``--ckpt_path`` names the checkpoint."""
+    return predictions_file(
+        Path(checkpoint), folder or DEFAULT, folder_is_given=folder is not None, checkpoint_is_given=is_given
+    )
 
 
 def test_without_a_checkpoint_the_table_is_in_the_run_folder() -> None:
@@ -44,13 +47,24 @@ def test_with_a_checkpoint_of_no_run_the_table_is_in_the_current_folder() -> Non
 def test_the_predictions_of_another_network_are_not_overwritten() -> None:
     Path("predictions.csv").touch()
 
-    for checkpoint, folder in (("loose.ckpt", DEFAULT), ("outputs/checkpoints/best.ckpt", RunFolder(Path("other")))):
+    for checkpoint, folder in (
+        ("loose.ckpt", None),
+        ("outputs/checkpoints/best.ckpt", RunFolder(Path("other"))),
+        ("other/checkpoints/best.ckpt", DEFAULT),  # given, although it would be the default
+    ):
         with pytest.raises(UsageError, match=r"predictions.csv' exists, and may be .* give another file by --csv"):
             file_of(checkpoint, folder)
 
 
 def test_a_given_folder_without_predictions_takes_the_table() -> None:
     assert file_of("other/checkpoints/best.ckpt", RunFolder(Path("new"))) == Path("new/predictions.csv")
+
+
+def test_a_table_whose_name_is_that_of_a_folder_is_one_line() -> None:
+    Path("new/predictions.csv").mkdir(parents=True)
+
+    with pytest.raises(UsageError, match=r"--output_dir 'new/predictions.csv': can't be written \(Is a directory\)"):
+        require_writable(Path("new/predictions.csv"), "--output_dir")
 
 
 def test_a_table_that_can_not_be_written_is_one_line() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lightning_app.azureml.journal import read_journal
-from lightning_app.checkpointing.checkpoints import read_checkpoint
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from tests.support.commands import Outcome, environment
 from tests.support.images import make_cifar10
 from tests.support.programs import require_mpirun
