@@ -4,10 +4,11 @@ import difflib
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Sequence
 
 from lightning_app.command_line.flags import COMMANDS, suggestion
-from lightning_app.command_line.help_page import table
+from lightning_app.command_line.help_page import WIDTH, table
 
 TRAINER_HELP = "--trainer.help"
 _HELP = re.compile(r"--(?:model|data|trainer)(?:\.\w+)*\.help")
@@ -73,9 +74,12 @@ def class_page(flag_and_class: str, parser_help: str) -> str:
     """The page of a class, from ``parser_help``, the parser's own text for it."""
     flag, _, class_path = flag_and_class.partition("=")
     setting = flag.removesuffix(".help")
-    _, _, described = parser_help.partition(f"{flag_and_class}\n")
+    _, _, text = parser_help.partition(f"{flag_and_class}\n")
+    first, newline, rest = text.strip().partition("\n")
+    title = "Settings:" if first.startswith("<class ") else textwrap.fill(first, WIDTH)  # a class without a docstring
+    described = title + newline + rest
     usage = f"usage: {setting} {class_path}\n       [{setting}.NAME VALUE ...]"
-    return f"{usage}\n\n{described.strip() or 'This class has no settings.'}\n"
+    return f"{usage}\n\n{described or 'This class has no settings.'}\n"
 
 
 def trainer_page(parser_help: str) -> str:
@@ -117,7 +121,9 @@ def _unknown_class(flag: str, classes: Sequence[str]) -> str:
 
 
 def _first_sentence(described: type) -> str:
-    text = " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split())
+    # its own, or else the constructor's: an inherited docstring may describe another class
+    docstring = described.__doc__ or described.__init__.__doc__ or inspect.getdoc(described) or "Not described."
+    text = " ".join(docstring.strip().partition("\n\n")[0].split())
     return _without_markup(text).partition(". ")[0]
 
 

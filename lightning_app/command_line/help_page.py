@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_app.command_line.flags import COMMANDS, FLAGS, Flag
 
-_WIDTH, _INDENT = 80, 25
+WIDTH, _INDENT = 80, 25
 
 _ABOUT = {
     "fit": "Trains a network and tests it once. All files of a run are in --output_dir; the same command, given again, "
@@ -40,6 +40,7 @@ _RUN_FLAGS = (
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),
     Flag("--print_config", "", "", "Print all settings as a YAML file and stop."),
 )  # fmt: skip
+_OF_CHECKPOINT = ("--data_path", "--data", "--batch_size", "--num_workers", "--seed")
 _AZUREML = (
     ("exit_timeout", "X", "Seconds that the program may wait for the delivery at its end."),
     ("priority", "[A,B]", "Metrics to deliver first if there are more than the 50 names that Azure ML takes."),
@@ -87,13 +88,12 @@ def command_help(command: str, owners: Owners) -> str:
     return "\n\n".join(
         [
             f"usage: {name} [--FLAG VALUE ...]",
-            textwrap.fill(_ABOUT[command], _WIDTH),
+            textwrap.fill(_ABOUT[command], WIDTH),
             _command_flags(command, owners),
-            "Settings of the models, --model.NAME VALUE; --model.help CLASS explains them:\n"
-            + _settings(owners.models),
+            *([_model_part(owners.models)] if command == "fit" else []),
             "Settings of the data, --data.NAME VALUE; --data.help CLASS explains them:\n" + _settings(owners.data),
             *([_azureml_part(owners.logger)] if command == "fit" else []),
-            textwrap.fill(_TRAINER, _WIDTH),
+            textwrap.fill(_TRAINER, WIDTH),
         ]
     )
 
@@ -109,7 +109,7 @@ def _command_flags(command: str, owners: Owners) -> str:
 
 
 def _entry(name: str, text: str) -> str:
-    lines = textwrap.wrap(text, _WIDTH - _INDENT)
+    lines = textwrap.wrap(text, WIDTH - _INDENT)
     head = f"  {name.strip()}"
     if len(head) > _INDENT - 2:
         return "\n".join([head, *(" " * _INDENT + line for line in lines)])
@@ -119,6 +119,9 @@ def _entry(name: str, text: str) -> str:
 def _description(flag: Flag, command: str, owners: Owners) -> str:
     if command == "predict" and flag.name == "--data_path":
         return "Folder with the images to label, in subfolders as well."
+    if command != "fit" and flag.name in _OF_CHECKPOINT:
+        text = flag.help.partition(" Without it")[0].partition(" (default")[0]
+        return f"{text.removesuffix('.')} (default: as in the run of the checkpoint)."
     return flag.help + _default(flag, owners)
 
 
@@ -146,6 +149,10 @@ def _settings(owners: Iterable[type]) -> str:
         )
         for owner in owners
     )
+
+
+def _model_part(models: Sequence[type]) -> str:
+    return "Settings of the models, --model.NAME VALUE; --model.help CLASS explains them:\n" + _settings(models)
 
 
 def _azureml_part(logger: type) -> str:

@@ -26,6 +26,9 @@ class OwnCallback(pl.Callback):
     """
 
     def __init__(self, height: float = 1.5) -> None: ...
+
+class Undescribed(pl.Callback):
+    def __init__(self, height: float = 1.5) -> None: ...
 '''
 
 
@@ -89,6 +92,23 @@ def test_the_help_of_a_command_has_its_own_flags_only(command: str, flag: str, f
     assert f"\n  --{flag} " in page
     assert "\n  --stall_timeout " in page
     assert f"--{foreign}" not in page
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_an_evaluation_has_the_data_of_its_checkpoint_by_default(command: str) -> None:
+    page = " ".join(help_page.command_help(command, cli.owners()).split())
+
+    assert "--data_path DIR Folder with the images (default: as in the run of the checkpoint)." in page
+    assert "--batch_size N Images per step and process (default: as in the run of the checkpoint)." in page
+    assert "generated" not in page
+    assert "depth (18)" not in page
+
+
+def test_a_class_without_a_docstring_is_not_described_by_that_of_its_base(capsys: pytest.CaptureFixture[str]) -> None:
+    page = class_help("fit --trainer.callbacks.help", capsys)
+
+    assert re.search(r"StochasticWeightAveraging\n +Implements the Stochastic Weight Averaging", page)
+    assert "Abstract base class" not in page
 
 
 def test_help_loads_neither_azureml_nor_tensorboard() -> None:
@@ -162,6 +182,13 @@ def test_the_help_of_a_class_of_ones_own(
     assert "Waves" in page
     assert "--trainer.callbacks.height HEIGHT" in page
     assert "How high, in metres. (type: float, default: 1.5)" in page
+    undescribed = class_help("--trainer.callbacks.help own_classes.Undescribed", capsys)
+    assert "\n\nSettings:\n  --trainer.callbacks.height HEIGHT" in undescribed
+
+
+@pytest.mark.parametrize("words", ["--model.help CifarNet", "--data.help ImageFolderDataModule"])
+def test_the_page_of_a_class_fits_a_terminal_of_80_columns(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert max(map(len, class_help(words, capsys).splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
