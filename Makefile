@@ -18,13 +18,13 @@ help:  ## list the commands
 
 setup: $(READY)  ## install everything (the other commands do so by themselves)
 
-fit: $(READY)  ## train CIFAR Net on images generated here; ARGS="--data_path DIR" for real ones
+fit: $(READY)  ## train on generated images; ARGS="--data_path DIR": on yours
 	$(PYTHON) -m lightning_app.fit $(ARGS)
 
 test: $(READY)  ## run the tests
 	$(PYTHON) -m pytest $(ARGS)
 
-test-slow: $(READY)  ## run the tests that take minutes: faults, killed processes, whole jobs
+test-slow: $(READY)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy
@@ -36,17 +36,17 @@ format: $(READY)  ## lay the code out
 	$(PYTHON) -m ruff check --fix $(CODE)
 	$(PYTHON) -m ruff format $(CODE)
 
-bench: $(READY)  ## compare the speed with the tutorials' loop; ARGS="--data_path DIR" for real CIFAR-10
+bench: $(READY)  ## compare the speed with the tutorials' loop; ARGS as for fit
 	$(PYTHON) -m benchmarks.throughput $(ARGS)
 
-bench-faults: $(READY)  ## what becomes of training and of its metrics when Azure ML fails, a table
+bench-faults: $(READY)  ## training and metrics when Azure ML fails
 	$(PYTHON) -m benchmarks.logger_faults $(ARGS)
 
-bench-logging: $(READY)  ## what a log call costs, beside azureml-core and MLFlowLogger (installs MLflow)
+bench-logging: $(READY)  ## what a log call costs, beside MLflow (installs it)
 	@$(PYTHON) -c 'import mlflow' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(PYTHON) -m benchmarks.logging_cost $(ARGS)
 
-bench-scaling: $(READY)  ## what a step costs with two processes, and on paper with 16 nodes
+bench-scaling: $(READY)  ## what a step costs with two processes, and with 16 nodes
 	$(PYTHON) -m benchmarks.scaling $(ARGS)
 
 clean:  ## remove what the commands made, except runs

@@ -228,6 +228,20 @@ def test_all_flags_of_submit_are_described(command: str) -> None:
     assert flags_in(help_of("submit", command).partition("example:")[0]) - flags_in(text) <= {"--help", "--num_epochs"}
 
 
+@pytest.mark.parametrize("module", ["lightning_app.deliver", "lightning_app.doctor", "submit.emulator", *ABOUT])
+def test_help_fits_a_terminal_of_80_columns(module: str) -> None:
+    page = help_of("submit", module) if module in ABOUT else help_of(module)
+
+    assert [line for line in page.splitlines() if len(line) > 80] == []
+
+
+def test_the_list_of_make_fits_a_terminal_of_80_columns() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)  # noqa: S607  # as people do
+
+    assert "make fit" in done.stdout
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
 def test_all_pages_are_listed() -> None:
     pages = {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
 

@@ -11,11 +11,12 @@ from submit.errors import exit_status
 TAKES_TRAINING_FLAGS = False
 EPILOG = """\
 example:
-  python -m submit compute --name gpu-cluster --vm_size Standard_NC4as_T4_v3 --max_nodes 4
+  python -m submit compute --name gpu-cluster --vm_size Standard_NC4as_T4_v3 \\
+    --max_nodes 4
   python -m submit run --compute gpu-cluster --nodes 2
 
-An existing cluster of this name is used as it is, and differences are printed. With a minimum of 0 nodes, a cluster
-that isn't used costs nothing.
+An existing cluster of this name is used as it is, and differences are printed.
+With a minimum of 0 nodes, a cluster that isn't used costs nothing.
 """
 
 

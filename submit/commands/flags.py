@@ -6,8 +6,8 @@ from pathlib import Path
 from submit.options import EnvironmentOptions, JobOptions
 
 EPILOG = """\
-All other flags are those of python -m lightning_app.fit and are passed to it, such as --num_epochs 10.
-Put -- before flags that both programs have.
+All other flags are those of python -m lightning_app.fit and are passed to it,
+such as --num_epochs 10. Put -- before flags that both programs have.
 """
 
 

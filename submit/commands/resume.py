@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 TAKES_TRAINING_FLAGS = True
 _LAST = "outputs/checkpoints/last.ckpt"
 _EPILOG = """\
-The new run has the command, nodes, data and environment of the other run, and continues from its last checkpoint. All
-other flags are those of python -m lightning_app.fit and replace those of the other run. A run that has completed its
-epochs needs a higher --num_epochs.
+The new run has the command, nodes, data and environment of the other run, and
+continues from its last checkpoint. All other flags are those of python -m
+lightning_app.fit and replace those of the other run. A run that has completed
+its epochs needs a higher --num_epochs.
 """
 
 

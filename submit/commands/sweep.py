@@ -14,8 +14,9 @@ from submit.training_flags import check_training_flags
 TAKES_TRAINING_FLAGS = True
 EXAMPLE = """
 example:
-  python -m submit sweep --param 'learning_rate=loguniform(0.0001,0.1)' --param 'batch_size=choice(32,128)' \\
-    --metric val_accuracy --goal maximize --max_runs 20 --max_concurrent 4 --dataset cifar10 --data.val_split 5000
+  python -m submit sweep --param 'learning_rate=loguniform(0.0001,0.1)' \\
+    --param 'batch_size=choice(32,128)' --metric val_accuracy --goal maximize \\
+    --max_runs 20 --max_concurrent 4 --dataset cifar10 --data.val_split 5000
 """
 
 

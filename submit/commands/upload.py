@@ -12,8 +12,8 @@ example:
   python -m submit upload --src data --target data/cifar10
   python -m submit run --dataset data/cifar10
 
-Existing files of the same size and content are skipped: after Ctrl-C or a lost connection the same command
-continues.
+Existing files of the same size and content are skipped: after Ctrl-C or a lost
+connection the same command continues.
 """
 
 

@@ -16,28 +16,32 @@ from submit.execution.sweeper import Sweeper
 from submit.execution.worker import Worker
 
 DESCRIPTION = """\
-An emulator of Azure ML on 127.0.0.1. It keeps everything in memory and connects to nothing.
+An emulator of Azure ML on 127.0.0.1. It keeps everything in memory and connects
+to nothing.
 
-It prints `export NAME=value` lines. For azureml-core, a shell with these variables is a job:
+It prints `export NAME=value` lines. For azureml-core, a shell with these
+variables is a job:
 
-    python -m submit.emulator | tee job.sh
-    . ./job.sh && python -m lightning_app.fit             # in another shell
+    python -m submit.emulator | tee /tmp/job.sh
+    . /tmp/job.sh && python -m lightning_app.fit           # in another shell
 
-With --workspace, a shell with these variables is logged in to a workspace, and its jobs run on this machine:
+With --workspace, a shell with these variables is logged in to a workspace, and
+its jobs run on this machine:
 
-    python -m submit.emulator --workspace . | tee login.sh
-    . ./login.sh && python control_script.py               # Workspace.from_config() and the rest of azureml-core
-    . ./login.sh && python -m submit run --num_epochs 1    # this project's own commands
+    python -m submit.emulator --workspace . | tee /tmp/login.sh
+    . /tmp/login.sh && python control_script.py             # any azureml-core
+    . /tmp/login.sh && python -m submit run --num_epochs 1  # this project's
 """
 EPILOG = """\
 While it runs, with $EMULATOR for the address that its first line names:
 
-    curl $EMULATOR/emulator/state                  runs, models, unknown requests
+    curl $EMULATOR/emulator/state     runs, models, unknown requests
     curl $EMULATOR/emulator/runs/RUN/metrics
-    curl $EMULATOR/emulator/faults -d '{"kind": "slow", "seconds": 0.5, "path": "/metric/"}'
-    curl $EMULATOR/emulator/faults -X DELETE       ends all faults
+    curl $EMULATOR/emulator/faults -d '{"kind": "slow", "seconds": 0.5}'
+    curl $EMULATOR/emulator/faults -X DELETE          ends all faults
 
-Kinds of fault: slow, status, drop, silence, reject_metric, quota; an error says what is expected.
+Kinds of fault: slow, status, drop, silence, reject_metric, quota; an error says
+what is expected.
 """
 CLUSTERS = (("cpu-cluster", "Standard_DS3_v2", 4), ("gpu-cluster", "Standard_NC96ads_A100_v4", 4))
 IMAGE = "emulator/environment:1"  # never pulled: jobs run in this program's Python
