@@ -83,10 +83,8 @@ def _usage_error(folder: RunFolder) -> str | None:
         return f"{str(folder.root)!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs"
     missing = azureml_job.missing_variables()
     if missing:
-        return (
-            f"{', '.join(missing)} not set; expected the variables that Azure ML sets in a job, "
-            "which say which run the rows belong to"
-        )
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return f"{missing[0]}{others} not set; run this in the environment of the Azure ML job to which the rows belong"
     return None
 
 
