@@ -122,7 +122,10 @@ def _unknown_class(flag: str, classes: Sequence[str]) -> str:
 
 def _first_sentence(described: type) -> str:
     # its own, or else the constructor's: an inherited docstring may describe another class
-    docstring = described.__doc__ or described.__init__.__doc__ or inspect.getdoc(described) or "Not described."
+    constructor = vars(described).get("__init__")
+    docstring = (
+        described.__doc__ or getattr(constructor, "__doc__", None) or inspect.getdoc(described) or "Not described."
+    )
     text = " ".join(docstring.strip().partition("\n\n")[0].split())
     return _without_markup(text).partition(". ")[0]
 
