@@ -1,6 +1,7 @@
 """The training's own flags as submit reads them: what they name, and whether the training accepts them."""
 
 import importlib.util
+import json
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from lightning_app.command_line.flags import flag_values
 from submit.errors import SubmitError
 
 _TIMEOUT = 120.0  # seconds
-_PROGRAM = ("-m", "lightning_app.fit")
+_SECONDS_A_LIST = 5.0
+_PROGRAM = ("-m", "lightning_app.check_flags")
 _NOT_CHECKED = (
     "warning: the training's flags are not checked, because torch isn't installed here; to check them, install "
     "lightning-azureml with its dependencies, or try the flags with python -m submit rehearse --limit 1"
@@ -22,26 +24,44 @@ _NOT_CHECKED = (
 
 
 def check_training_flags(flags: Sequence[str], folder: Path) -> None:
-    """Lets the training parse its flags in a process; without torch, which that needs, a warning says so.
+    """Lets the training check its flags in a process; without torch, which that needs, a warning says so.
 
     Raises:
-        SubmitError: The training doesn't accept a flag.
+        SubmitError: The training doesn't accept a flag or its value.
+    """
+    for message in training_flag_errors([flags], folder):
+        raise SubmitError(f"the training doesn't accept its flags: {message}")
+
+
+def training_flag_errors(flag_lists: Sequence[Sequence[str]], folder: Path) -> list[str]:
+    """What the training says against lists of flags, each error once; one process checks them all.
+
+    Raises:
+        SubmitError: The training can't check flags.
     """
     if importlib.util.find_spec("torch") is None:
-        if flags:
+        if any(flag_lists):
             print(_NOT_CHECKED, file=sys.stderr)
-        return
-    command = [sys.executable, *_PROGRAM, *flags, "--print_config"]
+        return []
+    seconds = _TIMEOUT + _SECONDS_A_LIST * len(flag_lists)
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT)
+        done = subprocess.run(
+            [sys.executable, *_PROGRAM],
+            cwd=folder,
+            input=json.dumps([list(flags) for flags in flag_lists]),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
     except subprocess.TimeoutExpired as error:
         raise SubmitError(
-            f"the training's flags couldn't be checked within {_TIMEOUT:.0f} s; python -m lightning_app.fit "
-            f"{shlex.join(flags)} --print_config should print its settings"
+            f"the training's flags couldn't be checked within {seconds:.0f} s; python -m lightning_app.fit "
+            f"{shlex.join(flag_lists[0])} --print_config should print its settings"
         ) from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise SubmitError(f"the training doesn't accept its flags: {lines[-1].removeprefix('error: ')}")
+        raise SubmitError(f"the training can't check its flags: {lines[-1].removeprefix('error: ')}")
+    return list(dict.fromkeys(message for message in json.loads(done.stdout.splitlines()[-1]) if message))
 
 
 _CLASS_FLAGS = ("--model", "--data", "--model.class_path", "--data.class_path")

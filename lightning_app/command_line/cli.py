@@ -163,19 +163,12 @@ class RunCLI(LightningCLI):
         return given_folder(self.settings.trainer.default_root_dir or OUTPUT_DIR)
 
     def before_instantiate_classes(self) -> None:
-        saved_settings.make_plain(self.settings)
-        for name in _NOT_SET_HERE[str(self.subcommand)]:
-            if (value := self.settings.pop(name)) is not None:
-                remedy = (
-                    "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
-                )
-                raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
+        self.check_settings()
         if self.subcommand == "predict":
             self._predictions_file()  # before work starts
         if not self._trains():
             return
         self.folder.check_writable()
-        check_azureml(self.settings.azureml.as_dict())
         self.lock = RunLock(self.folder)
         if detect_launch().rank == 0:
             self.lock.acquire()
@@ -184,6 +177,22 @@ class RunCLI(LightningCLI):
         if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))
             raise SystemExit(0)
+
+    def check_settings(self) -> None:
+        """Checks what needs neither the run folder nor any of the classes.
+
+        Raises:
+            UsageError: A flag can't be used.
+        """
+        saved_settings.make_plain(self.settings)
+        for name in _NOT_SET_HERE[str(self.subcommand)]:
+            if (value := self.settings.pop(name)) is not None:
+                remedy = (
+                    "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
+                )
+                raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
+        if self._trains():
+            check_azureml(self.settings.azureml.as_dict())
 
     def instantiate_classes(self) -> None:
         with named_class_errors(self.settings.as_dict()):

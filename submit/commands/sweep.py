@@ -7,9 +7,9 @@ from submit.commands.flags import add_job_flags, count, job_options
 from submit.options import SweepOptions
 from submit.preflight.checks import check_job
 from submit.submission import to_yaml
-from submit.sweep.describe import describe_sweep, parameter, with_first_values
+from submit.sweep.describe import describe_sweep, parameter
+from submit.sweep.drawn_values import check_drawn_values, with_first_values
 from submit.sweep.validation import check_sweep
-from submit.training_flags import check_training_flags
 
 TAKES_TRAINING_FLAGS = True
 EXAMPLE = """
@@ -31,12 +31,11 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the sweep is sent."""
     sweep = describe_sweep(job_options(options), sweep_options(options), training)
     check_sweep(sweep, training)
-    flags = with_first_values(training, sweep)
-    check_job(sweep.job, flags, options.conda_file)
+    check_job(sweep.job, with_first_values(training, sweep), options.conda_file)
     from submit.sweep.sdk_v1 import build_request, require_sdk
 
     require_sdk()
-    check_training_flags(flags, sweep.job.source_directory)
+    check_drawn_values(training, sweep)
     if options.dry_run:
         print(to_yaml(build_request(sweep)), end="")
         return 0

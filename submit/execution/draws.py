@@ -51,4 +51,4 @@ def _value(numbers: random.Random, kind: str, arguments: Sequence[Any]) -> Any:
     else:
         raise ValueError(f"the emulator can't draw from {kind!r}")
     drawn = math.exp(drawn) if name.startswith("log") else drawn
-    return drawn if step is None else round(drawn / step) * step
+    return drawn if step is None else float(round(drawn / step) * step)

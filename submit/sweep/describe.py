@@ -32,11 +32,6 @@ def describe_sweep(job_options: JobOptions, options: SweepOptions, training: Seq
     )
 
 
-def with_first_values(training: Sequence[str], sweep: Sweep) -> list[str]:
-    """The flags of one run of the sweep."""
-    return [*training, *(f"--{parameter.name}={parameter.first}" for parameter in sweep.parameters)]
-
-
 def _max_runs(options: SweepOptions) -> int:
     if options.max_runs is None and options.sampling != "grid":
         raise SubmitError(f"--sampling {options.sampling}: never ends by itself; give --max_runs")

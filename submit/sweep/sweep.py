@@ -29,9 +29,15 @@ class Parameter:
     arguments: tuple[Value, ...]
 
     @property
-    def first(self) -> Value:
-        """One of the values."""
-        return self.arguments[0]
+    def drawn(self) -> tuple[Value, ...]:
+        """Values as HyperDrive draws them: all of a choice, else both ends, which are written with a decimal point."""
+        if self.distribution == "choice":
+            return self.arguments
+        ends = [float(value) for value in self.arguments[:2]]
+        if self.distribution == "quniform":
+            step = float(self.arguments[2])
+            ends = [round(end / step) * step for end in ends]
+        return tuple(ends)
 
     @property
     def placeholder(self) -> str:

@@ -181,8 +181,6 @@ print(json.dumps(run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"
 
 SWEPT = """
 import json, pathlib, sys
-if "--print_config" in sys.argv:
-    sys.exit()
 from azureml.core import Run
 rate = float(sys.argv[sys.argv.index("--learning_rate") + 1])
 run = Run.get_context()

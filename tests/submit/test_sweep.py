@@ -16,10 +16,10 @@ from submit.emulator import AzureMLEmulator, Fault
 from submit.errors import PreflightError, SubmitError
 from submit.main import parse_command
 from submit.sdk_v1 import build_request as request_of_job
-from submit.sweep.describe import describe_sweep, with_first_values
+from submit.sweep.describe import describe_sweep
+from submit.sweep.drawn_values import check_drawn_values
 from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 from submit.sweep.validation import check_sweep
-from submit.training_flags import check_training_flags
 from tests.support.commands import ROOT, Outcome, environment
 from tests.support.submitters import Submitter
 
@@ -181,11 +181,44 @@ def test_what_may_be_meant_otherwise_is_reported(flags: str, message: str, capsy
     assert message in err
 
 
-def test_the_training_itself_looks_at_the_first_value_of_each_parameter() -> None:
-    sweep = sweep_of(f"--param learning_rat=choice(0.1,0.2) {BEST} --max_runs 2")
+@pytest.mark.parametrize(
+    ("parameters", "messages"),
+    [
+        ("learning_rat=choice(0.1,0.2)", ["--learning_rat: unknown flag; did you mean --learning_rate?"]),
+        ("batch_size=choice(32,64,0)", ["--batch_size 0: expected a whole number from 1 to 1,000,000"]),
+        (
+            "batch_size=choice(32,1.5,x)",
+            ["--batch_size 1.5: expected a whole number", "--batch_size x: expected a whole number"],
+        ),
+        (
+            "batch_size=quniform(16,128,16)",
+            [
+                "--batch_size 16.0: expected a whole number; quniform draws numbers with a decimal point, so give",
+                "--batch_size 128.0: expected a whole number; quniform",
+            ],
+        ),
+        ("momentum=uniform(0.5,1)", ["--momentum 1.0: expected a number from 0 to below 1"]),
+        ("momentum=quniform(0,2,1)", ["--momentum 2.0: expected a number from 0 to below 1"]),
+        (
+            "learning_rate=choice(0.1,0) --param momentum=choice(0.5,0.9,-1)",
+            ["--learning_rate 0.0: expected a finite number above 0", "--momentum -1.0: expected a number from 0"],
+        ),
+        ("model=choice(CifarNet,CifarNe)", ["--model CifarNe: "]),
+        ("model=choice(CifarNet,ResNetTransfer) --param learning_rate=loguniform(0.0001,0.1)", []),
+    ],
+)
+def test_the_training_checks_each_value_that_can_be_drawn(parameters: str, messages: list[str]) -> None:
+    sweep = sweep_of(f"--param {parameters} {BEST} --max_runs 2")
 
-    with pytest.raises(SubmitError, match=r"did you mean --learning_rate\?"):
-        check_training_flags(with_first_values([], sweep), ROOT)
+    reasons: tuple[str, ...] = ()
+    try:
+        check_drawn_values([], sweep)
+    except PreflightError as error:
+        reasons = error.reasons
+
+    assert len(reasons) == len(messages)
+    for reason, message in zip(reasons, messages, strict=True):
+        assert reason.startswith(f"the training doesn't accept its flags: {message}")
 
 
 def test_the_error_without_hyperdrives_sdk_has_the_extra() -> None:
@@ -255,7 +288,7 @@ def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
 
 
 def send(submitter: Submitter, flags: str, *further: str) -> Outcome:
-    source = ("--docker_image", "x:1", "--source_directory", "training")
+    source = ("--docker_image", "x:1", "--source_directory", "training", "--dataset", "cifar10")
     return submitter.submit("sweep", *source, *shlex.split(flags), *further)
 
 
@@ -284,7 +317,7 @@ def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(submitte
     assert sweep.files["lightning_app/fit.py"].decode() == PRINTS_ITS_FLAGS
     assert flags_of_a_run(submitter, sweep.definition, learning_rate="0.01", model_gamma="b") == [
         *("--num_epochs", "3", "--learning_rate", "0.01", "--model.gamma", "b"),
-        *("--trainer.num_nodes=1", "--trainer.devices=1"),
+        *("--data_path", "DatasetConsumptionConfig:data", "--trainer.num_nodes=1", "--trainer.devices=1"),
     ]
 
     status, canceled = submitter.submit("status", sweep.run_id), submitter.submit("cancel", sweep.run_id)
@@ -314,7 +347,7 @@ def flags_of_a_run(submitter: Submitter, definition: dict[str, Any], **drawn: st
         (
             "--compute no-cluster",
             None,
-            "--compute 'no-cluster': no such cluster in the workspace; create it: python -m submit",
+            "create it: python -m submit compute --name no-cluster",
         ),
         ("", Fault.status(500, "/hyperdrive/"), "Azure ML didn't accept the sweep: "),
         ("--metric val_acc", None, "did you mean val_accuracy?"),

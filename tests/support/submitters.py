@@ -20,6 +20,7 @@ from tests.support.projects import write_files
 TRAINING = {
     "lightning_app/__init__.py": "",
     "lightning_app/fit.py": "",
+    "lightning_app/check_flags.py": "print('[]')\n",
     "datamodules/__init__.py": "",
     "models/__init__.py": "",
     "pyproject.toml": "",
