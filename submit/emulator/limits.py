@@ -3,6 +3,7 @@
 From https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -71,6 +72,15 @@ def check_path(path: str) -> None:
     """Raises ApiError for a path that no file can have."""
     if reason := path_error(path):
         raise ApiError(400, "UserError", reason)
+
+
+_RUN_ID = re.compile(r"\w[\w.-]{0,254}")
+
+
+def check_run_id(name: str) -> None:
+    """Raises ApiError for what can't be the id of a run, which names folders and addresses."""
+    if not _RUN_ID.fullmatch(name):
+        raise ApiError(400, "UserError", f"the run id {name!r:.100}: expected letters, digits, '_', '-', at most 255")
 
 
 def check_display_name(name: str) -> None:

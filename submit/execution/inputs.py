@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError
 from submit.execution.files import write_files
+from submit.safe_paths import path_within
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator
@@ -46,7 +47,7 @@ def prepare_inputs(definition: Mapping[str, Any], service: "AzureMLEmulator", ro
     names = ",".join(variables)
     for name, reference in (definition.get("dataReferences") or {}).items():
         datastore, path = reference["dataStoreName"], reference.get("pathOnDataStore") or ""
-        values[name] = str(write_files(service.datastore_files(datastore, path), root / name))
+        values[name] = str(write_files(service.datastore_files(datastore, path), path_within(root, name)))
         variables[f"AZUREML_DATAREFERENCE_{name}"] = values[name]
     return Inputs(values, variables | ({"AZUREML_DATASET_ENVIRONMENT_VARS": names} if names else {}))
 
@@ -60,4 +61,4 @@ def _dataset(name: str, data: Mapping[str, Any], service: "AzureMLEmulator", roo
         )
     if str(data.get("mechanism")).lower() == _DIRECT:
         return dataset.id
-    return str(write_files(dataset.files, root / name))
+    return str(write_files(dataset.files, path_within(root, name)))

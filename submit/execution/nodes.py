@@ -104,7 +104,8 @@ class Nodes:
 
 def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
+        is_inside = path.resolve().is_relative_to(root.resolve())  # a link may lead out, to what isn't the job's
+        if path.is_file() and is_inside and not path.name.startswith("."):
             yield path.relative_to(root).as_posix(), path
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from submit.errors import ServiceError, SubmitError
@@ -12,6 +12,7 @@ from submit.runs import artifacts
 from submit.runs.artifacts import Artifact, Blob, Properties
 from submit.runs.logs import FOLDERS
 from submit.runs.retry import retry
+from submit.safe_paths import path_within
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -48,8 +49,8 @@ def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")
-    for name in wanted:
-        yield _Transfer(run, name, _target_path(target, name), warn).file()
+    for name, path in [(name, _target_path(target, name)) for name in wanted]:
+        yield _Transfer(run, name, path, warn).file()
 
 
 class _Transfer:
@@ -114,10 +115,10 @@ def _md5(path: Path) -> str:
 
 
 def _target_path(target: Path, name: str) -> Path:
-    parts = PurePosixPath(name).parts
-    if ".." in parts or name.startswith("/"):
-        raise ServiceError(f"the run has a file {name!r}, which would be written outside of {str(target)!r}")
-    return target.joinpath(*parts)
+    try:
+        return path_within(target, name)
+    except SubmitError as error:
+        raise ServiceError(f"the run has a file that can't be written to {str(target)!r}: {error}") from error
 
 
 def _few(names: Sequence[str], most: int = 5) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
 from tests.support.commands import Outcome
+from tests.support.hostile_names import TOO_LONG
 from tests.support.submitters import Submitter, outcome_of
 
 pytestmark = pytest.mark.slow
@@ -140,6 +141,21 @@ def test_a_file_that_never_comes_right_is_reported_and_does_not_stay(submitter: 
     message = f"error: {BEST}: the download is damaged; run the command again\n"
     assert (done.status, done.out, done.err) == (1, "", message)
     assert files(submitter.folder / run) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["../../out", "a/../../../out", "/etc/out", "a//b", "a\0b", TOO_LONG, "checkpoints/../../../out"]
+)
+def test_a_file_whose_name_leads_out_of_the_folder_is_not_written(submitter: Submitter, name: str) -> None:
+    run = submitter.add_run({BEST: b"best", f"outputs/{name}": b"hostile"})
+    before = files(submitter.folder)
+
+    done = submitter.submit("download", run, "--what", "outputs", "--target", "here")
+
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("error: the run has a file that can't be written to 'here': 'outputs/")
+    assert {path for path in files(submitter.folder) if not path.startswith("home/")} <= before.keys()
+    assert not (submitter.folder / "here").exists()
 
 
 def test_a_refusal_is_reported_without_the_signature_of_the_address(submitter: Submitter) -> None:

@@ -5,7 +5,7 @@ A run that nobody has submitted has the status that its own events report. A job
 
 from typing import Any
 
-from submit.emulator import datetimes
+from submit.emulator import datetimes, limits
 from submit.emulator.api.jobs import set_status
 from submit.emulator.api.run_history import patch, run_content
 from submit.emulator.auth import Parameters, for_job_or_user, for_run, own_run_id, require_own
@@ -79,6 +79,7 @@ def _created(state: State, request: Request, experiment: str, content: dict[str,
         raise ApiError(404, "NotFound", f"there is no run {parent!r}, of which the new one would be a child")
     if owner is not None and (parent is None or state.root_of(state.runs[parent]).id != owner):
         raise ApiError(404, "NotFound", f"there is no run {content['runId']!r}, and a job creates children only")
+    limits.check_run_id(content["runId"])
     names = (name for name in state.experiments if experiment in (name, experiment_id(name)))
     number = len(state.runs) + 1
     created = Run(content["runId"], next(names, experiment), number, datetimes.now(), status="NotStarted")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from submit.emulator import datetimes
+from submit.emulator import datetimes, limits
 from submit.emulator.api import environments
 from submit.emulator.auth import Parameters, for_run, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
@@ -19,6 +19,7 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
     """Creates a queued run; ``AzureMLEmulator.set_run_status`` changes its status."""
     definition = request.json()
     run_id, experiment = request.query["runId"], parameters["experiment"]
+    limits.check_run_id(run_id)
     files = _files_of(state, definition["SnapshotId"])
     target = definition["Configuration"]["target"]
     if target not in state.computes:
