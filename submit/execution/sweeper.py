@@ -69,7 +69,8 @@ class Sweeper:
             variables = {f"{_SWEEP_VARIABLE}{key}": str(value) for key, value in values.items()}
             configuration["environmentVariables"] = (configuration.get("environmentVariables") or {}) | variables
         else:
-            flags = [word for key, value in values.items() for word in (f"--{key}", str(value))]
+            # HyperDrive takes names with and without their dashes
+            flags = [word for key, value in values.items() for word in (f"--{key.lstrip('-')}", str(value))]
             configuration["arguments"] = [*(configuration.get("arguments") or []), *flags]
         text = json.dumps(values)
         self._service.submit_child(sweep.run_id, name, configuration, sweep.files, {"hyperparameters": text})

@@ -23,14 +23,24 @@ def get(state: State, request: Request, parameters: Parameters) -> Response:
 
 
 def register(state: State, request: Request, parameters: Parameters) -> Response:
-    """A new version; the client writes some names with a capital, which it doesn't understand itself."""
+    """A new version, or the one in the address; an existing version never changes.
+
+    The client writes some names with a capital, which it doesn't understand itself.
+    """
     content = {name[0].lower() + name[1:]: value for name, value in request.json().items()}
-    return json_response(add(state, parameters["environment"], content))
+    name, version = parameters["environment"], parameters.get("version")
+    known = [each for each in state.environments.get(name, []) if each["version"] == version]
+    if not known:
+        return json_response(add(state, name, content, version))
+    if known[0] != known[0] | content:
+        raise ApiError(409, "UserError", f"environment {name!r} has a version {version} with other content")
+    return json_response(known[0])
 
 
-def add(state: State, name: str, content: dict[str, Any]) -> dict[str, Any]:
+def add(state: State, name: str, content: dict[str, Any], version: str | None = None) -> dict[str, Any]:
     versions = state.environments.setdefault(name, [])
-    versions.append(content | {"name": name, "version": str(len(versions) + 1)})
+    latest = max((int(each["version"]) for each in versions if each["version"].isdecimal()), default=0)
+    versions.append(content | {"name": name, "version": version or str(latest + 1)})
     return versions[-1]
 
 
@@ -77,6 +87,7 @@ ROUTES = (
     Route("GET", f"{_ENVIRONMENT}/{{environment}}", for_job_or_user(get)),
     Route("GET", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_job_or_user(get)),
     Route("PUT", f"{_ENVIRONMENT}/{{environment}}", for_user(register)),
+    Route("PUT", f"{_ENVIRONMENT}/{{environment}}/versions/{{version}}", for_user(register)),
     Route("POST", f"{_BUILDS}/{{environment}}/versions/{{version}}/image", for_user(build)),
     Route("POST", f"{_BUILDS}/{{environment}}/versions/{{version}}/imageoncompute/{{compute}}", for_user(build)),
     Route("GET", f"{_IMAGES}/{{environment}}/{{version}}", for_user(get_build)),
