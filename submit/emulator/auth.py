@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError
-from submit.emulator.state import ORIGIN, FileHolder, Run, State
+from submit.emulator.state import ORIGIN, FileContainer, Run, State
 from submit.emulator.tokens import TokenError
 from submit.emulator.workspace import experiment_id
 
 Parameters = Mapping[str, str]
 Handler = Callable[[State, Request, Parameters], Response]
 RunHandler = Callable[[State, Run, Request, Parameters], Response]
-FilesHandler = Callable[[State, FileHolder, Request, Parameters], Response]
+FilesHandler = Callable[[State, FileContainer, Request, Parameters], Response]
 
 
 def for_run(handler: RunHandler, to_refresh: bool = False) -> Handler:

@@ -61,7 +61,7 @@ class Fault:
         handled: bool | None = False,
         times: int | None = None,
     ) -> "Fault":
-        """The connection is closed without an response."""
+        """The connection is closed without a response."""
         return cls("drop", path, times, probability=probability, seed=seed, handled=handled)
 
     @classmethod

@@ -42,7 +42,7 @@ HOSTS = {
 
 
 def respond(state: State, request: Request) -> Response:
-    """Carries a request out, one at a time; whatever fails in here is an response, too."""
+    """Carries a request out, one at a time; whatever fails in here is a response, too."""
     with state.lock:
         for route in HOSTS[request.host]:
             parameters = route.parameters(request)

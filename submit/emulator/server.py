@@ -58,7 +58,7 @@ class Server(ThreadingTCPServer):
         super().process_request(request, client_address)
 
     def hang_up(self) -> None:
-        """Ends all connections, also those that wait for an response."""
+        """Ends all connections, also those that wait for a response."""
         for connection in list(self.connections):
             try:
                 # SSLSocket's own shutdown takes the TLS state away from the thread that reads

@@ -87,7 +87,7 @@ class Run:
 NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"  # the client's id for the parent of a first snapshot
 
 
-class FileHolder(Protocol):
+class FileContainer(Protocol):
     """An object with files in the blob account.
 
     ``paths`` are the announced files, ``artifacts`` those whose content was uploaded, ``blocks`` uncommitted blocks.
@@ -242,7 +242,7 @@ class State:
         self.folders[origin, container] = Folder(origin, container)
         return self.folders[origin, container]
 
-    def files(self, origin: str, container: str) -> FileHolder | None:
+    def files(self, origin: str, container: str) -> FileContainer | None:
         """The files of a run or of a folder."""
         if origin == ORIGIN:
             return self.runs.get(container.removeprefix("dcid."))

@@ -7,46 +7,46 @@ from submit.emulator.auth import Parameters, for_files
 from submit.emulator.limits import path_error
 from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
 from submit.emulator.routing import Route
-from submit.emulator.state import FileHolder, State
+from submit.emulator.state import FileContainer, State
 from submit.emulator.workspace import SCOPE, blob_address
 
 PAGE = 100  # artifacts
 
 
-def create(state: State, holder: FileHolder, request: Request, parameters: Parameters) -> Response:
+def create(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
     """Announces artifacts. The response has an error for each path that can't be created, and the client raises it."""
     paths = [artifact["path"] for artifact in request.json()["paths"]]
-    errors = {path: error_content("UserError", reason) for path in paths if (reason := _rejection(holder, path))}
+    errors = {path: error_content("UserError", reason) for path in paths if (reason := _rejection(container, path))}
     created = [path for path in paths if path not in errors]
-    holder.paths += created
+    container.paths += created
     return json_response(
         {
-            "artifacts": {path: _artifact(holder, path) for path in created},
-            "artifactContentInformation": {path: _content(holder, path) for path in created},
+            "artifacts": {path: _artifact(container, path) for path in created},
+            "artifactContentInformation": {path: _content(container, path) for path in created},
             "errors": errors,
         }
     )
 
 
-def list_paths(state: State, holder: FileHolder, request: Request, parameters: Parameters) -> Response:
-    return _page(request, [_artifact(holder, path) for path in sorted(holder.paths)])
+def list_paths(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
+    return _page(request, [_artifact(container, path) for path in sorted(container.paths)])
 
 
-def get_content(state: State, holder: FileHolder, request: Request, parameters: Parameters) -> Response:
-    if parameters["path"] not in holder.paths:
-        raise ApiError(404, "NotFound", f"{holder.container} has no artifact {parameters['path']!r}")
-    return json_response(_content(holder, parameters["path"]))
+def get_content(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
+    if parameters["path"] not in container.paths:
+        raise ApiError(404, "NotFound", f"{container.container} has no artifact {parameters['path']!r}")
+    return json_response(_content(container, parameters["path"]))
 
 
-def list_contents(state: State, holder: FileHolder, request: Request, parameters: Parameters) -> Response:
+def list_contents(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
     """Addresses of the artifacts whose paths have the prefix."""
     prefix = parameters["path"].rstrip("/")  # the client adds a slash or two
-    return _page(request, [_content(holder, path) for path in sorted(holder.paths) if path.startswith(prefix)])
+    return _page(request, [_content(container, path) for path in sorted(container.paths) if path.startswith(prefix)])
 
 
-def _rejection(holder: FileHolder, path: str) -> str | None:
-    if path in holder.paths:
-        return f"Resource Conflict: ArtifactId {holder.origin}/{holder.container}/{path} already exists."
+def _rejection(container: FileContainer, path: str) -> str | None:
+    if path in container.paths:
+        return f"Resource Conflict: ArtifactId {container.origin}/{container.container}/{path} already exists."
     return path_error(path)
 
 
@@ -56,20 +56,20 @@ def _page(request: Request, entries: list[dict[str, Any]]) -> Response:
     return json_response({"value": entries[begin:end], "continuationToken": str(end) if end < len(entries) else None})
 
 
-def _artifact(holder: FileHolder, path: str) -> dict[str, Any]:
+def _artifact(container: FileContainer, path: str) -> dict[str, Any]:
     return {
-        "artifactId": f"{holder.origin}/{holder.container}/{path}",
-        "origin": holder.origin,
-        "container": holder.container,
+        "artifactId": f"{container.origin}/{container.container}/{path}",
+        "origin": container.origin,
+        "container": container.container,
         "path": path,
     }
 
 
-def _content(holder: FileHolder, path: str) -> dict[str, Any]:
+def _content(container: FileContainer, path: str) -> dict[str, Any]:
     return {
-        "contentUri": blob_address(f"{holder.origin}/{holder.container}/{quote(path)}"),
-        "origin": holder.origin,
-        "container": holder.container,
+        "contentUri": blob_address(f"{container.origin}/{container.container}/{quote(path)}"),
+        "origin": container.origin,
+        "container": container.container,
         "path": path,
     }
 

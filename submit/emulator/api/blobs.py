@@ -11,7 +11,7 @@ from submit.emulator.auth import Handler, Parameters
 from submit.emulator.limits import path_error
 from submit.emulator.messages import ApiError, Request, Response
 from submit.emulator.routing import Route
-from submit.emulator.state import FileHolder, Folder, State
+from submit.emulator.state import FileContainer, Folder, State
 from submit.emulator.workspace import BLOB_CONTAINER, BLOB_HOST, DATASTORE_CONTAINER
 
 _NOT_ANNOUNCED = "no artifact was announced at this address"
@@ -34,21 +34,21 @@ def put(state: State, request: Request, parameters: Parameters) -> Response:
 
 def put_block(state: State, request: Request, parameters: Parameters) -> Response:
     """A block, which becomes part of the blob when a block list names it."""
-    holder = _writable(state, request, parameters)
-    holder.blocks.setdefault(parameters["path"], {})[request.query["blockid"]] = request.body
+    container = _writable(state, request, parameters)
+    container.blocks.setdefault(parameters["path"], {})[request.query["blockid"]] = request.body
     return Response(201, headers={"Content-MD5": md5(request.body)})
 
 
 def put_block_list(state: State, request: Request, parameters: Parameters) -> Response:
     """Makes a blob of blocks. In a free folder the list may be sent again, because a response may be lost."""
-    holder, path = _writable(state, request, parameters), parameters["path"]
-    parts = holder.parts if isinstance(holder, Folder) else {}
-    blocks = parts.get(path, {}) | holder.blocks.get(path, {})
+    container, path = _writable(state, request, parameters), parameters["path"]
+    parts = container.parts if isinstance(container, Folder) else {}
+    blocks = parts.get(path, {}) | container.blocks.get(path, {})
     names = [name.decode() for name in re.findall(rb"<(?:Latest|Uncommitted)>([^<]+)</", request.body)]
     if not set(names) <= set(blocks):
         raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
     content = b"".join(blocks[name] for name in names)
-    response = store(holder, path, content, request.headers.get("x-ms-blob-content-md5"))
+    response = store(container, path, content, request.headers.get("x-ms-blob-content-md5"))
     parts[path] = {name: blocks[name] for name in names}
     return response
 
@@ -59,8 +59,8 @@ def put_metadata(state: State, request: Request, parameters: Parameters) -> Resp
 
 def head(state: State, request: Request, parameters: Parameters) -> Response:
     content = _content(state, parameters)
-    holder = holder_of(state, parameters)
-    digest = holder.md5s.get(parameters["path"]) if isinstance(holder, Folder) else md5(content)
+    container = container_of(state, parameters)
+    digest = container.md5s.get(parameters["path"]) if isinstance(container, Folder) else md5(content)
     md5_header = {"Content-MD5": digest} if digest else {}
     return Response(headers=_properties(content) | md5_header | {"Content-Length": str(len(content))})
 
@@ -78,41 +78,41 @@ def get(state: State, request: Request, parameters: Parameters) -> Response:
     return Response(206, content[first : last + 1], _properties(content) | part)
 
 
-def holder_of(state: State, parameters: Parameters) -> FileHolder | None:
+def container_of(state: State, parameters: Parameters) -> FileContainer | None:
     return state.files(parameters["origin"], parameters["container"]) if "container" in parameters else state.datastore
 
 
 def _content(state: State, parameters: Parameters) -> bytes:
-    holder = holder_of(state, parameters)
-    if holder is None or parameters["path"] not in holder.artifacts:
+    container = container_of(state, parameters)
+    if container is None or parameters["path"] not in container.artifacts:
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
-    return holder.artifacts[parameters["path"]]
+    return container.artifacts[parameters["path"]]
 
 
-def _writable(state: State, request: Request, parameters: Parameters) -> FileHolder:
-    holder = holder_of(state, parameters)
-    if holder is None or not _is_expected(holder, parameters["path"]):
+def _writable(state: State, request: Request, parameters: Parameters) -> FileContainer:
+    container = container_of(state, parameters)
+    if container is None or not _is_expected(container, parameters["path"]):
         raise BlobError(403, "AuthenticationFailed", _NOT_ANNOUNCED)
     if reason := path_error(parameters["path"]):
         raise BlobError(400, "InvalidResourceName", reason)
     if request.headers.get("content-md5", md5(request.body)) != md5(request.body):
         raise BlobError(400, "Md5Mismatch", "the content isn't what its Content-MD5 says")
-    if request.headers.get("if-none-match") == "*" and parameters["path"] in holder.artifacts:
+    if request.headers.get("if-none-match") == "*" and parameters["path"] in container.artifacts:
         raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
-    return holder
+    return container
 
 
-def _is_expected(holder: FileHolder, path: str) -> bool:
-    return path in holder.paths or (isinstance(holder, Folder) and holder.free)
+def _is_expected(container: FileContainer, path: str) -> bool:
+    return path in container.paths or (isinstance(container, Folder) and container.free)
 
 
-def store(holder: FileHolder, path: str, content: bytes, digest: str | None) -> Response:
+def store(container: FileContainer, path: str, content: bytes, digest: str | None) -> Response:
     """Stores a blob; one made of blocks has an MD5 only if the client sent one."""
-    if isinstance(holder, Folder):
-        holder.md5s[path] = digest or ""
-        holder.parts.pop(path, None)
-    holder.artifacts[path] = content
-    holder.blocks.pop(path, None)
+    if isinstance(container, Folder):
+        container.md5s[path] = digest or ""
+        container.parts.pop(path, None)
+    container.artifacts[path] = content
+    container.blocks.pop(path, None)
     return Response(201, headers=_properties(content))
 
 
@@ -147,10 +147,10 @@ def list_blobs(state: State, request: Request, parameters: Parameters) -> Respon
 
 def list_blocks(state: State, request: Request, parameters: Parameters) -> Response:
     """The uncommitted blocks of a blob; no client asks for the committed ones."""
-    holder, path = holder_of(state, parameters), parameters["path"]
-    if holder is None or (path not in holder.blocks and path not in holder.artifacts):
+    container, path = container_of(state, parameters), parameters["path"]
+    if container is None or (path not in container.blocks and path not in container.artifacts):
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
-    blocks = holder.blocks.get(path, {}).items()
+    blocks = container.blocks.get(path, {}).items()
     pieces = "".join(f"<Block><Name>{name}</Name><Size>{len(content)}</Size></Block>" for name, content in blocks)
     return _xml(f"<BlockList><CommittedBlocks /><UncommittedBlocks>{pieces}</UncommittedBlocks></BlockList>")
 
@@ -172,9 +172,9 @@ def _decoding(handler: Handler) -> Handler:
     """azureml-core's uploads encode the path of an address that is encoded already; its downloads don't."""
 
     def handle(state: State, request: Request, parameters: Parameters) -> Response:
-        holder, path = holder_of(state, parameters), unquote(parameters["path"])
-        is_exact = request.method == "GET" and holder is not None and parameters["path"] in holder.artifacts
-        if holder is not None and path in holder.paths and not is_exact:
+        container, path = container_of(state, parameters), unquote(parameters["path"])
+        is_exact = request.method == "GET" and container is not None and parameters["path"] in container.artifacts
+        if container is not None and path in container.paths and not is_exact:
             parameters = {**parameters, "path": path}
         return handler(state, request, parameters)
 

@@ -97,9 +97,9 @@ def files_of_datastore(state: State, datastore: str | None, path: str) -> dict[s
     prefix = f"{path.strip('/')}/".lstrip("/")
     if datastore == ARTIFACT_STORE:
         origin, _, rest = prefix.partition("/")
-        container, _, prefix = rest.partition("/")
-        holder = state.files(origin, container)
-        blobs = holder.artifacts if holder else {}
+        name, _, prefix = rest.partition("/")
+        container = state.files(origin, name)
+        blobs = container.artifacts if container else {}
     else:
         blobs = state.datastore.artifacts
     return {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}
