@@ -62,9 +62,9 @@ def _show_sweep(options: argparse.Namespace) -> int:
         print(to_json([asdict(each) for each in runs]))
     elif runs:
         drawn = sorted({name for each in runs for name in each.hyperparameters})
-        measured = sorted(
-            {name for each in runs for name in each.metrics}, key=lambda name: (name != result.metric, name)
-        )
+        # a training logs its learning rate as a metric as well
+        names = {name for each in runs for name in each.metrics} - {*drawn}
+        measured = sorted(names, key=lambda name: (name != result.metric, name))
         rows = [
             (
                 *(each.run_id, each.status, each.duration),

@@ -21,6 +21,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--learning_rate", type=float, default=0.001)
 options = parser.parse_args()
 run = Run.get_context()
+run.log("learning_rate", rate)
 for step in range(3):
     run.log("loss", options.learning_rate / (step + 1))
 pathlib.Path("outputs").mkdir(exist_ok=True)
@@ -184,6 +185,7 @@ import json, pathlib, sys
 from azureml.core import Run
 rate = float(sys.argv[sys.argv.index("--learning_rate") + 1])
 run = Run.get_context()
+run.log("learning_rate", rate)
 for step in range(3):
     run.log("val_accuracy", rate * (step + 1))
 run.upload_file("outputs/checkpoints/best.ckpt", __file__)
