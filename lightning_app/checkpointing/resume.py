@@ -15,7 +15,7 @@ from lightning_app.console import format_count
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
-from lightning_app.trainer.run_trainer import CALLBACK, TIME
+from lightning_app.trainer.run_trainer import CALLBACK, STEPS, TIME
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class ResumePlan:
         archived: What the earlier run was, where that is the reason.
         finished: The checkpoint has all epochs or steps that the settings ask for, or something else has ended the run
             that the settings still have.
-        ended_by: ``max_time`` or the name of a callback, if that has ended the finished run.
+        ended_by: ``max_steps``, ``max_time`` or the name of a callback, if that has ended the finished run before its
+            last epoch.
         tested: The run in the folder is finished, and its test metrics are in the journal.
     """
 
@@ -51,6 +52,9 @@ class ResumePlan:
         done = format_count(self.epochs_done, "epoch")
         if not self.ended_by:
             return f"training is finished ({done}). To continue, raise --num_epochs"
+        if self.ended_by == STEPS:
+            steps = format_count(self.steps_done, "step")
+            return f"training is finished ({steps}). To continue, raise --trainer.max_steps or leave it out"
         done = f"after {done} and {format_count(self.steps_done, 'step')}"
         if self.ended_by == TIME:
             return f"training was ended {done} by --trainer.max_time. To continue, raise it or leave it out"
@@ -106,8 +110,10 @@ def _plan_from(
     trainer = config.get("trainer") or {}
     enough_epochs = 0 <= (trainer.get("max_epochs") or -1) <= epochs
     enough_steps = 0 <= (trainer.get("max_steps") or -1) <= steps
-    ended_by = "" if enough_epochs or enough_steps or earlier is None else _ended_by(content, config, earlier)
-    finished = enough_epochs or enough_steps or bool(ended_by)
+    ended_by = STEPS if enough_steps else "" if earlier is None else _ended_by(content, config, earlier)
+    if enough_epochs:
+        ended_by = ""
+    finished = enough_epochs or bool(ended_by)
     return ResumePlan(checkpoint, epochs, steps, archive_previous, finished=finished, ended_by=ended_by)
 
 

@@ -183,8 +183,11 @@ def test_a_run_that_max_steps_ended_within_an_epoch_has_only_its_complete_epochs
     save(folder, epochs=3, config=with_trainer(max_steps=25), **ended("max_steps"), global_step=25)
 
     plan = plan_resume(folder, "auto", CONFIG)
+    same = plan_resume(folder, "auto", with_trainer(max_steps=25))
 
     assert plan == ResumePlan(folder.last, epochs_done=2, steps_done=25)
+    assert same.finished
+    assert same.message == "training is finished (25 steps). To continue, raise --trainer.max_steps or leave it out"
 
 
 @pytest.mark.parametrize("reason", [{"by": "EarlyStopping", "reason": "callback"}, {"reason": "max_time"}])
