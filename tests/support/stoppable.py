@@ -90,7 +90,7 @@ def _write(file: Path, step: int) -> None:
 
 
 def _read(file: Path) -> int:
-    return int(file.read_text()) if file.exists() else 0
+    return int(file.read_text() or 0) if file.exists() else 0  # it may be being written
 
 
 def main() -> None:
