@@ -80,7 +80,8 @@ class ExactResume(StepHooks, pl.Callback):
             loop._restarting = loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
             loop.reset_restart_stage()
         images = _training_images(trainer)
-        if self._images is not None and images != self._images:
+        # the checkpoint that a finder restores was saved before there were images
+        if self._images and images != self._images:
             raise UsageError(
                 f"the data has {_listed(images)} training images, and the run that is continued had "
                 f"{_listed(self._images)}; give the same data, or --resume never to start a new run"

@@ -18,7 +18,7 @@ _LEFT_BEHIND = 10.0  # seconds for which the workers of a killed process may kee
 
 
 class RunLock:
-    """Held by rank 0 from the plan of a training to the end of its process.
+    """Held by rank 0 from the plan of a training to its end, or to that of its process.
 
     The operating system releases the lock of a process that dies. Where a file system has no locks, there is none.
     """

@@ -277,13 +277,21 @@ class RunCLI(LightningCLI):
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)
         limit_threads(model, datamodule)
-        training.train(self.trainer, model, datamodule, self.folder, self.plan)
+        try:
+            training.train(self.trainer, model, datamodule, self.folder, self.plan)
+        finally:
+            self._release_folder()
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
         parameter = inspect.signature(type(model)).parameters.get("classes")
         if parameter is not None:
             names = self.settings.model.init_args.get("classes")
             require_given_classes(names, parameter.default, datamodule)
+
+    def _release_folder(self) -> None:
+        """Lets the next training have the folder, which may follow in the same process."""
+        if self._trains():
+            self.lock.release()
 
     def validate(self, **_: Any) -> None:
         evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())

@@ -21,7 +21,7 @@ from lightning_app.command_line.flags import FLAGS, expand, short_name
 from lightning_app.command_line.given_values import CONFIG_FLAGS, check_given_values
 from lightning_app.command_line.parser import Parser, parse
 from lightning_app.watchdog.watchdog import Watchdog
-from tests.lightning_app.test_parse_errors import UnstartedCLI
+from tests.support.unstarted_cli import UnstartedCLI
 
 FOREIGN_WORDS = ("Parser key", "Union subtypes", "conform", "Namespace(", "NestedArg", "typing.", "<class '", "mmap",
                  "jsonargparse", "Traceback", "codec", "sys.set_int_max_str_digits")  # fmt: skip

@@ -109,7 +109,7 @@ def test_an_unknown_model_or_data_is_asked_for(checkpoint: Path, tmp_path: Path)
     ("content", "message"),
     [
         (["a list"], "expected named values as 'hyper_parameters'; found a list"),
-        (None, "expected named values as 'hyper_parameters'; found a NoneType"),
+        (None, "expected named values as 'hyper_parameters'; found nothing"),
         ({"_class_path": 7}, "says which model it belongs to"),
     ],
 )

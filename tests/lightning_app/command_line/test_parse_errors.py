@@ -7,17 +7,11 @@ import pytest
 from jsonargparse.typing import PositiveFloat
 from pytorch_lightning import Callback
 
-from lightning_app.command_line.cli import RunCLI
 from lightning_app.command_line.commands import run_command
 from lightning_app.command_line.parse_errors import expected_words, parse_error_message
 from lightning_app.errors import UsageError
 from lightning_app.watchdog.watchdog import Watchdog
-
-
-class UnstartedCLI(RunCLI):
-    """Parses, checks and creates the objects, and starts nothing."""
-
-    def _run_subcommand(self, subcommand: str) -> None: ...
+from tests.support.unstarted_cli import UnstartedCLI
 
 
 def message_of(words: str) -> str:

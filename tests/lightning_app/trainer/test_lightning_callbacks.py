@@ -131,7 +131,7 @@ def prints(text: str) -> Callable[[Run], None]:
 def keeps_its_own_checkpoint(run: Run) -> None:
     trains(run)
     names = sorted(path.name for path in Path("outputs/checkpoints").iterdir())
-    assert names[:2] == ["best.ckpt", "epoch=1-step=8.ckpt"]
+    assert names[:3] == ["best.ckpt", "best.json", "epoch=1-step=8.ckpt"]
 
 
 def kept_at_the_exception(run: Run) -> None:
@@ -180,8 +180,8 @@ CASES = {
         refused="Training spike detected in batch",
     ),
     "ProgressBar": Case(),
-    "RichModelSummary": Case(refused="" if HAS_RICH else "`RichModelSummary` requires `rich`"),
-    "RichProgressBar": Case(refused="" if HAS_RICH else "`RichProgressBar` requires `rich`"),
+    "RichModelSummary": Case(refused="" if HAS_RICH else "RichModelSummary requires rich"),
+    "RichProgressBar": Case(refused="" if HAS_RICH else "RichProgressBar requires rich"),
     "SpikeDetection": Case(),
     "StochasticWeightAveraging": Case(saves_and_tests_the_swa_average, options(swa_lrs=0.05, swa_epoch_start=1)),
     "TQDMProgressBar": Case(prints("Epoch 1: 100%")),
