@@ -75,6 +75,8 @@ def _without_user(address: str, keep: bool) -> str:
 
 def _ask_git(folder: Path, environment: Mapping[str, str]) -> str:
     """The output of the git commands that azureml-core runs."""
+    if not folder.is_dir():  # check_folder reports it
+        return ""
     if _git(folder, environment, "rev-parse", "--is-inside-work-tree").strip() != "true":
         return ""
     return _git(folder, environment, "ls-remote", "--get-url")
