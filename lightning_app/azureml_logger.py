@@ -18,10 +18,9 @@ from lightning_app.azureml.delivery_log import count_undelivered
 from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach
+from lightning_app.azureml.logged_values import Numbers, require_finite, split_epoch
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
 from lightning_app.azureml.open_folders import OpenFolder, leave_folder, open_folder
-from lightning_app.azureml.plain_values import is_finite, to_number
-from lightning_app.errors import NonFiniteError
 from lightning_app.run_folder import RunFolder, local_folder
 
 log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class AzureMLRunLogger(Logger):
         self._run: Any = None
         self._waited = 0.0  # at the end, for ``run``
         self._next_poll = 0.0
-        self._not_numbers: set[str] = set()
+        self._numbers = Numbers()
         self._has_noted_repetitions = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,14 +140,13 @@ class AzureMLRunLogger(Logger):
             OSError: The run folder can't be written to.
         """
         journal = self._open().journal
-        values = self._as_numbers(metrics)
-        epoch = _take_epoch(values)
+        epoch, values = split_epoch(self._numbers.of(metrics))
         if values or epoch is not None:
             step = journal.next_step(values) if step is None else int(step)
             if not journal.append(step, epoch, values):
                 self._note_repetitions()
             if self._stop_on_nonfinite:
-                _require_finite(values, step)
+                require_finite(values, step)
         self._poll_sender()
 
     @rank_zero_only
@@ -288,39 +286,11 @@ class AzureMLRunLogger(Logger):
             self._next_poll = time.monotonic() + _POLL_SECONDS
             _log_messages(sender.ensure_running())
 
-    def _as_numbers(self, metrics: Mapping[str, Any]) -> dict[str, float]:
-        values = {str(name): to_number(value) for name, value in metrics.items()}
-        for name, value in zip(metrics, values.values(), strict=True):
-            if value is None and name not in self._not_numbers:
-                self._not_numbers.add(name)
-                log.warning("Metric %r is not logged: expected a number; got %s.", name, _described(metrics[name]))
-        return {name: value for name, value in values.items() if value is not None}
-
     def _checkpoints_message(self) -> str:
         found = sorted(str(path) for path in (self._folder.root / "checkpoints").glob("*.ckpt"))
         if Path("outputs").resolve() not in [self._folder.root.resolve(), *self._folder.root.resolve().parents]:
             return f"{self._folder.root} isn't in ./outputs, the only folder that Azure ML keeps of a job's disk."
         return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
-
-
-def _take_epoch(values: dict[str, float]) -> int | None:
-    """Removes the epoch, which Lightning passes as a metric; one that isn't whole stays a metric."""
-    epoch = values.get("epoch")
-    if epoch is None or not is_finite(epoch) or epoch != int(epoch):
-        return None
-    return int(values.pop("epoch"))
-
-
-def _require_finite(values: Mapping[str, float], step: int) -> None:
-    found = {name: value for name, value in values.items() if not is_finite(value)}
-    if found:
-        values_text = ", ".join(f"{name} is {value}" for name, value in found.items())
-        raise NonFiniteError(f"{values_text} at step {step}, and stop_on_nonfinite is set; try a lower learning rate")
-
-
-def _described(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else f"{value!r:.60}"
 
 
 def _log_messages(lines: Sequence[str]) -> None:

@@ -60,12 +60,11 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     check_own_packages()
     # imported here: they load torch and Lightning
     from lightning_app import console
-    from lightning_app.command_line import cli
-    from lightning_app.command_line.commands import run_command
+    from lightning_app.command_line.commands import run_command, show_class_help
 
     console.set_up_console(launch.rank)
     if request := requested_help(words):
-        cli.show_class_help(request, watchdog)
+        show_class_help(request, watchdog)
     else:
         run_command(words, watchdog)
 

@@ -14,23 +14,20 @@ from jsonargparse.typing import PositiveFloat
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
-from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app import evaluation, training
-from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpointing.checkpoint_files import require_same_weights
-from lightning_app.checkpointing.checkpoints import RunCheckpoints, keep_apart
-from lightning_app.checkpointing.exact_resume import ExactResume
-from lightning_app.checkpointing.monitor import Mode, Monitor
+from lightning_app.checkpointing.checkpoints import keep_apart
+from lightning_app.checkpointing.monitor import Mode
 from lightning_app.checkpointing.resume import ResumePlan, plan_resume
 from lightning_app.checkpointing.run_lock import RunLock
-from lightning_app.command_line import class_help, saved_settings
+from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
 from lightning_app.command_line.flags import COMMANDS
-from lightning_app.command_line.help_page import Owners
 from lightning_app.command_line.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.command_line.parser import Parser, parse
+from lightning_app.command_line.standard_callbacks import with_standard
 from lightning_app.console import expect_rows_in_each_epoch
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
@@ -39,28 +36,24 @@ from lightning_app.errors import UsageError
 from lightning_app.output.loggers import check_azureml, create_loggers
 from lightning_app.output.predictions import predictions_file, require_writable
 from lightning_app.output.progress import EpochBar
-from lightning_app.output.summary import RunRecord
 from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.trainer import lightning_callbacks, trainer_settings
-from lightning_app.trainer.averaging import AveragedCheckpoint
-from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, LogLearningRate, Throughput, WatchdogProgress
+from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProgress
 from lightning_app.trainer.finders import RecordFound
-from lightning_app.trainer.nonfinite import NonFiniteLoss
 from lightning_app.trainer.run_trainer import RunTrainer, StepLoop
-from lightning_app.trainer.stopping import StopAtBoundary, keep_signal_handlers
+from lightning_app.trainer.stopping import stop_after_signals
 from lightning_app.trainer.threads import limit_threads
 from lightning_app.trainer.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
-from models import CifarNet, ResNetTransfer
 
 log = logging.getLogger(__name__)
 
 OUTPUT_DIR = "outputs"
 SEED = 0
-_TRAINER_DEFAULTS = {
+TRAINER_DEFAULTS = {
     "max_epochs": 2,  # as in the tutorials
     "default_root_dir": OUTPUT_DIR,
     "enable_model_summary": False,
@@ -71,9 +64,7 @@ _TRAINER_DEFAULTS = {
 # accepted only as null: files that Lightning's own command line saves have them
 _NOT_SET_HERE = {
     "fit": ("ckpt_path", "weights_only"),  # --resume takes their place
-    "validate": ("weights_only",),
-    "test": ("weights_only",),
-    "predict": ("weights_only",),
+    **dict.fromkeys(("validate", "test", "predict"), ("weights_only",)),
 }
 
 
@@ -109,7 +100,7 @@ class RunCLI(LightningCLI):
             trainer_class=RunTrainer,
             parser_class=Parser,
             parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
-            trainer_defaults=_TRAINER_DEFAULTS,
+            trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=SEED,
             save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
             auto_configure_optimizers=False,
@@ -243,15 +234,9 @@ class RunCLI(LightningCLI):
         show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
             setup = RunFolderSetup(self.folder, self.lock, self.plan, self._write_config, self._create_loggers)
-            loss = NonFiniteLoss(stop=self.settings.azureml.stop_on_nonfinite)
             found = RecordFound(self.settings, self._write_config)
-            standard = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
-            callbacks = [*standard, *callbacks]
-            if self._models_log_interval is None:
-                callbacks.append(LogLearningRate())
-            if settings.enable_checkpointing is not False:
-                monitor = Monitor(self.settings.monitor, self.settings.monitor_mode)
-                callbacks += [RunCheckpoints(self.folder, monitor), AveragedCheckpoint(self.folder)]
+            logs_itself = self._models_log_interval is not None
+            callbacks = with_standard(callbacks, self.settings, self.folder, setup, found, logs_itself=logs_itself)
         if not settings.barebones and settings.log_every_n_steps is None and self._models_log_interval is None:
             callbacks.append(LogIntervalWithinEpoch())
         return [*callbacks, EpochBar()] if show_bar else callbacks
@@ -261,14 +246,9 @@ class RunCLI(LightningCLI):
         if self.watchdog.is_running:
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
-        self._stop_after_signals(trainer)
-
-    def _stop_after_signals(self, trainer: pl.Trainer) -> None:
-        keep_signal_handlers(trainer)
         self.watchdog.stall_timeout = self.settings.stall_timeout
         saves = self.settings.trainer.enable_checkpointing is not False
-        stop = StopAtBoundary(self.watchdog, self.folder if self._trains() else None, saves=saves)
-        trainer.callbacks.append(stop)  # type: ignore[attr-defined]  # after the checkpoints, which come last otherwise
+        stop_after_signals(trainer, self.watchdog, self.folder if self._trains() else None, saves=saves)
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
         require_image_size(model, datamodule)
@@ -334,23 +314,3 @@ class RunCLI(LightningCLI):
 
     def _settings_as_yaml(self) -> str:
         return saved_settings.as_yaml(self._parser(self.subcommand), self.settings)
-
-
-def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
-    """Prints what ``class_help.requested_help`` has found in the command line."""
-    command, flag, *classes = request
-    if flag == class_help.TRAINER_HELP:
-        RunCLI([command, "--help"], watchdog)
-    elif not classes and (page := class_help.listed_classes(flag)):
-        print(page)
-    else:
-        try:
-            RunCLI(request, watchdog)
-        except UsageError as error:
-            raise UsageError(class_help.error_message(request, str(error.__cause__ or error))) from error
-
-
-def owners() -> Owners:
-    """What the help of a command lists, see ``help_page``."""
-    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | _TRAINER_DEFAULTS
-    return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)

@@ -1,15 +1,21 @@
-"""Reads a command from the command line and runs it, with defaults for what isn't given."""
+"""Reads a command from the command line and runs it, with defaults for what isn't given, or shows its help."""
 
 from collections.abc import Sequence
 
+from datamodules import CIFAR10DataModule, ImageFolderDataModule
+from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.command_line import class_help
 from lightning_app.command_line.checkpoint_settings import settings_of_checkpoint
-from lightning_app.command_line.cli import OUTPUT_DIR, RunCLI, owners
+from lightning_app.command_line.cli import OUTPUT_DIR, SEED, TRAINER_DEFAULTS, RunCLI
 from lightning_app.command_line.default_data import default_classes
 from lightning_app.command_line.flags import expand
 from lightning_app.command_line.given_settings import given_settings, split_at_command, text_of
 from lightning_app.command_line.given_values import check_given_values
-from lightning_app.command_line.help_page import command_help
+from lightning_app.command_line.help_page import Owners, command_help
+from lightning_app.errors import UsageError
+from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
+from models import CifarNet, ResNetTransfer
 
 
 def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunCLI] = RunCLI) -> None:
@@ -35,3 +41,23 @@ def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunC
         names_folder = text_of(given, "trainer", "default_root_dir") is not None
         words = [*before, command, *flags]
         program(words, watchdog, checkpoint, defaults=saved, output_dir_is_given=names_folder)
+
+
+def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
+    """Prints what ``class_help.requested_help`` has found in the command line."""
+    command, flag, *classes = request
+    if flag == class_help.TRAINER_HELP:
+        RunCLI([command, "--help"], watchdog)
+    elif not classes and (page := class_help.listed_classes(flag)):
+        print(page)
+    else:
+        try:
+            RunCLI(request, watchdog)
+        except UsageError as error:
+            raise UsageError(class_help.error_message(request, str(error.__cause__ or error))) from error
+
+
+def owners() -> Owners:
+    """What the help of a command lists, see ``help_page``."""
+    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | TRAINER_DEFAULTS
+    return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)

@@ -10,7 +10,6 @@ from lightning_fabric.utilities.logger import _flatten_dict, _sanitize_params
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch.utils.tensorboard.summary import hparams
 
 from lightning_app.azureml.drawings import as_png, draw_confusion_matrix, draw_images
 from lightning_app.azureml.pictures import as_picture
@@ -49,6 +48,8 @@ class RunTensorBoard(TensorBoardLogger):
         Called once, when a run ends: TensorBoard shows the first such event of a run only.
         """
         if self.hparams and self._last_values:
+            from torch.utils.tensorboard.summary import hparams  # it loads tensorboard, which takes a second
+
             writer = self.experiment._get_file_writer()
             params = _sanitize_params(_flatten_dict(dict(self.hparams)))
             for event in hparams(params, self._last_values):  # type: ignore[no-untyped-call]  # of torch

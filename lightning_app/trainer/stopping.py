@@ -149,6 +149,13 @@ def _count(done: tuple[int, int]) -> str:
     return f"{format_count(done[0], 'epoch')} and {format_count(done[1], 'step')}"
 
 
+def stop_after_signals(trainer: pl.Trainer, watchdog: Watchdog, folder: RunFolder | None, *, saves: bool) -> None:
+    """Lets a Trainer end after a signal; see ``StopAtBoundary`` for the arguments."""
+    keep_signal_handlers(trainer)
+    stop = StopAtBoundary(watchdog, folder, saves=saves)
+    trainer.callbacks.append(stop)  # type: ignore[attr-defined]  # after the checkpoints, which come last otherwise
+
+
 def keep_signal_handlers(trainer: pl.Trainer) -> None:
     """The Trainer must not replace this program's handlers.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app.command_line import cli, help_page
+from lightning_app.command_line import commands, help_page
 from lightning_app.command_line.class_help import requested_help
 from lightning_app.errors import UsageError
 from lightning_app.main import main
@@ -36,7 +36,7 @@ def class_help(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     request = requested_help(words.split())
     assert request is not None
     with contextlib.suppress(SystemExit):  # the parser's end after a page; it writes errors to standard error
-        cli.show_class_help(request, Watchdog())
+        commands.show_class_help(request, Watchdog())
     return capsys.readouterr().out
 
 
@@ -87,7 +87,7 @@ def test_the_help_of_fit_has_the_flags_of_this_project(run: Command) -> None:
     ],
 )
 def test_the_help_of_a_command_has_its_own_flags_only(command: str, flag: str, foreign: str) -> None:
-    page = help_page.command_help(command, cli.owners())
+    page = help_page.command_help(command, commands.owners())
 
     assert f"\n  --{flag} " in page
     assert "\n  --stall_timeout " in page
@@ -209,7 +209,7 @@ def test_the_help_of_an_unknown_class_is_one_line(words: str, message: str) -> N
     assert request is not None
 
     with pytest.raises(UsageError) as caught:
-        cli.show_class_help(request, Watchdog())
+        commands.show_class_help(request, Watchdog())
 
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
