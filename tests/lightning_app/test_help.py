@@ -96,7 +96,7 @@ def test_the_help_of_a_command_has_its_own_flags_only(command: str, flag: str, f
 
 @pytest.mark.parametrize("command", ["validate", "test"])
 def test_an_evaluation_has_the_data_of_its_checkpoint_by_default(command: str) -> None:
-    page = " ".join(help_page.command_help(command, cli.owners()).split())
+    page = " ".join(help_page.command_help(command, commands.owners()).split())
 
     assert "--data_path DIR Folder with the images (default: as in the run of the checkpoint)." in page
     assert "--batch_size N Images per step and process (default: as in the run of the checkpoint)." in page
