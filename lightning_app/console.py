@@ -1,11 +1,14 @@
 """The console: it shows this project's own messages and the warnings that matter."""
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
+from typing import TextIO
 
 from pytorch_lightning.utilities import rank_zero_only
+from tqdm import tqdm
 
 from lightning_app.distributed.environment import set_rank_zero
 
@@ -49,7 +52,7 @@ def set_up_console(rank: int) -> None:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.showwarning = _show_warning
     for name in ("pytorch_lightning", "lightning_fabric", "lightning", *_OWN_PACKAGES):
-        handler = logging.StreamHandler(sys.stdout)
+        handler = LineHandler()
         handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0)
         handler.addFilter(_was_asked_for)
         handler.setFormatter(logging.Formatter("%(message)s"))
@@ -57,6 +60,28 @@ def set_up_console(rank: int) -> None:
         logger.setLevel(logging.INFO)
         logger.handlers = [handler]
         logger.propagate = False
+
+
+class LineHandler(logging.Handler):
+    """Prints log messages on standard output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_line(self.format(record))
+
+
+def print_line(text: str, file: TextIO | None = None) -> None:
+    """Prints a text, by default on standard output, above a progress bar if there is one.
+
+    If nobody reads the output any more, as after ``| head``, the rest of it is dropped, and training continues.
+    """
+    stream = file or sys.stdout
+    try:
+        with tqdm.external_write_mode(file=stream):
+            print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _was_asked_for(record: logging.LogRecord) -> bool:
@@ -81,4 +106,4 @@ def format_count(number: int, noun: str) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Prints one line, without the source code line that Python adds."""
-    print(f"warning: {' '.join(str(message).split())} ({category.__name__})", file=sys.stderr)
+    print_line(f"warning: {' '.join(str(message).split())} ({category.__name__})", sys.stderr)

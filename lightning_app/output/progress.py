@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
+from lightning_app.console import print_line
 from lightning_app.output.summary import duration, shown_metrics, wrapped
 from models import metric_name
 
@@ -91,7 +92,7 @@ class EpochBar(ProgressBar):
             title = f"{self._bar.desc.removesuffix(': ')}: {duration(time.monotonic() - self._started)}"
             self._close()
             metrics = [f"{name} {value:.4g}" for name, value in shown_metrics(trainer.callback_metrics).items()]
-            print("\n".join(wrapped(", ".join([title, *metrics[:_SHOWN]]), indent=4)), flush=True)
+            print_line("\n".join(wrapped(", ".join([title, *metrics[:_SHOWN]]), indent=4)))
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -140,7 +141,7 @@ class LineLogger(Logger):
             text = f"loss {values[_TRAIN_LOSS]:.2f}"
         else:
             text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        print(f"{self._position(values)}: {text}", flush=True)
+        print_line(f"{self._position(values)}: {text}")
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
