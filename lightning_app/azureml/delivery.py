@@ -188,8 +188,18 @@ class Uploader:
             return {}
         written = path.stat().st_mtime_ns
         if written != self._hyperparameters_read[0]:
-            self._hyperparameters_read = written, to_tags(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+            self._hyperparameters_read = written, to_tags(self._read_hyperparameters(path))
         return self._hyperparameters_read[1]
+
+    def _read_hyperparameters(self, path: Path) -> Mapping[str, Any]:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            content = ""
+        if content is None or isinstance(content, Mapping):
+            return content or {}
+        self._notify_once(f"{path}: expected hyperparameters in YAML; without them the run gets no tags for them.")
+        return {}
 
     def _summarise(self) -> dict[str, str]:
         """Tags about metrics that the service doesn't have."""

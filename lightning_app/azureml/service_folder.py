@@ -48,9 +48,9 @@ def _lock(run_id: str) -> contextlib.AbstractContextManager[object]:
     """One for the processes of this machine that deliver to the run, beside what azureml-core keeps."""
     endpoint = os.environ.get("AZUREML_SERVICE_ENDPOINT", "")
     name = hashlib.sha256(f"{endpoint}/{run_id}".encode()).hexdigest()[:16]
-    folder = Path.home() / ".azureml"
     try:
+        folder = Path.home() / ".azureml"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"metrics-folder-{name}.lock").acquire()
-    except OSError:  # a home that can't be written to
+    except (OSError, RuntimeError, NotImplementedError):  # no home, or one that can't be written to or has no locks
         return contextlib.nullcontext()

@@ -69,9 +69,11 @@ class RunLock:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine exists."""
+    if os.name == "nt":
+        return True  # nobody knows: os.kill would end it there
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has a number that large
         return False
     except OSError:  # it belongs to somebody else
         return True
@@ -100,13 +102,15 @@ def _described(holder: dict[str, Any]) -> str:
 def remove_leftovers(folder: RunFolder, steps: int | None) -> None:
     """Removes what a killed process has left: unfinished files of dead processes, and charts that come again.
 
+    This process hasn't written any: a file with its number is of an earlier container, whose processes had the same.
+
     Args:
         folder: The run folder, whose lock this process holds.
         steps: Steps in the checkpoint that training continues from; None keeps all charts.
     """
     for path in folder.last.parent.glob(".*.tmp"):
         pid = path.name.split(".")[-2]
-        if path.name.count(".") >= 4 and pid.isdecimal() and not is_alive(int(pid)):
+        if path.name.count(".") >= 4 and pid.isdecimal() and (int(pid) == os.getpid() or not is_alive(int(pid))):
             path.unlink(missing_ok=True)
     for path in folder.charts.glob("*-step*") if steps is not None else ():
         step = path.stem.rpartition("-step")[2]

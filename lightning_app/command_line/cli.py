@@ -24,6 +24,7 @@ from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
+from lightning_app.command_line.defaults import NOT_SET_HERE, OUTPUT_DIR, SEED, TRAINER_DEFAULTS, take_unset
 from lightning_app.command_line.flags import COMMANDS
 from lightning_app.command_line.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.command_line.parser import Parser, parse
@@ -50,22 +51,6 @@ from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
-
-OUTPUT_DIR = "outputs"
-SEED = 0
-TRAINER_DEFAULTS = {
-    "max_epochs": 2,  # as in the tutorials
-    "default_root_dir": OUTPUT_DIR,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,  # not needed: the data is checked when it is read
-}
-
-
-# accepted only as null: files that Lightning's own command line saves have them
-_NOT_SET_HERE = {
-    "fit": ("ckpt_path", "weights_only"),  # --resume takes their place
-    **dict.fromkeys(("validate", "test", "predict"), ("weights_only",)),
-}
 
 
 class RunCLI(LightningCLI):
@@ -95,22 +80,27 @@ class RunCLI(LightningCLI):
         self.defaults = dict(defaults or {})
         self.output_dir_is_given = output_dir_is_given
         self.plan = ResumePlan()
-        super().__init__(
-            args=list(arguments),
-            trainer_class=RunTrainer,
-            parser_class=Parser,
-            parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
-            trainer_defaults=TRAINER_DEFAULTS,
-            seed_everything_default=SEED,
-            save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
-            auto_configure_optimizers=False,
-        )
+        self.lock: RunLock | None = None
+        try:
+            super().__init__(
+                args=list(arguments),
+                trainer_class=RunTrainer,
+                parser_class=Parser,
+                parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
+                trainer_defaults=TRAINER_DEFAULTS,
+                seed_everything_default=SEED,
+                save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
+                auto_configure_optimizers=False,
+            )
+        finally:
+            if self.lock is not None:
+                self.lock.release()  # another training may follow in the same process, also after an error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The commands and, for each, the parameters of the Trainer's method that are no flags."""
         commands = LightningCLI.subcommands()
-        for name, parameters in _NOT_SET_HERE.items():
+        for name, parameters in NOT_SET_HERE.items():
             commands[name] |= {*parameters, "verbose", "return_predictions"}
         return commands
 
@@ -119,7 +109,7 @@ class RunCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        for name in _NOT_SET_HERE[subcommand]:
+        for name in NOT_SET_HERE[subcommand]:
             parser.add_argument(f"--{name}", type=str | bool | None, default=None, help=SUPPRESS)
         parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
         if subcommand == "fit":
@@ -176,12 +166,7 @@ class RunCLI(LightningCLI):
             UsageError: A flag can't be used.
         """
         saved_settings.make_plain(self.settings)
-        for name in _NOT_SET_HERE[str(self.subcommand)]:
-            if (value := self.settings.pop(name)) is not None:
-                remedy = (
-                    "fit continues from a checkpoint by --resume PATH" if self.subcommand == "fit" else "leave it out"
-                )
-                raise UsageError(f"--{name} {value}: not a setting of this program; {remedy}")
+        take_unset(str(self.subcommand), self.settings)
         if self._trains():
             check_azureml(self.settings.azureml.as_dict())
 
@@ -233,6 +218,7 @@ class RunCLI(LightningCLI):
         lightning_callbacks.prepare(callbacks, self.model)
         show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
+            assert self.lock is not None
             setup = RunFolderSetup(self.folder, self.lock, self.plan, self._write_config, self._create_loggers)
             found = RecordFound(self.settings, self._write_config)
             logs_itself = self._models_log_interval is not None
@@ -257,21 +243,13 @@ class RunCLI(LightningCLI):
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)
         limit_threads(model, datamodule)
-        try:
-            training.train(self.trainer, model, datamodule, self.folder, self.plan)
-        finally:
-            self._release_folder()
+        training.train(self.trainer, model, datamodule, self.folder, self.plan)
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
         parameter = inspect.signature(type(model)).parameters.get("classes")
         if parameter is not None:
             names = self.settings.model.init_args.get("classes")
             require_given_classes(names, parameter.default, datamodule)
-
-    def _release_folder(self) -> None:
-        """Lets the next training have the folder, which may follow in the same process."""
-        if self._trains():
-            self.lock.release()
 
     def validate(self, **_: Any) -> None:
         evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())
@@ -284,16 +262,13 @@ class RunCLI(LightningCLI):
         evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, self._predictions_file())
 
     def _predictions_file(self) -> Path:
-        if self.settings.csv:
-            file = Path(self.settings.csv)
-        else:
-            file = predictions_file(
-                self._require_checkpoint(),
-                self.folder,
-                folder_is_given=self.output_dir_is_given,
-                checkpoint_is_given=self.settings.ckpt_path is not None,
-            )
-        require_writable(file, "--csv" if self.settings.csv else "--output_dir")
+        given = {
+            "folder_is_given": self.output_dir_is_given,
+            "checkpoint_is_given": self.settings.ckpt_path is not None,
+        }
+        csv = self.settings.csv
+        file = Path(csv) if csv else predictions_file(self._require_checkpoint(), self.folder, **given)
+        require_writable(file, "--csv" if csv else "--output_dir")
         return file
 
     def _require_checkpoint(self) -> Path:

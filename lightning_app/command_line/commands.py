@@ -6,8 +6,9 @@ from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.command_line import class_help
 from lightning_app.command_line.checkpoint_settings import settings_of_checkpoint
-from lightning_app.command_line.cli import OUTPUT_DIR, SEED, TRAINER_DEFAULTS, RunCLI
+from lightning_app.command_line.cli import RunCLI
 from lightning_app.command_line.default_data import default_classes
+from lightning_app.command_line.defaults import OUTPUT_DIR, SEED, TRAINER_DEFAULTS
 from lightning_app.command_line.flags import expand
 from lightning_app.command_line.given_settings import given_settings, split_at_command, text_of
 from lightning_app.command_line.given_values import check_given_values

@@ -253,6 +253,28 @@ def test_a_second_program_of_the_same_job_continues_the_journal(job: Job) -> Non
     assert job.scalars() == {"a": [(step, float(step)) for step in (0, 1, 2, 3, 4, 3, 4, 5, 6, 7)]}
 
 
+def test_two_names_that_are_one_text_are_one_metric(logger: AzureMLRunLogger) -> None:
+    logger.log_metrics({1: 0.5, "1": 0.25}, 1)  # type: ignore[dict-item]  # what people pass
+
+    assert rows(logger) == [{"step": 1, "metrics": {"1": 0.25}}]
+
+
+@pytest.mark.parametrize("text", ["{", "- 1", "text"])
+def test_hyperparameters_that_someone_has_damaged_keep_nothing_from_arriving(job: Job, text: str) -> None:
+    outcome = run_script(
+        job,
+        f"""
+        from pathlib import Path
+        logger.log_metrics({{"a": 1.0}}, 1)
+        Path("outputs/hparams.yaml").write_text({text!r})
+        logger.log_list("sizes", [1, 2])
+        """,
+    )
+
+    assert (job.scalars(), len(job.rows()["sizes"])) == ({"a": [(1, 1.0)]}, 2)
+    assert "hparams.yaml: expected hyperparameters in YAML" in outcome.err
+
+
 def test_a_program_that_changes_its_working_directory_delivers_all_of_it(job: Job) -> None:
     outcome = run_script(
         job,

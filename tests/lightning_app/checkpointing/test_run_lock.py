@@ -1,5 +1,6 @@
 """One training at a time in a run folder, and what a killed one leaves there."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from lightning_app.checkpointing.checkpoints import keep_apart
 from lightning_app.checkpointing.run_lock import RunLock, remove_leftovers
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from lightning_app.watchdog.watchdog import Watchdog
 from tests.support.commands import environment
+from tests.support.unstarted_cli import UnstartedCLI
 
 HOLD = """
 import os, sys
@@ -73,11 +76,25 @@ def test_a_lock_can_be_acquired_twice_by_its_holder_and_waits_for_the_folder(tmp
     lock.release()
 
 
+def test_a_folder_can_be_used_again_in_the_same_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").mkdir()
+    command = ["fit", "--model=CifarNet", "--data=CIFAR10DataModule"]
+
+    with pytest.raises(UsageError, match="no such file"):
+        UnstartedCLI([*command, "--resume=missing.ckpt"], Watchdog())
+    for _ in range(2):
+        UnstartedCLI(command, Watchdog())
+
+    assert list(Path("outputs").iterdir()) == []
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(folder: RunFolder) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     kept = ["checkpoints/last.ckpt", f"checkpoints/.last.ckpt.{1}.tmp", "checkpoints/.mine.tmp", "charts/a-step20.json"]
-    left = [f"checkpoints/.last.ckpt.{dead.pid}.tmp", "charts/a-step30.json", "charts/a-step30.png"]
+    unfinished = [f"checkpoints/.last.ckpt.{pid}.tmp" for pid in (dead.pid, os.getpid(), 10**20)]
+    left = [*unfinished, "charts/a-step30.json", "charts/a-step30.png"]
     for name in kept + left:
         path = folder.root / name
         path.parent.mkdir(exist_ok=True)
