@@ -43,7 +43,7 @@ from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProg
 from lightning_app.trainer.finders import RecordFound
 from lightning_app.trainer.run_trainer import RunTrainer, StepLoop
 from lightning_app.trainer.stopping import stop_after_signals
-from lightning_app.trainer.threads import limit_threads
+from lightning_app.trainer.threads import limited_threads
 from lightning_app.trainer.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
@@ -242,8 +242,8 @@ class RunCLI(LightningCLI):
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)
-        limit_threads(model, datamodule)
-        training.train(self.trainer, model, datamodule, self.folder, self.plan)
+        with limited_threads(model, datamodule):
+            training.train(self.trainer, model, datamodule, self.folder, self.plan)
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
         parameter = inspect.signature(type(model)).parameters.get("classes")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules import CIFAR10DataModule
-from lightning_app.trainer.threads import limit_threads
+from lightning_app.trainer.threads import limited_threads
 from models import CifarNet, ResNetTransfer
 
 
@@ -37,6 +37,7 @@ def test_a_small_network_trains_with_one_thread_unless_the_environment_says_othe
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    limit_threads(model(), CIFAR10DataModule(batch_size=batch_size))
+    with limited_threads(model(), CIFAR10DataModule(batch_size=batch_size)):
+        used = torch.get_num_threads()
 
-    assert torch.get_num_threads() == expected
+    assert (used, torch.get_num_threads()) == (expected, 2)
