@@ -14,11 +14,11 @@ _CHOSEN_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # variables by which the us
 
 @contextmanager
 def limited_threads(model: pl.LightningModule, datamodule: Any) -> Iterator[None]:
-    """In this context, one thread for a small network in batches of up to 32 images, unless the environment says how many.
+    """One thread for a small network in batches of up to 32 images, unless the environment says how many.
 
     Threads of OpenMP wait actively for one another. On a busy machine two threads trained CifarNet at 4 to 26 images a
     second in batches of 4, one thread at 860 to 1,200. The rule depends on the command alone, so that a resumed run,
-    whose sums must be rounded in the same way, has as many threads as before.
+    whose sums must be rounded in the same way, has as many threads as before. After the training it is as it was.
     """
     small = (
         getattr(model, "is_small", False) and getattr(datamodule, "batch_size", _LARGEST_BATCH + 1) <= _LARGEST_BATCH
