@@ -9,6 +9,7 @@ from typing import Any
 from lightning_app.azureml import service_limits
 from lightning_app.azureml.journal_identity import JournalIdentity
 from lightning_app.azureml.metric_value import MetricValue
+from lightning_app.azureml.plain_values import NOT_FINITE
 
 _KINDS = {
     "confusion_matrix": "azureml.v2.confusion_matrix",
@@ -107,7 +108,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if value in ("NaN", "Infinity", "-Infinity"):  # numbers that JSON can't hold
+    if value in NOT_FINITE:
         return None
     if isinstance(value, list | dict) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
         value = json.dumps(value, ensure_ascii=False)

@@ -8,11 +8,9 @@ from typing import Any
 
 from lightning_app.azureml.journal_identity import JournalIdentity, continue_identity, require_identity
 from lightning_app.azureml.json_lines import JsonLines, complete_last_line, parse_line
-from lightning_app.azureml.plain_values import to_json_number
+from lightning_app.azureml.plain_values import NOT_FINITE, to_json_number
 from lightning_app.azureml.repetitions import Repetitions
 from lightning_app.run_folder import RunFolder
-
-_NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # numbers that JSON can't hold
 
 
 class Journal:
@@ -164,4 +162,4 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_value(value: Any) -> bool:
-    return isinstance(value, int | float) or value in _NOT_FINITE
+    return isinstance(value, int | float) or value in NOT_FINITE

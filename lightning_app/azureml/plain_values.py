@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # the texts in JSON files for numbers that JSON can't hold
+
 
 def to_number(value: Any) -> float | None:
     """A Python number from any number and from a tensor or array with one element; None for anything else.

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from lightning_app.command_line.flags import COMMANDS, flag_names, flag_values
+from lightning_app.command_line.given_values import CONFIG_FLAGS
 
-_CONFIG = ("--config", "-c")
 _CLASSES = ("model", "data")
 
 
@@ -16,7 +16,7 @@ def split_at_command(arguments: Sequence[str]) -> tuple[list[str], str | None, l
     """What comes before the command (``--config FILE``), the command, and what comes after it; no command is None."""
     starts_with_flag = bool(arguments) and arguments[0].startswith("-")
     for position, word in enumerate(arguments if starts_with_flag else arguments[:1]):
-        if word in COMMANDS and (position == 0 or arguments[position - 1] not in _CONFIG):
+        if word in COMMANDS and (position == 0 or arguments[position - 1] not in CONFIG_FLAGS):
             return list(arguments[:position]), word, list(arguments[position + 1 :])
     return list(arguments), None, []
 
@@ -32,11 +32,11 @@ def given_settings(command: str, before: Sequence[str], flags: Sequence[str]) ->
         flags: The arguments after the command, with their full names.
     """
     settings: dict[str, Any] = {}
-    for _, value in flag_values(before, *_CONFIG):
+    for _, value in flag_values(before, *CONFIG_FLAGS):
         section = _read(value).get(command)
         _merge(settings, _with_classes(section) if isinstance(section, Mapping) else {})
     for name, value in flag_values(flags, *flag_names(flags), "-c"):
-        given = _read(value) if name in _CONFIG else _nested(name.removeprefix("--").split("."), value)
+        given = _read(value) if name in CONFIG_FLAGS else _nested(name.removeprefix("--").split("."), value)
         _merge(settings, _with_classes(given))
     return settings
 
