@@ -21,7 +21,6 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--learning_rate", type=float, default=0.001)
 options = parser.parse_args()
 run = Run.get_context()
-run.log("learning_rate", rate)
 for step in range(3):
     run.log("loss", options.learning_rate / (step + 1))
 pathlib.Path("outputs").mkdir(exist_ok=True)
