@@ -1,9 +1,12 @@
 """Which settings a command gets: flags and files in any order and place, and defaults only for what isn't given."""
 
+import gc
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pytorch_lightning import LightningModule
 
 from lightning_app.command_line.cli import RunCLI
 from lightning_app.command_line.commands import run_command
@@ -149,7 +152,13 @@ def test_settings_may_come_before_a_class_of_this_project(
 def test_a_class_that_has_only_the_name_of_a_model_gets_no_data_of_it(folder: Path) -> None:
     (folder / "namesake.py").write_text("import pytorch_lightning as pl\n\n\nclass CifarNet(pl.LightningModule): ...\n")
 
-    assert "data" not in default_classes(given_settings("fit", [], ["--model", "namesake.CifarNet"]))
+    try:
+        assert "data" not in default_classes(given_settings("fit", [], ["--model", "namesake.CifarNet"]))
+    finally:  # two classes of one name would make that name ambiguous for all later tests of the process
+        del sys.modules["namesake"]
+        gc.collect()
+
+    assert [each.__module__ for each in LightningModule.__subclasses__() if each.__name__ == "CifarNet"] == []
 
 
 def test_null_in_a_saved_file_is_no_checkpoint(folder: Path) -> None:
