@@ -213,7 +213,7 @@ CASES = (
     Case("sync_batchnorm", "true", refused="--trainer.sync_batchnorm true: CifarNet has no batch norms"),
     Case("use_distributed_sampler", "false"),
     Case("val_check_interval", 0.5, finds_the_best_within_an_epoch, (*VALIDATION, "--learning_rate=0.3")),
-    Case("val_check_interval", 100, further=VALIDATION, refused="val_check_interval (100)"),
+    Case("val_check_interval", 100, further=VALIDATION, refused="`val_check_interval` (100)"),
 )
 
 
