@@ -28,7 +28,7 @@ def test_outside_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: AZUREML_RUN_ID, AZUREML_RUN_TOKEN, ")
+    assert done.stderr.startswith("error: AZUREML_RUN_ID and 6 more not set; run this in the environment of ")
     assert done.stderr.count("\n") == 1
 
 
