@@ -20,7 +20,7 @@ else:
 
 PYTHON = "3.11"
 PROJECT_ENVIRONMENT = "lightning-azureml"
-# The versions that the tests ran with. Without them pip takes the newest PyTorch, whose CUDA may need a newer driver
+# Fixed versions, within those that the project supports. Without them pip takes the newest PyTorch, whose CUDA may need a newer driver
 # than the nodes have; that of 2.8 (CUDA 12.8) needs driver 525 or later, as every CUDA 12 does:
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 PINNED = {
@@ -58,7 +58,7 @@ def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvi
 
 
 def pinned(requirements: Sequence[str]) -> list[str]:
-    """The requirements with the tested versions of the packages that decide whether a job runs on the nodes' GPUs.
+    """The requirements with fixed versions of the packages that decide whether a job runs on the nodes' GPUs.
 
     A requirement that names one version already is left as it is.
     """
