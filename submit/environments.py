@@ -20,7 +20,8 @@ else:
 
 PYTHON = "3.11"
 PROJECT_ENVIRONMENT = "lightning-azureml"
-# Fixed versions, within those that the project supports. Without them pip takes the newest PyTorch, whose CUDA may need a newer driver
+# Fixed versions, within those that the project supports. Without them pip takes the newest PyTorch, whose CUDA may need
+# a newer driver
 # than the nodes have; that of 2.8 (CUDA 12.8) needs driver 525 or later, as every CUDA 12 does:
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 PINNED = {
