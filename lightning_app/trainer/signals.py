@@ -79,10 +79,15 @@ class SignalHandling:
                 signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Outside of the training loop, a single process has nothing to save, and ends wherever it is."""
-        if not self._has_raised and not self._watchdog.is_running and not self._stop_point.in_training:
+        """Outside of the training loop, a single process has nothing to save, and ends wherever it is.
+
+        Within the loop it has the cause from here on, so that the end of the loop can't miss it.
+        """
+        if self._has_raised or self._watchdog.is_running:
+            return
+        self._stop_point.cause = cause = self._stop_point.cause or StopCause.from_signal(number)
+        if not self._stop_point.in_training:
             self._has_raised = self._stop_point.is_reached = True
-            self._stop_point.cause = cause = self._stop_point.cause or StopCause.from_signal(number)
             raise Stopped(cause, self._stop_point.line())
 
     def _watch(self) -> None:

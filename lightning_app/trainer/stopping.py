@@ -101,7 +101,9 @@ class StopAtBoundary(StepHooks, pl.Callback):
             return
         self._note_saved(trainer)
         self._stop_at(_EPOCH)
-        self._point.leave()
+        if self._point.leave() is not None:
+            self._watchdog.report_stopping()
+            self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._point.leave()

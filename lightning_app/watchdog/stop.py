@@ -85,9 +85,11 @@ class StopPoint:
                 return
         raise Stopped(self.cause, self.line())
 
-    def leave(self) -> None:
+    def leave(self) -> StopCause | None:
+        """The training loop ends; returns a cause to stop that came after the last boundary."""
         with self._changed:
             self._passed = None
+            return None if self.is_reached else self.cause
 
     def reached(self, boundary: Boundary) -> bool:
         """Whether training stops at this boundary; waits while the processes agree on one."""

@@ -2,17 +2,15 @@
 
 import copy
 import json
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from submit.execution.draws import draw
+from submit.execution.submissions import POLL_SECONDS, Submissions
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator, SubmittedJob
 
-_POLL_SECONDS = 0.2
 _ENDED = ("Completed", "Failed", "Canceled")
 _SWEEP_VARIABLE = "AZUREML_SWEEP_"  # HyperDrive sets these for runs with a command
 
@@ -22,27 +20,19 @@ class Sweeper:
 
     def __init__(self, service: "AzureMLEmulator") -> None:
         self._service = service
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(thread_name_prefix="sweep")
-        self._watcher = threading.Thread(target=self._watch, name="sweeps", daemon=True)
+        self._sweeps = Submissions(lambda: service.sweeps, self._run)
+        self._stopped = self._sweeps.stopped
 
     def __enter__(self) -> "Sweeper":
-        self._watcher.start()
+        self._sweeps.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._watcher.join()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _watch(self) -> None:
-        taken = 0
-        while not self._stopped.wait(_POLL_SECONDS):
-            for sweep in self._service.sweeps[taken:]:
-                self._pool.submit(self._run, sweep)
-                taken += 1
+        self._sweeps.__exit__()
 
     def _run(self, sweep: "SubmittedJob") -> None:
+        if self._service.run(sweep.run_id).status in _ENDED:  # it was cancelled before it began
+            return
         try:
             self._service.set_run_status(sweep.run_id, "Running")
             self._submit_all(sweep)
@@ -87,4 +77,4 @@ class Sweeper:
                 return False
             if len(working) < fewer_than:
                 return True
-            self._stopped.wait(_POLL_SECONDS)
+            self._stopped.wait(POLL_SECONDS)

@@ -1,20 +1,18 @@
 """Runs the jobs of the emulator on this machine, as a cluster would: in their order, and so many at a time."""
 
 import shutil
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.execution.inputs import Inputs, prepare_inputs
 from submit.execution.nodes import LOGS, Nodes
 from submit.execution.processes import Processes, ProcessResult
+from submit.execution.submissions import Submissions
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator, SubmittedJob
 
-_POLL_SECONDS = 0.2
 _ENDED = ("Completed", "Failed", "Canceled")
 LONGEST_JOB = 30 * 24 * 3600.0  # seconds, as at Azure ML
 
@@ -33,25 +31,15 @@ class Worker:
         self, service: "AzureMLEmulator", root: Path, concurrent: int, report: Callable[[str], None] = print
     ) -> None:
         self._service, self._root, self._report = service, root, report
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(concurrent, "job")
-        self._watcher = threading.Thread(target=self._watch, name="jobs", daemon=True)
+        self._jobs = Submissions(lambda: service.jobs, self._run, concurrent)
+        self._stopped = self._jobs.stopped
 
     def __enter__(self) -> "Worker":
-        self._watcher.start()
+        self._jobs.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._watcher.join()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _watch(self) -> None:
-        taken = 0
-        while not self._stopped.wait(_POLL_SECONDS):
-            for job in self._service.jobs[taken:]:
-                self._pool.submit(self._run, job)
-                taken += 1
+        self._jobs.__exit__()
 
     def _run(self, job: "SubmittedJob") -> None:
         if self._has_ended(job):  # it was cancelled while it was queued

@@ -15,7 +15,9 @@ import pytest
 
 from lightning_app.distributed.launch import LIGHTNING, MPI, NO_LAUNCHER, PYTORCH, STARTED_BY, TORCHRUN, Launch
 from lightning_app.distributed.launcher_process import launcher_process
+from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog.stop import StopCause, StopPoint
+from lightning_app.watchdog.watchdog import Watchdog
 from submit.execution.nodes import free_port
 from tests.support.commands import Outcome, environment
 from tests.support.stoppable import COMMAND, ENDED, finish, given, start, variables
@@ -135,6 +137,19 @@ def test_an_error_while_all_stop_is_reported_like_any_other(tmp_path: Path) -> N
 
     assert [outcome.status for outcome in outcomes][:2] == [143, 143]
     assert all("ZeroDivisionError" in outcome.err for outcome in outcomes)
+
+
+def test_a_signal_between_the_last_boundary_and_the_end_of_the_loop_is_not_missed() -> None:
+    for _ in range(20):  # the thread that notices signals may be faster or slower than this one
+        watchdog = Watchdog()
+        with SignalHandling(watchdog, None):
+            watchdog.stop_point.enter()
+            assert not watchdog.stop_point.reached((1, 3))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+            missed = watchdog.stop_point.leave()
+
+        assert missed == StopCause("by SIGTERM", signal.SIGTERM)
 
 
 @pytest.mark.parametrize("seed", range(20))
