@@ -110,11 +110,11 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def free_port() -> int:
-    """A free port for rank 0; the next one is free for the watchdog."""
+    """A port for rank 0 that is free at all addresses of this machine; the next one is free for the watchdog."""
     while True:
         with socket.socket() as probe, socket.socket() as next_probe:
-            probe.bind((ADDRESS, 0))
+            probe.bind(("", 0))
             port: int = probe.getsockname()[1]
             with contextlib.suppress(OSError, OverflowError):
-                next_probe.bind((ADDRESS, port + 1))
+                next_probe.bind(("", port + 1))
                 return port
