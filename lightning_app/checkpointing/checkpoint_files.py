@@ -1,7 +1,5 @@
 """Reading checkpoints: files that may be damaged, of another program, or of another network."""
 
-import zipfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.checkpointing.checkpoint_shape import require_readable
+from lightning_app.checkpointing.sidecar import damage
 from lightning_app.errors import UsageError
 
 
@@ -19,7 +18,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: The file is damaged, or isn't a checkpoint of Lightning.
     """
-    problem = _problem_of_file(path)
+    problem = damage(path)
     if problem:
         raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})")
     try:
@@ -49,28 +48,3 @@ def require_same_weights(model: pl.LightningModule, path: Path) -> None:
                 f"checkpoint {str(path)!r}: holds the weights of another network than {type(model).__name__}, such as "
                 f"{name!r} ({shapes[0]} in the file, {shapes[1]} in the network); give the settings of its model"
             )
-
-
-def _problem_of_file(path: Path) -> str:
-    try:
-        status = path.stat()
-        if path.is_dir():
-            return "it is a folder"
-        if not status.st_size:
-            return "it is empty"
-        return _problem_of_content(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        return error.strerror or str(error)
-
-
-@lru_cache(maxsize=8)  # a command reads a checkpoint several times
-def _problem_of_content(path: Path, changed: int, size: int) -> str:
-    """torch.save writes a zip file, which has a checksum of each part: about 1 GB a second."""
-    if not zipfile.is_zipfile(path):
-        return "it is truncated, or not a checkpoint"
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except Exception:  # damage in the table of contents makes errors of many kinds
-        damaged = "contents"
-    return "it is damaged: its checksum is wrong" if damaged else ""
