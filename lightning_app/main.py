@@ -61,12 +61,14 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     # imported here: they load torch and Lightning
     from lightning_app import console
     from lightning_app.command_line.commands import run_command, show_class_help
+    from lightning_app.distributed.sync import disconnect
 
     console.set_up_console(launch.rank)
     if request := requested_help(words):
         show_class_help(request, watchdog)
-    else:
-        run_command(words, watchdog)
+        return
+    run_command(words, watchdog)
+    disconnect()  # a process that doesn't come to this line ends without the interpreter's shutdown
 
 
 def _check_command(words: Sequence[str]) -> None:

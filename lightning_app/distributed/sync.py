@@ -35,6 +35,16 @@ def run_connected(trainer: pl.Trainer, function: Callable[[], T]) -> T:
     return call() if launcher is None else launcher.launch(call)
 
 
+def disconnect() -> None:
+    """Ends the connection to the other processes; none of them has to be in this function.
+
+    Without it the interpreter may end first. A thread of gloo that frees a tensor of its last operation then, for which
+    it needs the interpreter, aborts the process ("terminate called without an active exception").
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def broadcast(trainer: pl.Trainer, value: T) -> T:
     """Rank 0's value, in each process."""
     return value if trainer.world_size == 1 else trainer.strategy.broadcast(value, src=0)

@@ -10,7 +10,7 @@ import torch
 from datamodules import cifar10_files
 from lightning_app.azureml.journal import read_journal
 from tests.support.commands import Command
-from tests.support.images import make_image_folder, write_batch
+from tests.support.images import make_cifar10, make_image_folder, write_batch
 
 CPU = ("--trainer.accelerator", "cpu")
 # Float32 sums in another order differ in the last places: after 18 steps, by at most 5e-8 for weights and 3e-7 for
@@ -18,6 +18,22 @@ CPU = ("--trainer.accelerator", "cpu")
 WEIGHTS_TOLERANCE, METRICS_TOLERANCE = 1e-6, 1e-5
 TRAINING, VALIDATION, TESTING = 43, 41, 41  # not multiples of 2 or 4
 GLOBAL_BATCH = 8  # 3 remain for the last step of an epoch: one of 4 processes has no new image in it
+
+# writes whether the processes are connected while the interpreter ends
+CLOSING = """
+import atexit
+from pathlib import Path
+import torch
+from models import CifarNet
+
+def write_connected(rank):
+    Path(f"connected-{rank}").write_text(str(torch.distributed.is_initialized()))
+
+class Closing(CifarNet):
+    def on_train_start(self):
+        assert torch.distributed.is_initialized()
+        atexit.register(write_connected, self.global_rank)
+"""
 
 
 def make_uneven_cifar10(root: Path) -> Path:
@@ -89,6 +105,17 @@ def test_two_processes_train_evaluate_and_predict_as_one_does(run: Command, tmp_
         assert (row["file"], row["label"]) == (wanted["file"], wanted["label"])
         # the file has probabilities rounded to four digits
         assert float(row["probability"]) == pytest.approx(float(wanted["probability"]), abs=1.1e-4)
+
+
+def test_the_processes_are_disconnected_before_the_interpreter_ends(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "closing.py").write_text(CLOSING)
+    make_cifar10(tmp_path / "cifar")
+    flags = ["--model", "closing.Closing", "--data_path", "cifar", "--batch_size", "8", "--num_epochs", "1", *CPU]
+
+    done = run("fit", *flags, "--trainer.devices", "2")
+
+    assert (done.status, done.err) == (0, "")
+    assert [Path(f"connected-{rank}").read_text() for rank in (0, 1)] == ["False", "False"]
 
 
 @pytest.mark.slow
