@@ -20,7 +20,8 @@ from lightning_app.checkpointing.monitor import Best, Monitor
 from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
 from lightning_app.errors import UsageError, one_line
 from lightning_app.run_folder import RunFolder
-from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, has_all_batches
+from lightning_app.trainer.run_trainer import RunTrainer, has_all_batches
+from lightning_app.trainer.step_hooks import StepHooks
 
 log = logging.getLogger(__name__)
 

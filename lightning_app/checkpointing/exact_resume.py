@@ -18,7 +18,9 @@ from lightning_app.checkpointing.process_state import collect_state, random_stat
 from lightning_app.checkpointing.remaining_batches import draw_indices, seek
 from lightning_app.distributed.sync import gather
 from lightning_app.errors import UsageError, one_line
-from lightning_app.trainer.run_trainer import RunTrainer, StepHooks, StepLoop
+from lightning_app.trainer.run_trainer import RunTrainer
+from lightning_app.trainer.step_hooks import StepHooks
+from lightning_app.trainer.step_loop import StepLoop
 
 log = logging.getLogger(__name__)
 

@@ -41,7 +41,8 @@ from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.trainer import lightning_callbacks, trainer_settings
 from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProgress
 from lightning_app.trainer.finders import RecordFound
-from lightning_app.trainer.run_trainer import RunTrainer, StepLoop
+from lightning_app.trainer.run_trainer import RunTrainer
+from lightning_app.trainer.step_loop import StepLoop
 from lightning_app.trainer.stopping import stop_after_signals
 from lightning_app.trainer.threads import limited_threads
 from lightning_app.trainer.trainer_settings import as_list

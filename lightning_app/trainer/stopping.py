@@ -8,7 +8,8 @@ from lightning_app.console import format_count
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer import signals
-from lightning_app.trainer.run_trainer import RunTrainer, StepHooks
+from lightning_app.trainer.run_trainer import RunTrainer
+from lightning_app.trainer.step_hooks import StepHooks
 from lightning_app.watchdog.stop import StopCause, Stopped
 from lightning_app.watchdog.watchdog import Watchdog
 

@@ -15,7 +15,9 @@ from torchmetrics import MeanMetric
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.checkpointing.exact_resume import ExactResume
-from lightning_app.trainer.run_trainer import End, RunTrainer, StepHooks, StepLoop
+from lightning_app.trainer.run_trainer import End, RunTrainer
+from lightning_app.trainer.step_hooks import StepHooks
+from lightning_app.trainer.step_loop import StepLoop
 from models import CifarNet, ResNetTransfer
 
 
