@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and a lost launcher end training at the next boundary between two steps, not wherever it is.
+"""SIGTERM, Ctrl-C and a lost launcher end training at the next boundary between two steps; SIGUSR1 saves it there.
 
 A handler does next to nothing: what it would call may be running already, and other processes may wait for this one in
 a collective operation. A thread of its own notices the signal at once, even while the main thread waits in a library.
@@ -22,7 +22,8 @@ from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.stop import StopCause, Stopped
 from lightning_app.watchdog.watchdog import Watchdog
 
-_NAMES = ("SIGTERM", "SIGINT", "SIGHUP")  # SIGHUP: the terminal was closed
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")  # SIGHUP: the terminal was closed
+_TO_SAVE = getattr(signal, "SIGUSR1", None)  # Windows doesn't have it
 _POLL_SECONDS = 1.0
 _SECONDS_BETWEEN = 1.0  # launchers and terminals send a signal twice at once; a second Ctrl-C comes later
 _SECONDS_AFTER_WATCHDOG = 15.0  # it ends a training of several processes, and this is for the case that it can't
@@ -83,7 +84,7 @@ class SignalHandling:
 
         Within the loop it has the cause from here on, so that the end of the loop can't miss it.
         """
-        if self._has_raised or self._watchdog.is_running:
+        if number == _TO_SAVE or self._has_raised or self._watchdog.is_running:
             return
         self._stop_point.cause = cause = self._stop_point.cause or StopCause.from_signal(number)
         if not self._stop_point.in_training:
@@ -101,6 +102,9 @@ class SignalHandling:
 
     def _receive(self, number: int) -> None:
         if number not in self._handlers:
+            return
+        if number == _TO_SAVE:
+            self._watchdog.request_save("because of SIGUSR1")
             return
         now = time.monotonic()
         self._first_signal_at = self._first_signal_at or now
@@ -144,6 +148,8 @@ def _exit(line: str, status: int) -> None:
 
 _ACTIVE: list[SignalHandling] = []
 _FORK = {"is_handled": False, "is_loader": False}
+# a request to save would end a process that has nothing to save
+_AFTER_FORK: dict[int | None, Any] = {signal.SIGINT: signal.default_int_handler, _TO_SAVE: signal.SIG_IGN}
 
 
 def install_again() -> None:
@@ -182,6 +188,6 @@ def _after_fork() -> None:
     handled = list(_ACTIVE[-1]._handlers)
     _ACTIVE.clear()
     for number in handled:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, _AFTER_FORK.get(number, signal.SIG_DFL))
     if _FORK["is_loader"]:
         signal.pthread_sigmask(signal.SIG_BLOCK, handled)

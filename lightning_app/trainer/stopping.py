@@ -1,5 +1,6 @@
-"""Ends training at a boundary between two steps after a signal, and saves it there."""
+"""Ends training at a boundary between two steps after a signal, and saves it there; or saves it and goes on."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,8 +11,10 @@ from lightning_app.run_folder import RunFolder
 from lightning_app.trainer import signals
 from lightning_app.trainer.run_trainer import RunTrainer
 from lightning_app.trainer.step_hooks import StepHooks
-from lightning_app.watchdog.stop import StopCause, Stopped
+from lightning_app.watchdog.stop import Due, StopCause, Stopped
 from lightning_app.watchdog.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
 
 # the order of the boundaries that follow a number of batches
 _BATCH, _IN_VALIDATION, _AFTER_VALIDATION, _EPOCH = range(4)
@@ -71,28 +74,33 @@ class StopAtBoundary(StepHooks, pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._batches:
             self._note_saved(trainer)
-        self._stop_at(_EPOCH)
+        self._act_at(_EPOCH)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self._batches += 1
 
     def on_batch_complete(self, trainer: pl.Trainer) -> None:
         # after the last batch of an epoch come its validation and its end, which have boundaries of their own
-        if self._is_after_step(trainer) and not trainer.is_last_batch and self._is_reached(_BATCH):
+        if not self._is_after_step(trainer) or trainer.is_last_batch:
+            return
+        due = self._due(_BATCH)
+        if due is Due.STOP:
             self._save(trainer)
             self._stop()
+        elif due is Due.SAVE:
+            self._save_and_go_on(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validated = 0
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self._validated += 1
-        if self._may_leave_validation(trainer) and self._is_reached(_IN_VALIDATION, self._validated):
+        if self._may_leave_validation(trainer) and self._leaves(_IN_VALIDATION, self._validated):
             self._leaves_validation = True
             raise StopIteration  # ends the loop over the batches; callbacks that exchanged the weights put them back
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._leaves_validation or (self._may_leave_validation(trainer) and self._is_reached(_AFTER_VALIDATION)):
+        if self._leaves_validation or (self._may_leave_validation(trainer) and self._leaves(_AFTER_VALIDATION)):
             self._leaves_validation = True
             self._save(trainer)
             self._stop()
@@ -101,7 +109,7 @@ class StopAtBoundary(StepHooks, pl.Callback):
         if self._folder is None:
             return
         self._note_saved(trainer)
-        self._stop_at(_EPOCH)
+        self._act_at(_EPOCH)
         if self._point.leave() is not None:
             self._watchdog.report_stopping()
             self._stop()
@@ -123,14 +131,38 @@ class StopAtBoundary(StepHooks, pl.Callback):
         if self._saves and self._folder is not None and trainer.global_step > 0 and self._folder.last.exists():
             self._saved = self._done
 
-    def _is_reached(self, stage: int, index: int = 0) -> bool:
-        return self._folder is not None and self._point.reached((self._batches, stage, index))
+    def _leaves(self, stage: int, index: int = 0) -> bool:
+        """Whether training stops in a validation. It saves only after one, when what the validation changes is back."""
+        return self._due(stage, index, can_save=False) is Due.STOP
 
-    def _stop_at(self, stage: int) -> None:
+    def _due(self, stage: int, index: int = 0, *, can_save: bool = True) -> Due:
+        if self._folder is None:
+            return Due.NOTHING
+        return self._point.due((self._batches, stage, index), can_save=can_save)
+
+    def _act_at(self, stage: int) -> None:
         """At a boundary at which the last checkpoint is that of this step."""
-        if self._is_reached(stage):
+        assert self._trainer is not None
+        due = self._due(stage, can_save=self._trainer.global_step > 0)
+        if due is Due.STOP:
             self._watchdog.report_stopping()
             self._stop()
+        elif due is Due.SAVE:
+            self._report_save()
+
+    def _save_and_go_on(self, trainer: pl.Trainer) -> None:
+        if self._saves and self._folder is not None:
+            assert isinstance(trainer, RunTrainer)
+            trainer.save_now(self._folder.last)
+            self._saved = self._done
+        self._report_save()
+
+    def _report_save(self) -> None:
+        assert self._folder is not None
+        if self._saves:
+            log.info("Saved %s %s: %s.", _count(self._done), self._point.save_reason, self._folder.last)
+        else:
+            log.info("Nothing is saved %s: --trainer.enable_checkpointing is false.", self._point.save_reason)
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._watchdog.report_stopping()

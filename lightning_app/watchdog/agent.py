@@ -26,7 +26,7 @@ from lightning_app.watchdog.reports import Report
 
 _POLL_SECONDS = 0.2
 _LOOPBACK = "127.0.0.1"
-_FOR_TRAINING = {"stack_request", "stop", "stop_after"}  # messages of the coordinator
+_FOR_TRAINING = {"stack_request", "stop", "stop_after", "save", "save_after"}  # messages of the coordinator
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -272,6 +272,8 @@ def main(options: str) -> None:
     """Runs the agent with these ``AgentOptions``, as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which reports how it ends
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     async def run() -> None:
         await Agent(AgentOptions.from_json(options)).run()

@@ -19,6 +19,7 @@ from lightning_app.watchdog.protocol import (
     send,
 )
 from lightning_app.watchdog.reports import Report, reported_by_all, root_cause
+from lightning_app.watchdog.save_agreement import SaveAgreement
 from lightning_app.watchdog.stacks import stalled_ranks
 
 _CHECK_SECONDS = 0.1
@@ -34,6 +35,7 @@ class Coordinator:
         self._address = address
         self._members = Members(key, address, expected_processes, timeouts.lost)
         self._stop = StopAgreement(self._members)
+        self._save = SaveAgreement(self._members)
         self._started_at = time.monotonic()
         self._last_heartbeat_at = 0.0
         self._first_report_at: float | None = None
@@ -69,6 +71,7 @@ class Coordinator:
         if self._verdict is not None:  # the others have received it already
             send(writer, {"verdict": self._verdict.to_message(), "is_own": False})
         self._stop.ask(member)
+        self._save.ask(member)
         async for message in messages:
             self._handle_message(member, message)
         writer.close()
@@ -93,6 +96,10 @@ class Coordinator:
         if "failure" in message:
             self._record_report(member, Report(process=member.label, where=str(member.position), **message["failure"]))
         self._stop.handle_message(member, message)
+        if self._stop.cause is None:
+            self._save.handle_message(member, message)
+        else:
+            self._save.withdraw()
 
     def _record_report(self, member: Member, report: Report) -> None:
         if member.report is None:

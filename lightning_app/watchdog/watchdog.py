@@ -129,6 +129,19 @@ class Watchdog:
             if passed is not None:
                 self.stop_point.stop_after(passed)
 
+    def request_save(self, reason: str) -> None:
+        """Lets all processes save at the next boundary that all of them can reach, and go on.
+
+        Args:
+            reason: Such as "because of SIGUSR1".
+        """
+        if self.is_running:
+            self._send({"save": reason})
+        else:
+            passed = self.stop_point.hold_to_save(reason)
+            if passed is not None:
+                self.stop_point.save_after(passed)
+
     def report_stopping(self) -> None:
         """This process has reached the boundary at which all stop."""
         self._send({"stopping": True})
@@ -180,7 +193,14 @@ class Watchdog:
             self._send({"stop_reply": passed, "line": self.stop_point.line()})
             return
         if "stop_after" in message:
-            self.stop_point.stop_after(tuple(message["stop_after"]))
+            self.stop_point.stop_after(message["stop_after"])
+            return
+        if "save" in message:
+            passed = self.stop_point.hold_to_save(message["save"], message["number"])
+            self._send({"save_reply": passed, "number": message["number"]})
+            return
+        if "save_after" in message:
+            self.stop_point.save_after(message["save_after"], message["number"])
             return
         with self._changed:
             self._port = message.get("port", self._port)

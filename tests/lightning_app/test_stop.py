@@ -1,12 +1,14 @@
-"""After a signal all processes stop at the same boundary between two steps, or are ended."""
+"""After a signal all processes stop or save at the same boundary between two steps, or are ended."""
 
 import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from lightning_app.distributed.launch import LIGHTNING, MPI, NO_LAUNCHER, PYTORCH, STARTED_BY, TORCHRUN, Launch
 from lightning_app.distributed.launcher_process import launcher_process
 from lightning_app.trainer.signals import SignalHandling
-from lightning_app.watchdog.stop import StopCause, StopPoint
+from lightning_app.watchdog.stop import Due, StopCause, StopPoint
 from lightning_app.watchdog.watchdog import Watchdog
 from submit.execution.nodes import free_port
 from tests.support.commands import Outcome, environment
@@ -118,8 +120,8 @@ def test_a_second_ctrl_c_ends_all_ranks_at_once(tmp_path: Path) -> None:
 
 # what rank 2 does at its first boundary after the signal
 INSTEAD = """
-reached = point.reached
-if rank == 2: point.reached = lambda boundary: ({}) if point.cause else reached(boundary)
+due = point.due
+if rank == 2: point.due = lambda boundary: ({}) if point.cause else due(boundary)
 """
 
 
@@ -144,7 +146,7 @@ def test_a_signal_between_the_last_boundary_and_the_end_of_the_loop_is_not_misse
         watchdog = Watchdog()
         with SignalHandling(watchdog, None):
             watchdog.stop_point.enter()
-            assert not watchdog.stop_point.reached((1, 3))
+            assert watchdog.stop_point.due((1, 3)) is Due.NOTHING
             os.kill(os.getpid(), signal.SIGTERM)
 
             missed = watchdog.stop_point.leave()
@@ -162,17 +164,98 @@ def test_points_agree_wherever_the_processes_are(seed: int) -> None:
     cause = StopCause.from_signal(signal.SIGTERM)
     for point, count in zip(points, passed, strict=True):
         point.enter()
-        assert not any(point.reached(boundary) for boundary in boundaries[:count])
+        assert {point.due(boundary) for boundary in boundaries[:count]} <= {Due.NOTHING}
 
     replies = [point.hold(cause) for point in points]
     for point in points:
         point.stop_after(max(reply for reply in replies if reply is not None))
 
     stops = [
-        next(boundary for boundary in boundaries[count:] if point.reached(boundary))
+        next(boundary for boundary in boundaries[count:] if point.due(boundary) is Due.STOP)
         for point, count in zip(points, passed, strict=True)
     ]
     assert stops == [boundaries[max(passed)]] * 4
+
+
+SHORT = "train(watchdog, rank, seconds=0.02, steps=40)"
+
+
+@pytest.mark.parametrize("ranks", [[1], [0, 1, 2]])
+def test_all_ranks_save_at_the_same_step_and_go_on(ranks: list[int], tmp_path: Path) -> None:
+    outcomes = run_and_signal(tmp_path, signal.SIGUSR1, ranks, SHORT)
+
+    assert [outcome.status for outcome in outcomes] == [0] * 3, outcomes
+    assert [outcome.err for outcome in outcomes] == [""] * 3
+    assert len({outcome.out for outcome in outcomes}) == 1
+    # requests of several ranks that come while the processes agree are one
+    assert re.fullmatch(r"(saved \d+ because of SIGUSR1\n){1,3}done\n", outcomes[0].out), outcomes[0].out
+
+
+def test_a_request_to_save_before_training_waits_for_its_first_step(tmp_path: Path) -> None:
+    work = f"Path(f'step-{{rank}}').touch(); time.sleep(2); Path(f'step-{{rank}}').unlink(); {SHORT}"
+
+    outcomes = run_and_signal(tmp_path, signal.SIGUSR1, [0], work)
+
+    assert [outcome.status for outcome in outcomes] == [0] * 3, outcomes
+    assert {outcome.out for outcome in outcomes} == {"saved 1 because of SIGUSR1\ndone\n"}
+
+
+def test_a_request_to_save_after_training_or_where_nothing_is_trained_changes_nothing(tmp_path: Path) -> None:
+    work = "point.enter(); point.leave(); Path(f'step-{rank}').touch(); time.sleep(2)"
+
+    outcomes = run_and_signal(tmp_path, signal.SIGUSR1, [0, 1, 2], work)
+
+    assert outcomes == [Outcome(0, "done\n", "")] * 3
+
+
+class SteppingThread(threading.Thread):
+    """Passes boundaries; where it saves or stops it waits for the others, as in a collective operation."""
+
+    def __init__(self, together: threading.Barrier) -> None:
+        super().__init__(daemon=True)
+        self.point = StopPoint()
+        self.done: list[tuple[Due, tuple[int, int]]] = []
+        self._together = together
+
+    def run(self) -> None:
+        self.point.enter()
+        for boundary in itertools.product(range(10_000), range(2)):
+            time.sleep(random.random() / 2000)  # noqa: S311 no secret
+            due = self.point.due(boundary, can_save=boundary[1] == 0)
+            if due is not Due.NOTHING:
+                self.done.append((due, boundary))
+                self._together.wait(ENDED)
+            if due is Due.STOP:
+                return
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_points_save_together_whenever_they_are_asked(seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311 no secret
+    together = threading.Barrier(3)
+    threads = [SteppingThread(together) for _ in range(3)]
+    points = [thread.point for thread in threads]
+    for thread in threads:
+        thread.start()
+
+    for number in range(1, 40):
+        time.sleep(draw.random() / 200)
+        last = max(point.hold_to_save("", number) or () for point in points)
+        for point in points:
+            point.save_after(last, number)
+    for point in points:
+        point.hold_to_save("", 40)  # they haven't agreed on it when all stop
+    last = max(point.hold(StopCause.from_signal(signal.SIGTERM)) or () for point in points)
+    for point in points:
+        point.stop_after(last)
+    for thread in threads:
+        thread.join(ENDED)
+
+    assert threads[0].done == threads[1].done == threads[2].done
+    *saves, stop = threads[0].done
+    assert stop[0] is Due.STOP
+    assert saves
+    assert all(due is Due.SAVE and boundary[1] == 0 for due, boundary in saves)
 
 
 LAUNCHER = """

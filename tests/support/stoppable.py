@@ -20,7 +20,7 @@ from lightning_app.errors import UsageError
 from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.protocol import Timeouts
-from lightning_app.watchdog.stop import Stopped
+from lightning_app.watchdog.stop import Due, Stopped
 from lightning_app.watchdog.watchdog import Watchdog
 from tests.support.commands import Outcome, environment
 
@@ -75,7 +75,10 @@ def train(watchdog: Watchdog, rank: int, seconds: float = 0.05, steps: int = 400
             print(f"in step {step}", flush=True)
         while any(_read(file) < step for file in files):
             time.sleep(0.005)
-        if point.reached((step, 0, 0)):
+        due = point.due((step, 0, 0))
+        if due is Due.SAVE:
+            print(f"saved {step} {point.save_reason}", flush=True)
+        if due is Due.STOP:
             print(f"step {step}", flush=True)
             watchdog.report_stopping()
             assert point.cause is not None

@@ -101,10 +101,14 @@ def test_the_same_command_ends_as_an_undisturbed_run(when: str) -> None:
     second = run([sys.executable, *arguments()], {})
 
     assert (whole.status, first.status, second.status) == (0, 143, 0), second.err
-    expected, found = (read_checkpoint(Path(folder, "checkpoints/last.ckpt")) for folder in ("whole", "outputs"))
+    assert_same_results("whole", "outputs")
+
+
+def assert_same_results(*folders: str) -> None:
+    expected, found = (read_checkpoint(Path(folder, "checkpoints/last.ckpt")) for folder in folders)
     for name, value in expected["state_dict"].items():
         assert torch.equal(value, found["state_dict"][name]), name
-    assert last_values("whole") == last_values("outputs")
+    assert last_values(folders[0]) == last_values(folders[1])
 
 
 def last_values(folder: str) -> dict[str, float]:
@@ -219,6 +223,46 @@ def test_torchrun_passes_its_signal_on(name: str) -> None:
     assert not any(is_running(pid) for pid in pids)
     line = f" and {steps_saved()} steps; {LAST} has them, and the same command continues from there."
     assert Path("log").read_text().count(line) == 1
+
+
+SAVES = {  # the step at which a checkpoint is written on request, and the epochs and steps of the line
+    "setup": "0 epochs and 1 step",
+    "training": "0 epochs and 6 steps",
+    "validation": "1 epoch and 20 steps",
+    "checkpoint": "1 epoch and 20 steps",
+    "epoch_end": "1 epoch and 20 steps",
+}
+
+
+@pytest.mark.parametrize(
+    ("when", "flags"),
+    [
+        pytest.param("training", ()),
+        *(pytest.param(when, (), marks=SLOW) for when in SAVES if when != "training"),
+        pytest.param("training", ("--trainer.accumulate_grad_batches", "3"), marks=SLOW),
+        *(pytest.param(when, TWO, marks=SLOW) for when in SAVES),
+    ],
+)
+def test_a_signal_to_save_saves_and_the_training_ends_as_if_there_had_been_none(
+    when: str, flags: tuple[str, ...]
+) -> None:
+    given = variables(when, "SIGUSR1", "0")
+    whole = run([sys.executable, *arguments("--output_dir", "whole", *flags)], {})
+
+    outcome = run([sys.executable, *arguments(*flags)], given)
+
+    assert (whole.status, outcome.status, outcome.err) == (0, 0, ""), outcome
+    saved = [line for line in outcome.out.splitlines() if line.startswith("Saved ")]
+    if flags != TWO:
+        steps = "0 epochs and 6 steps" if flags else SAVES[when]
+        assert saved == [f"Saved {steps} because of SIGUSR1: {LAST}."]
+    assert len(saved) == 1
+    assert [line for line in outcome.out.splitlines() if not line.startswith(("Saved ", "Time: ", "Finished: "))] == [
+        line.replace("whole", "outputs")
+        for line in whole.out.splitlines()
+        if not line.startswith(("Time: ", "Finished: "))
+    ]
+    assert_same_results("whole", "outputs")
 
 
 def is_running(pid: int) -> bool:
