@@ -107,7 +107,7 @@ def test_a_mistake_is_reported_and_no_job_is_sent(submitter: Submitter, mistake:
 
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
-    assert all(line.startswith(("error: ", "warning: ")) for line in outcome.err.splitlines())
+    assert all(line.startswith(("error: ", "warning: ", "note: ")) for line in outcome.err.splitlines())
     assert submitter.service.jobs == []
     assert {path for path in submitter.folder.rglob("*") if "__pycache__" not in path.parts} == before
 

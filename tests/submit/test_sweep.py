@@ -230,7 +230,8 @@ def test_the_error_without_hyperdrives_sdk_has_the_extra() -> None:
     )
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: sweep: it needs the extra 'sweep': pip install 'lightning-azureml[sweep]'\n"
+    error = "error: sweep: it needs the extra 'sweep': pip install 'lightning-azureml[sweep]'"
+    assert done.stderr.splitlines()[-1] == error
 
 
 def test_hyperdrive_is_asked_for_what_was_described() -> None:
