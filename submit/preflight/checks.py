@@ -30,7 +30,7 @@ def check_snapshot(snapshot: Snapshot, arguments: Sequence[str] = ()) -> list[Fi
 
 def check_folder(folder: Path, arguments: Sequence[str] = ()) -> list[Finding]:
     if not folder.is_dir():
-        return [error(f"snapshot: {str(folder)!r} isn't a folder; expected the folder of the project")]
+        return [error(f"--source_directory {str(folder)!r}: not a folder; expected the folder of the project")]
     return check_snapshot(Snapshot.of(folder), arguments)
 
 
