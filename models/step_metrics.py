@@ -53,11 +53,18 @@ class StepMetrics(nn.Module):
         self.accuracy.reset()
 
     def resume_state(self) -> dict[str, list[Tensor]]:
-        """The steps that torchmetrics doesn't have yet; a checkpoint within an epoch holds them."""
-        return {"losses": self._losses, "predicted": self._predicted, "labels": self._labels}
+        """The steps that torchmetrics doesn't have yet; a checkpoint within an epoch holds them.
+
+        Of each kind at most one tensor, the steps one after the other: to save a tensor takes longer than a step.
+        """
+        if not self._losses:
+            return {"losses": [], "predicted": [], "labels": []}
+        losses, predicted, labels = torch.stack(self._losses), torch.cat(self._predicted), torch.cat(self._labels)
+        return {"losses": [losses], "predicted": [predicted], "labels": [labels]}
 
     def load_resume_state(self, state: dict[str, list[Tensor]]) -> None:
-        self._losses, self._predicted, self._labels = state["losses"], state["predicted"], state["labels"]
+        self._losses = [loss for losses in state["losses"] for loss in losses.reshape(-1)]
+        self._predicted, self._labels = state["predicted"], state["labels"]
 
     def _update_metrics(self) -> None:
         if self._losses:

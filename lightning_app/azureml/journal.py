@@ -1,6 +1,7 @@
 """``metrics.jsonl``, the journal: one JSON object per logged row, appended before anything is sent anywhere."""
 
 import datetime
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -98,6 +99,7 @@ class Journal:
         complete_last_line(self._folder.journal)
         identity = require_identity(self._folder, self._run, self._first_folder, known)
         self._lines.open()
+        self._counted = 0, 0  # bytes and complete lines
         self._last_steps: dict[str, int] = {}
         self.foreign_lines: list[tuple[int, bytes]] = []
         for number, line, row in _lines(self._folder.journal):
@@ -108,7 +110,18 @@ class Journal:
         return identity, Repetitions()
 
     def _count(self) -> int:
-        return count_lines(self._folder.journal)
+        """Reads only what has been appended since the last call: each checkpoint asks for it."""
+        end, lines = self._counted
+        try:
+            with self._folder.journal.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < end:  # it was written anew in place
+                    end, lines = 0, 0
+                file.seek(end)
+                added = file.read()
+        except FileNotFoundError:
+            return 0
+        self._counted = end + added.rfind(b"\n") + 1, lines + added.count(b"\n")
+        return self._counted[1]
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

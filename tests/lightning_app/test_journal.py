@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_a_continued_run_writes_no_row_twice_and_every_new_one(folder: RunFolder
         (50, {"a": 2.0}),
         (40, {"a": 2.0}),
     ]
+
+
+def test_the_position_counts_the_complete_rows_of_all_who_write(folder: RunFolder) -> None:
+    journal, positions = Journal(folder), []
+    for step in (10, 20, 30):
+        journal.append(step, 0, {"a": 1.0})
+        positions.append(journal.position)
+    Journal(folder).append(40, 0, {"a": 1.0})
+    positions.append(journal.position)
+    with folder.journal.open("a") as file:
+        file.write('{"step": 50, "metrics": {"a"')
+    positions.append(journal.position)
+    os.truncate(folder.journal, 0)
+    positions.append(journal.position)
+
+    assert positions == [1, 2, 3, 4, 4, 0]
 
 
 def test_the_checkpoint_of_another_journal_makes_nothing_a_repetition(folder: RunFolder) -> None:

@@ -73,6 +73,26 @@ def test_step_metrics_are_the_mean_over_all_steps_since_the_last_call() -> None:
     assert (second["loss"].item(), second["accuracy"].item()) == (5.0, 1.0)
 
 
+def test_step_metrics_continue_from_their_saved_state() -> None:
+    generator = torch.Generator().manual_seed(0)
+    steps = [torch.rand(3, 4, generator=generator) for _ in range(300)]
+    whole, stopped, resumed = (StepMetrics(num_classes=4) for _ in range(3))
+
+    def add(metrics: StepMetrics, numbers: Tensor) -> None:
+        metrics.add(numbers.mean(), numbers, numbers.argmin(1) // 2)
+
+    for number, step in enumerate(steps):
+        add(whole, step)
+        add(stopped if number < 100 else resumed, step)
+        if number == 99:
+            state = stopped.resume_state()
+            resumed.load_resume_state({name: [tensor.clone() for tensor in state[name]] for name in state})
+
+    assert [len(tensors) for tensors in state.values()] == [1, 1, 1]
+    assert resumed.mean_since_last() == whole.mean_since_last()
+    assert resumed.resume_state() == {"losses": [], "predicted": [], "labels": []}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
