@@ -1,6 +1,6 @@
 """Lightning's loop over the batches of an epoch, which can begin after any batch, and ends between two steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 from pytorch_lightning.loops.fetchers import _DataFetcher
@@ -50,27 +50,36 @@ class StepLoop(_TrainingEpochLoop):
             return
         super().advance(data_fetcher)
         self.is_batch_complete = True
-        for callback in self.trainer.callbacks:
-            if isinstance(callback, StepHooks):
-                callback.on_batch_complete(self.trainer)
+        for callback in self._step_hooks():
+            callback.on_batch_complete(self.trainer)
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         if self._should_check_val_fx(data_fetcher):
-            for callback in self.trainer.callbacks:
-                if isinstance(callback, StepHooks):
-                    callback.on_validation_due(self.trainer)
+            for callback in self._step_hooks():
+                callback.on_validation_due(self.trainer)
         super().on_advance_end(data_fetcher)
         self.is_batch_complete = False
         if isinstance(self.trainer, RunTrainer):
             self.trainer.complete_step()
         if self.done and not has_all_batches(self.trainer):
-            for callback in self.trainer.callbacks:
-                if isinstance(callback, StepHooks):
-                    callback.on_stop_within_epoch(self.trainer)
+            for callback in self._step_hooks():
+                callback.on_stop_within_epoch(self.trainer)
+        elif self._is_save_check_due():
+            for callback in self._step_hooks():
+                callback.on_save_check(self.trainer)
         _set_within_step(self.trainer, True)
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         return super()._should_check_val_fx(data_fetcher) and not self._accumulates_before_stop()
+
+    def _step_hooks(self) -> Iterator[StepHooks]:
+        return (callback for callback in self.trainer.callbacks if isinstance(callback, StepHooks))
+
+    def _is_save_check_due(self) -> bool:
+        trainer = self.trainer
+        if not isinstance(trainer, RunTrainer) or trainer.global_step < trainer.next_save_check:
+            return False
+        return not self._should_accumulate() and not has_all_batches(trainer)
 
     def _accumulates_before_stop(self) -> bool:
         return bool(self.trainer.should_stop) and self._should_accumulate()
