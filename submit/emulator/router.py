@@ -14,6 +14,7 @@ from submit.emulator.api import (
     interactive_runs,
     jobs,
     login,
+    metadata,
     metrics,
     models,
     run_history,
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _AZURE_ML = (
     *(artifacts, computes, control, datasets, datastores, environments, experiments, interactive_runs),
-    *(jobs, metrics, models, run_history, secrets, snapshots, sweeps),
+    *(jobs, metadata, metrics, models, run_history, secrets, snapshots, sweeps),
 )
 HOSTS = {
     "": tuple(route for api in _AZURE_ML for route in api.ROUTES),

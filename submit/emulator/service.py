@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from submit.emulator import datetimes, workspace
-from submit.emulator.api import blobs, dataflow, datasets, environments, jobs
+from submit.emulator.api import blobs, dataflow, datasets, environments, jobs, metadata
 from submit.emulator.client_environment import client_variables, job_variables, write_config
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
@@ -193,6 +193,24 @@ class AzureMLEmulator:
             compute.current_nodes = compute.current_nodes if current_nodes is None else current_nodes
             compute.errors = compute.errors if errors is None else tuple(errors)
             compute.compute_type = compute_type or compute.compute_type
+
+    def metadata_address(self, node: str) -> str:
+        """The address of a node's metadata service, which a virtual machine of Azure has at 169.254.169.254."""
+        return f"{self.url}{metadata.NODES}/{node}"
+
+    def announce_eviction(self, nodes: Sequence[str], seconds: float) -> str:
+        """Announces on all nodes that these will be taken away, and returns the id of the event."""
+        with self._state.lock:
+            return metadata.announce(self._state, nodes, seconds)
+
+    def withdraw_eviction(self, eviction_id: str) -> None:
+        """The event is listed no more: it is withdrawn, or over.
+
+        Raises:
+            KeyError: There is no such event.
+        """
+        with self._state.lock:
+            metadata.withdraw(self._state, eviction_id)
 
     def add_environment(self, name: str, image: str) -> None:
         """Adds a named environment, such as those that Azure provides."""

@@ -167,6 +167,15 @@ class Compute:
 
 
 @dataclass(frozen=True)
+class Eviction:
+    """The announced end of nodes, which Azure takes away at a time."""
+
+    id: str
+    nodes: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     """A version of a model.
 
@@ -211,6 +220,8 @@ class State:
         self.environments: dict[str, list[dict[str, Any]]] = {}
         self.computes: dict[str, Compute] = {}
         self.creation_seconds = 1.0  # of a cluster
+        self.evictions: list[Eviction] = []
+        self.eviction_changes = 0
         self.snapshots: dict[str, Snapshot] = {}
         self.saved_datasets: dict[str, dict[str, Any]] = {}
         self.datasets: dict[str, list[dict[str, Any]]] = {}

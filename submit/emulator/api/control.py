@@ -1,10 +1,11 @@
-"""The emulator's own interface: its state, metrics and fault injection."""
+"""The emulator's own interface: its state, metrics, fault injection and evictions."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from submit.emulator import datetimes
+from submit.emulator.api import metadata
 from submit.emulator.auth import Parameters
 from submit.emulator.faults import Fault
 from submit.emulator.messages import ApiError, Request, Response, json_response
@@ -12,6 +13,7 @@ from submit.emulator.routing import Route
 from submit.emulator.state import MetricRow, Run, State
 
 PATH = "/emulator/"
+_YEAR = 365 * 86400
 KINDS = ("slow", "status", "drop", "silence", "reject_metric", "quota")
 
 
@@ -43,6 +45,28 @@ def post_fault(state: State, request: Request, parameters: Parameters) -> Respon
 def delete_faults(state: State, request: Request, parameters: Parameters) -> Response:
     state.faults.clear()
     return json_response({})
+
+
+def post_eviction(state: State, request: Request, parameters: Parameters) -> Response:
+    body = request.json()
+    nodes, seconds = _setting(body, "nodes", None), _setting(body, "seconds", 30)
+    if not (isinstance(nodes, list) and nodes and all(isinstance(node, str) for node in nodes)):
+        raise ApiError(400, "BadArgument", 'expected {"nodes": ["node0"], "seconds": 30}')
+    if type(seconds) not in (int, float) or not 0 <= seconds < _YEAR:
+        raise ApiError(400, "BadArgument", f"seconds is {seconds!r}; expected a number of at least 0")
+    return json_response({"id": metadata.announce(state, nodes, seconds)})
+
+
+def delete_eviction(state: State, request: Request, parameters: Parameters) -> Response:
+    try:
+        metadata.withdraw(state, parameters["eviction"])
+    except KeyError as error:
+        raise ApiError(404, "NotFound", f"there is no eviction {parameters['eviction']!r}") from error
+    return json_response({})
+
+
+def _setting(body: Any, name: str, default: Any) -> Any:
+    return body.get(name, default) if isinstance(body, dict) else None
 
 
 def _fault(body: Any) -> Fault:
@@ -87,4 +111,6 @@ ROUTES = (
     Route("GET", "/emulator/runs/{run}/metrics", get_metrics),
     Route("POST", "/emulator/faults", post_fault),
     Route("DELETE", "/emulator/faults", delete_faults),
+    Route("POST", "/emulator/evictions", post_eviction),
+    Route("DELETE", "/emulator/evictions/{eviction}", delete_eviction),
 )
