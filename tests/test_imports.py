@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "lightning_app.azureml_logger": ("lightning_app.azureml", "lightning_app.errors", "lightning_app.run_folder"),
     "lightning_app.distributed": ("lightning_app.errors",),
     "lightning_app.doctor": ("lightning_app.azureml", "lightning_app.distributed", "lightning_app.errors"),
+    "lightning_app.preemption": ("lightning_app.watchdog",),
     "lightning_app.watchdog": ("lightning_app.distributed",),
     # of the training program only what loads nothing heavy
     "submit": ("lightning_app.errors", "lightning_app.command_line.flags", "lightning_app.growing_file"),

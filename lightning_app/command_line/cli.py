@@ -4,6 +4,7 @@ import inspect
 import logging
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from lightning_app.command_line.flags import COMMANDS
 from lightning_app.command_line.matching import require_given_classes, require_image_size, require_same_classes
 from lightning_app.command_line.parser import Parser, parse
 from lightning_app.command_line.standard_callbacks import with_standard
-from lightning_app.console import expect_rows_in_each_epoch
+from lightning_app.console import expect_rows_in_each_epoch, print_line
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
@@ -37,6 +38,7 @@ from lightning_app.errors import UsageError
 from lightning_app.output.loggers import check_azureml, create_loggers
 from lightning_app.output.predictions import predictions_file, require_writable
 from lightning_app.output.progress import EpochBar
+from lightning_app.preemption.watcher import OnPreemption, preemption_watcher
 from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.trainer import lightning_callbacks, trainer_settings
 from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProgress
@@ -82,7 +84,7 @@ class RunCLI(LightningCLI):
         self.output_dir_is_given = output_dir_is_given
         self.plan = ResumePlan()
         self.lock: RunLock | None = None
-        try:
+        with ExitStack() as self.ends:  # another training may follow in the same process, also after an error
             super().__init__(
                 args=list(arguments),
                 trainer_class=RunTrainer,
@@ -93,9 +95,6 @@ class RunCLI(LightningCLI):
                 save_config_callback=None,  # RunFolderSetup writes config.yaml, after the data has been checked
                 auto_configure_optimizers=False,
             )
-        finally:
-            if self.lock is not None:
-                self.lock.release()  # another training may follow in the same process, also after an error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -117,6 +116,7 @@ class RunCLI(LightningCLI):
             parser.add_argument("--resume", type=str, default="auto")
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
+            parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
@@ -152,6 +152,7 @@ class RunCLI(LightningCLI):
             return
         self.folder.check_writable()
         self.lock = RunLock(self.folder)
+        self.ends.callback(self.lock.release)
         if detect_launch().rank == 0:
             self.lock.acquire()
         self.plan = plan_resume(self.folder, self.settings.resume, yaml.safe_load(self._settings_as_yaml()))
@@ -234,6 +235,9 @@ class RunCLI(LightningCLI):
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
         self.watchdog.stall_timeout = self.settings.stall_timeout
+        if self._trains() and detect_launch().local_rank == 0:
+            watcher = preemption_watcher(self.watchdog, self.settings.on_preemption, print_line)
+            self.ends.enter_context(watcher)
         saves = self.settings.trainer.enable_checkpointing is not False
         stop_after_signals(trainer, self.watchdog, self.folder if self._trains() else None, saves=saves)
 

@@ -34,6 +34,8 @@ _RUN_FLAGS = (
     Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
     Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
          ("fit",)),
+    Flag("--on_preemption", "", "WHAT", "When Azure announces that it takes the machine away: end after a checkpoint, "
+         "or save and go on, or ignore it (default: auto: end on a low-priority cluster, otherwise ignore).", ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in the run folder of the network).", ("predict",)),
     Flag("--stall_timeout", "--stall_timeout", "X", "Seconds for which one process may block the others, time for "
          "reading and saving data not included."),

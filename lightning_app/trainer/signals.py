@@ -84,7 +84,7 @@ class SignalHandling:
 
         Within the loop it has the cause from here on, so that the end of the loop can't miss it.
         """
-        if number == _TO_SAVE or self._has_raised or self._watchdog.is_running:
+        if number == _TO_SAVE or self._has_raised or self._stop_point.is_reached or self._watchdog.is_running:
             return
         self._stop_point.cause = cause = self._stop_point.cause or StopCause.from_signal(number)
         if not self._stop_point.in_training:
@@ -116,9 +116,7 @@ class SignalHandling:
 
     def _request(self, cause: StopCause) -> None:
         self._requested_at = self._requested_at or time.monotonic()
-        self._watchdog.request_stop(cause)
-        if not cause.signal and not self._watchdog.is_running and not self._stop_point.in_training:
-            os.kill(os.getpid(), signal.SIGTERM)  # there is no signal yet that would end the main thread's work
+        self._watchdog.request_stop(cause, interrupts=not cause.signal)
 
     def _end_at_once(self, cause: StopCause) -> None:
         if self._watchdog.is_running:

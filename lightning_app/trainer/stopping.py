@@ -1,6 +1,7 @@
 """Ends training at a boundary between two steps after a signal, and saves it there; or saves it and goes on."""
 
 import logging
+import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -159,6 +160,7 @@ class StopAtBoundary(StepHooks, pl.Callback):
 
     def _report_save(self) -> None:
         assert self._folder is not None
+        self._point.saved_at = time.monotonic()
         if self._saves:
             log.info("Saved %s %s: %s.", _count(self._done), self._point.save_reason, self._folder.last)
         else:

@@ -83,6 +83,7 @@ class StopPoint:
         self.cause: StopCause | None = None
         self.is_reached = False
         self.save_reason = ""  # of the last save that was due
+        self.saved_at = 0.0  # time of the monotonic clock when it was done
         self.describe: Callable[[StopCause], str] = _before_training
         self._changed = threading.Condition()
         self._passed: Boundary | None = None  # None outside of the training loop, where nothing has to be saved
@@ -104,6 +105,7 @@ class StopPoint:
             if self.cause is None:
                 self._passed, self._is_over = (), False
                 return
+            self.is_reached = True
         raise Stopped(self.cause, self.line())
 
     def leave(self) -> StopCause | None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -120,14 +121,19 @@ class Watchdog:
         """Sends the number of processes, before Lightning starts some of them."""
         self._send({"expected_processes": processes})
 
-    def request_stop(self, cause: StopCause, *, now: bool = False) -> None:
-        """Stops all processes: at the next boundary that all of them can reach, or ``now``."""
+    def request_stop(self, cause: StopCause, *, now: bool = False, interrupts: bool = False) -> None:
+        """Stops all processes: at the next boundary that all of them can reach, or ``now``.
+
+        ``interrupts`` is for a cause that isn't a signal, of which the main thread doesn't know outside of training.
+        """
         if self.is_running:
             self._send({"stop": cause.to_message(), "now": now})
-        else:
-            passed = self.stop_point.hold(cause)
-            if passed is not None:
-                self.stop_point.stop_after(passed)
+            return
+        passed = self.stop_point.hold(cause)
+        if passed is not None:
+            self.stop_point.stop_after(passed)
+        elif interrupts:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def request_save(self, reason: str) -> None:
         """Lets all processes save at the next boundary that all of them can reach, and go on.
