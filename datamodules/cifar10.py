@@ -10,19 +10,18 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 from torchvision.datasets import CIFAR10
-from torchvision.transforms import v2
 
 from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
-from datamodules.image_files import ImageFiles, image_loader, normalise, unlabelled_images
+from datamodules.image_files import ImageFiles, Workers, image_loader, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import epoch_sampler, run_seed, stream
-from datamodules.validation import MAX_BATCH_SIZE, DataError, max_workers, require, require_shares, shown
+from datamodules.validation import MAX_BATCH_SIZE, DataError, require, require_shares, require_workers, shown
+from datamodules.views import Squeezed
 
 log = logging.getLogger(__name__)
 
 MEAN, STD = 0.5, 0.5  # of every channel, as in the tutorials
-_TO_CIFAR_SIZE = v2.Compose([v2.Resize((32, 32)), v2.PILToTensor()])
 _SPLIT_STREAM = 2  # separates the choice of validation images from the order of the epochs
 
 
@@ -37,7 +36,8 @@ class CIFAR10DataModule(pl.LightningDataModule):
         batch_size: Images per step and process.
         val_split: Training images held out for validation and for choosing the best checkpoint.
         augment: Shift and flip the training images at random.
-        num_workers: Processes that read image files for ``predict``. CIFAR-10 itself is in memory and needs none.
+        num_workers: Processes that decode image files for ``predict``, or ``auto``, which suits the machine. CIFAR-10
+            itself is in memory and needs none.
         download: Download the official archive to ``data_path`` if it isn't there.
         skip_broken: Leave out unreadable image files (``predict``) instead of raising an error.
 
@@ -54,14 +54,14 @@ class CIFAR10DataModule(pl.LightningDataModule):
         batch_size: int = 4,
         val_split: int = 0,
         augment: bool = False,
-        num_workers: int = 0,
+        num_workers: Workers = "auto",
         download: bool = False,
         skip_broken: bool = False,
     ) -> None:
         super().__init__()
         require("--batch_size", batch_size, at_least=1, at_most=MAX_BATCH_SIZE)
         require("--data.val_split", val_split, at_least=0)
-        require("--num_workers", num_workers, at_least=0, at_most=max_workers())
+        require_workers(num_workers)
         if download and data_path is None:
             raise DataError("--download: no folder to download to; give --data_path as well")
         self.save_hyperparameters()
@@ -103,7 +103,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Reads the images that the stage needs into memory."""
         if stage == "predict":
-            self._predict = unlabelled_images(self.data_path, _TO_CIFAR_SIZE, self.skip_broken, self.trainer)
+            self._predict = unlabelled_images(self.data_path, Squeezed(self.image_size), self.skip_broken, self.trainer)
             require_shares(self.trainer, {"prediction": len(self._predict)})
             return
         folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
@@ -133,7 +133,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         assert self._predict is not None
         sampler = epoch_sampler(len(self._predict), self.trainer)
-        return image_loader(self._predict, sampler, self.batch_size, self.num_workers)
+        return image_loader(self._predict, sampler, self.batch_size, self.num_workers, self.trainer)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Normalises the images of ``predict``; all other batches are normalised already."""

@@ -1,12 +1,21 @@
-"""From an image file to RGB pixels. What is decoded here is a readable image, and nothing else is."""
+"""From an image file to RGB pixels. What is decoded here is a readable image, and nothing else is.
+
+JPEG files of the usual kinds are decoded by libjpeg-turbo, at once and straight into an array. All other files are
+Pillow's, and so are JPEG files in which libjpeg-turbo finds anything unusual: Pillow's verdict on them counts. Both
+are the same decoder with the same settings, so that the pixels don't depend on which of them has read a file.
+"""
 
 import io
+import os
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from datamodules.validation import DataError
@@ -21,35 +30,49 @@ MAX_PIXELS = 178_956_970
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns from half of it on, and a program may make warnings errors
 _TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels; make it smaller"
 _LARGE = 2**24  # pixels
+_READ_AT_ONCE = 2**26  # bytes; a larger file may be anything
 _one_large_image = threading.Lock()  # threads of one process decode large images one after the other
 
+Pixels = NDArray[np.uint8]
+"""An RGB image, uint8 (H, W, 3)."""
+
+Divisor = Callable[[int, int], int]
+"""From width and height of an image to 1, 2, 4 or 8, by which both are divided when it is decoded."""
+
 _UNSIGNED_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels),
 }
+"""By the value of EXIF's orientation."""
 
 
 class UnreadableImageError(Exception):
     """A file isn't a readable image; the message says why."""
 
 
-def decode(path: Path) -> Image.Image:
+def full_size(width: int, height: int) -> int:
+    """The ``Divisor`` that leaves an image as large as it is."""
+    return 1
+
+
+def decode(path: Path, divisor: Divisor = full_size) -> Pixels:
     """The first frame of the image as RGB, rotated as its EXIF data says.
 
     Damaged metadata loses nothing but themselves. Of transparent pixels the colour is kept. 16 bits of a channel become
-    their upper 8 bits.
+    their upper 8 bits. A JPEG file becomes smaller in its cosine transform, which takes less time than decoding all of
+    it; of other images, squares of pixels are averaged.
 
     Raises:
         DataError: The file isn't a readable image.
     """
     try:
-        return _decode_file(path)
+        return _decode_file(path, divisor)
     except UnreadableImageError as error:
         raise broken_image(path, str(error)) from error
 
@@ -61,42 +84,73 @@ def broken_image(path: Path, reason: str) -> DataError:
     )
 
 
-def unreadable_reason(path: Path) -> str | None:
-    """Why a file is no readable image, or None if it is one."""
+def unreadable_reason(
+    path: Path, divisor: Divisor = full_size, use: Callable[[Pixels], None] = lambda pixels: None
+) -> str | None:
+    """Why a file is no readable image, or None if it is one; then ``use`` gets its pixels."""
     try:
-        _decode_file(path)
+        pixels = _decode_file(path, divisor)
     except UnreadableImageError as error:
         return str(error)
+    use(pixels)
     return None
 
 
-def _decode_file(path: Path) -> Image.Image:
+def _decode_file(path: Path, divisor: Divisor) -> Pixels:
     try:
         with path.open("rb") as file:
+            # at once: on a mount, each read may take milliseconds
+            source = io.BytesIO(file.read()) if os.fstat(file.fileno()).st_size <= _READ_AT_ONCE else file
             try:
-                return _decode(file)
+                return _decode(source, divisor)
             except UnreadableImageError:
                 raise
             except Exception:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-                file.seek(0)
-                pixels = _without_metadata(file.read())
+                source.seek(0)
+                pixels = _without_metadata(source.read())
                 if pixels is None:
                     raise
-                return _decode(io.BytesIO(pixels))
+                return _decode(io.BytesIO(pixels), divisor)
     except UnreadableImageError:
         raise
     except Exception as error:
         raise UnreadableImageError(_reason(error, path)) from error
 
 
-def _decode(file: BinaryIO) -> Image.Image:
-    with Image.open(file, formats=_FORMATS) as image:
-        pixels = image.width * image.height
-        if pixels > MAX_PIXELS:
+def _decode(source: BinaryIO, divisor: Divisor) -> Pixels:
+    with Image.open(source, formats=_FORMATS) as image:
+        count = image.width * image.height
+        if count > MAX_PIXELS:
             raise UnreadableImageError(_TOO_LARGE)
-        with _one_large_image if pixels > _LARGE else nullcontext():
-            image.load()
-            return _turned(_as_rgb(image), _orientation(image))
+        with _one_large_image if count > _LARGE else nullcontext():
+            by = divisor(*image.size)
+            pixels = _decode_jpeg(source, image, by)
+            if pixels is None:
+                pixels = np.array(_load(image, by))
+            orientation = _orientation(image)
+    return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
+
+
+def _decode_jpeg(source: BinaryIO, image: Image.Image, by: int) -> Pixels | None:
+    """The pixels, unless it is another format, an unusual kind of JPEG, or damaged."""
+    usual = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
+    if not usual or not isinstance(source, io.BytesIO):
+        return None
+    least = {} if by == 1 else {"min_width": -(-image.width // by), "min_height": -(-image.height // by)}
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(source.getvalue(), "RGB", **least)
+    except ValueError:  # all that libjpeg-turbo warns of
+        return None
+    return pixels
+
+
+def _load(image: Image.Image, by: int) -> Image.Image:
+    size = image.size
+    if by > 1:
+        image.draft(None, (image.width // by, image.height // by))  # works for JPEG only
+    image.load()
+    rgb = _as_rgb(image)
+    return rgb.reduce(by) if by > 1 and image.size == size else rgb
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -130,10 +184,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF data; errors of as many kinds as in decoding
         return 1
     return orientation if isinstance(orientation, int) else 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"

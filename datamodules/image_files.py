@@ -1,43 +1,52 @@
-"""Image files of any size, which worker processes decode to uint8."""
+"""Image files of any size, which become batches of uint8."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.image_decoding import decode
+from datamodules.image_decoding import decode, unreadable_reason
 from datamodules.image_listing import image_paths
-from datamodules.sampling import EpochSampler, run_seed, stream_seed
-from datamodules.validation import DataError
+from datamodules.kept_images import KeptImages
+from datamodules.sampling import EpochSampler, run_seed, stream
+from datamodules.validation import DataError, cores
+from datamodules.views import View
 
-ImageTransform = Callable[[Image.Image], Tensor]
-"""From a decoded RGB image to uint8 (3, H, W); may use torch's random numbers."""
+Workers = int | Literal["auto"]
+"""Number of worker processes of a loader."""
 
-_MOST_ELONGATED = 4  # sides as 1 to 4; of longer images, only the middle can be in a crop of the centre
+_MOST_WORKERS, _WORKERS_ON_CPU = 8, 2
 
 
 class ImageFiles(Dataset[tuple[Tensor, int]]):
     """Item ``(epoch, index)`` is an image, uint8 (3, H, W), and its label, or its index if there are no labels.
 
-    The random numbers of the transform are a function of (seed, epoch, index), in any process and order.
+    The random numbers of the view are a function of (seed, epoch, index), in any process and order.
 
     Args:
         paths: The files.
-        transform: From a decoded image to a tensor.
+        view: What the network sees of an image.
         labels: A label for each file.
+        kept: Images that ``check`` has kept.
 
     Raises:
         DataError: An item's file has become unreadable since it was checked; the message names the file.
     """
 
-    def __init__(self, paths: Sequence[Path], transform: ImageTransform, labels: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        view: View,
+        labels: Sequence[int] | None = None,
+        kept: KeptImages | None = None,
+    ) -> None:
         self.paths, self.labels = list(paths), None if labels is None else list(labels)
-        self.transform = transform
+        self.view = view
+        self._kept = kept or KeptImages(0)
         self._seed = run_seed()
 
     def __len__(self) -> int:
@@ -45,23 +54,31 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         epoch, index = key
-        image = decode(self.paths[index])
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream_seed(self._seed, epoch, index))
-            return self.transform(image), index if self.labels is None else self.labels[index]
+        path = self.paths[index]
+        image = self._kept.get(path)
+        if image is None:
+            image = self.view.prepare(torch.from_numpy(decode(path, self.view.divisor)))
+        seen = self.view.finish(image, stream(self._seed, epoch, index))
+        return seen.permute(2, 0, 1), index if self.labels is None else self.labels[index]
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether all images are in memory."""
+        return all(path in self._kept for path in self.paths)
 
 
-def middle(image: Image.Image) -> Image.Image:
-    """The middle of a very long image, whose shorter side couldn't be enlarged without filling the memory."""
-    width, height = image.size
-    longest = _MOST_ELONGATED * min(width, height)
-    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
-    return image.crop((left, top, width - left, height - top)) if left or top else image
+def check(path: Path, view: View, kept: KeptImages | None = None) -> str | None:
+    """Why a file is no readable image, or None if it is one; its decoded image is then kept if there is room."""
+
+    def keep(pixels: Any) -> None:
+        image = view.prepare(torch.from_numpy(pixels))
+        if kept is not None:
+            kept.put(path, image)
+
+    return unreadable_reason(path, view.divisor, keep)
 
 
-def unlabelled_images(
-    folder: Path | None, transform: ImageTransform, skip_broken: bool, trainer: pl.Trainer | None
-) -> ImageFiles:
+def unlabelled_images(folder: Path | None, view: View, skip_broken: bool, trainer: pl.Trainer | None) -> ImageFiles:
     """All images in a folder and its subfolders, without labels.
 
     Raises:
@@ -70,23 +87,45 @@ def unlabelled_images(
     if folder is None or not folder.is_dir():
         problem = "not given" if folder is None else f"{str(folder)!r} is not a folder"
         raise DataError(f"--data_path: {problem}; give predict a folder with images")
-    paths = image_paths(folder, skip_broken=skip_broken, trainer=trainer)
+    paths = image_paths(folder, skip_broken=skip_broken, trainer=trainer, check=lambda path: check(path, view))
     if not paths:
         raise DataError(f"--data_path {str(folder)!r}: no image in it or in its subfolders")
-    return ImageFiles(paths, transform)
+    return ImageFiles(paths, view)
 
 
-def image_loader(files: ImageFiles, sampler: EpochSampler, batch_size: int, num_workers: int) -> DataLoader[Any]:
+def image_loader(
+    files: ImageFiles, sampler: EpochSampler, batch_size: int, workers: Workers, trainer: pl.Trainer | None
+) -> DataLoader[Any]:
     """Batches of uint8 (B, 3, H, W): a quarter of the bytes of float32 to transfer to the device."""
+    num_workers = suitable_workers(files, trainer) if workers == "auto" else workers
     return DataLoader(
         files,
         batch_size=batch_size,
         sampler=sampler,
+        collate_fn=_batch,
         num_workers=num_workers,
         generator=torch.Generator(),  # otherwise each iteration would draw from the random numbers of the training
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def suitable_workers(files: ImageFiles, trainer: pl.Trainer | None) -> int:
+    """Worker processes of one loader, where the user leaves their number to the program.
+
+    A GPU leaves the processors to them, except one. Training on the processors needs these itself: for images that are
+    in memory, worker processes would cost more than they do.
+    """
+    own = cores() // (trainer.num_devices if trainer else 1)
+    if trainer and trainer.strategy.root_device.type != "cpu":
+        return max(1, min(own - 1, _MOST_WORKERS))
+    return 0 if files.are_kept else min(own, _WORKERS_ON_CPU)
+
+
+def _batch(items: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    # the channels stay last in memory, as they are in the files and as convolutions like them
+    images = torch.stack([image.permute(1, 2, 0) for image, _ in items]).permute(0, 3, 1, 2)
+    return images, torch.tensor([label for _, label in items])
 
 
 def normalise(images: Tensor, mean: Iterable[float], std: Iterable[float]) -> Tensor:

@@ -1,5 +1,6 @@
 """Images in folders, one folder per class."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,23 +8,28 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
 
 from datamodules import generated
-from datamodules.image_files import ImageFiles, image_loader, middle, normalise, unlabelled_images
+from datamodules.image_files import ImageFiles, Workers, check, image_loader, normalise, unlabelled_images
 from datamodules.image_listing import Files, class_folders, list_files, readable_images
+from datamodules.kept_images import KeptImages, default_bytes
 from datamodules.sampling import epoch_sampler
 from datamodules.validation import (
     MAX_BATCH_SIZE,
     MAX_IMAGE_SIZE,
     DataError,
-    max_workers,
     require,
+    require_amount,
     require_batch_fits,
     require_shares,
+    require_workers,
 )
+from datamodules.views import CentreCrop, RandomCrop, View
+
+log = logging.getLogger(__name__)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's weights expect
+_EACH_EPOCH = ("train", "val")
 _USES = {"train": "training", "val": "validation", "test": "testing"}
 
 
@@ -39,8 +45,10 @@ class ImageFolderDataModule(pl.LightningDataModule):
             For ``predict``: any folder of images.
         batch_size: Images per step and process.
         image_size: Height and width of the network's input, in pixels.
-        num_workers: Processes that decode images.
+        num_workers: Processes that decode images, or ``auto``, which suits the machine and what is kept in memory.
         skip_broken: Leave out unreadable image files instead of raising an error.
+        cache_gb: Memory on each node, in GB, for decoded training and validation images; 0 keeps none. By default a
+            quarter of the memory, and at most half of what is available.
 
     Raises:
         DataError: A value is out of range, or the files at ``data_path`` can't be used.
@@ -51,19 +59,23 @@ class ImageFolderDataModule(pl.LightningDataModule):
         data_path: str | None = None,
         batch_size: int = 4,
         image_size: int = 224,
-        num_workers: int = 2,
+        num_workers: Workers = "auto",
         skip_broken: bool = False,
+        cache_gb: float | None = None,
     ) -> None:
         super().__init__()
         require("--batch_size", batch_size, at_least=1, at_most=MAX_BATCH_SIZE)
         require("--data.image_size", image_size, at_least=1, at_most=MAX_IMAGE_SIZE)
-        require("--num_workers", num_workers, at_least=0, at_most=max_workers())
+        require_workers(num_workers)
+        if cache_gb is not None:
+            require_amount("--data.cache_gb", cache_gb)
         self.save_hyperparameters()
         self.data_path = None if data_path is None else Path(data_path)
         self.batch_size = batch_size
         self.image_size = image_size
         self.num_workers = num_workers
         self.skip_broken = skip_broken
+        self.cache_gb = cache_gb
         self._files: dict[str, ImageFiles] = {}
         self._announced = False
 
@@ -88,12 +100,12 @@ class ImageFolderDataModule(pl.LightningDataModule):
         """Lists and checks the files of the splits that the stage needs."""
         if stage == "predict":
             self._files["predict"] = unlabelled_images(
-                self.data_path, self._centre_crop(), self.skip_broken, self.trainer
+                self.data_path, CentreCrop(self.image_size), self.skip_broken, self.trainer
             )
             self._check_counts({"prediction": len(self._files["predict"])})
             return
         root = self.data_path or generated.image_folder()
-        self._read(root, [split for split in _splits(root, stage) if split not in self._files])
+        self._read(root, [split for split in _splits(root, stage) if split not in self._files], stage)
         counts = {_USES[split]: len(self._files[split]) for split in _splits(root, stage)}
         self._check_counts(counts)
         if self.data_path is None and counts and not self._announced:
@@ -121,13 +133,23 @@ class ImageFolderDataModule(pl.LightningDataModule):
         images, labels = batch
         return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
 
-    def _read(self, root: Path, splits: Sequence[str]) -> None:
+    def _read(self, root: Path, splits: Sequence[str], stage: str) -> None:
         listed = {split: self._list(root, split) for split in splits}
         files = [files for by_class in listed.values() for files in by_class]
         every = Files([p for f in files for p in f.images], {p: why for f in files for p, why in f.broken.items()})
-        readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer)
+        split_of = {path: split for split, by_class in listed.items() for f in by_class for path in f.images}
+        # what is read once needs no memory
+        kept = KeptImages(self._cache_bytes() if stage == "fit" and splits else 0)
+
+        def checked(path: Path) -> str | None:
+            split = split_of[path]
+            return check(path, self._view(split), kept if split in _EACH_EPOCH else None)
+
+        readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer, check=checked)
+        kept.share(self.trainer)
         for split, by_class in listed.items():
-            self._files[split] = self._labelled(root / split, by_class, readable)
+            self._files[split] = self._labelled(root / split, by_class, readable, kept)
+        self._say_what_is_kept(kept)
 
     def _list(self, root: Path, split: str) -> list[Files]:
         """The files of each class, in label order."""
@@ -140,7 +162,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
             )
         return [_together(list_files(folder) for folder in same) for same in folders.values()]
 
-    def _labelled(self, split: Path, by_class: Sequence[Files], readable: set[Path]) -> ImageFiles:
+    def _labelled(self, split: Path, by_class: Sequence[Files], readable: set[Path], kept: KeptImages) -> ImageFiles:
         paths, labels = [], []
         for label, files in enumerate(by_class):
             images = [path for path in files.images if path in readable]
@@ -150,19 +172,31 @@ class ImageFolderDataModule(pl.LightningDataModule):
                 )
             paths += images
             labels += [label] * len(images)
-        return ImageFiles(paths, self._random_crop() if split.name == "train" else self._centre_crop(), labels)
+        return ImageFiles(paths, self._view(split.name), labels, kept)
 
-    def _random_crop(self) -> v2.Transform:
-        return v2.Compose([v2.RandomResizedCrop(self.image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+    def _view(self, split: str) -> View:
+        return RandomCrop(self.image_size) if split == "train" else CentreCrop(self.image_size)
 
-    def _centre_crop(self) -> v2.Transform:
-        resized = round(self.image_size * 256 / 224)  # as in the tutorial
-        return v2.Compose([middle, v2.Resize(resized), v2.CenterCrop(self.image_size), v2.PILToTensor()])
+    def _cache_bytes(self) -> int:
+        """The share of this process in the memory of its node."""
+        whole = default_bytes() if self.cache_gb is None else int(self.cache_gb * 2**30)
+        return whole // (self.trainer.num_devices if self.trainer else 1)
+
+    def _say_what_is_kept(self, kept: KeptImages) -> None:
+        used = [files for split, files in self._files.items() if split in _EACH_EPOCH]
+        count = sum(len(files) for files in used)
+        missing = sum(path not in kept for files in used for path in files.paths)
+        if kept.capacity and missing:
+            log.info(
+                "%s of %s images fit into memory (--data.cache_gb); the others are decoded in each epoch.",
+                f"{count - missing:,}",
+                f"{count:,}",
+            )
 
     def _loader(self, split: str, training: bool = False) -> DataLoader[Any]:
         files = self._files[split]
         sampler = epoch_sampler(len(files), self.trainer, training=training)
-        return image_loader(files, sampler, self.batch_size, self.num_workers)
+        return image_loader(files, sampler, self.batch_size, self.num_workers, self.trainer)
 
 
 def _splits(root: Path, stage: str) -> Sequence[str]:

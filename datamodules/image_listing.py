@@ -5,7 +5,7 @@ import logging
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,9 @@ EXTENSIONS = (*IMG_EXTENSIONS, ".gif", ".jfif")
 _IGNORED_NAMES = {"thumbs.db", "desktop.ini"}  # written by file managers; hidden files are ignored as well
 _READERS = 16  # threads; on a mount, reading is mostly waiting, and decoding needs no interpreter lock
 _WORTH_A_LINE = 5_000  # files: checking them may take a minute
+
+Check = Callable[[Path], str | None]
+"""From a file to the reason why it is no readable image, or None if it is one; threads call it at the same time."""
 
 _Identity = tuple[int, int]
 """Device and number of a folder, however many names and links lead to it."""
@@ -45,7 +48,9 @@ def list_files(folder: Path, *, recursive: bool = True) -> Files:
     return found
 
 
-def readable_images(files: Files, *, skip_broken: bool, trainer: pl.Trainer | None = None) -> set[Path]:
+def readable_images(
+    files: Files, *, skip_broken: bool, trainer: pl.Trainer | None = None, check: Check = unreadable_reason
+) -> set[Path]:
     """The files that can be decoded.
 
     The processes of a node share the work. A file that one of them can't read is broken for all, so that all processes
@@ -54,7 +59,7 @@ def readable_images(files: Files, *, skip_broken: bool, trainer: pl.Trainer | No
     Raises:
         DataError: A file can't be used, and ``skip_broken`` is false.
     """
-    broken = files.broken | _undecodable(files.images, trainer)
+    broken = files.broken | _undecodable(files.images, trainer, check)
     for path, reason in sorted(broken.items()):
         if not skip_broken:
             raise broken_image(path, reason)
@@ -65,7 +70,12 @@ def readable_images(files: Files, *, skip_broken: bool, trainer: pl.Trainer | No
 
 
 def image_paths(
-    folder: Path, *, recursive: bool = True, skip_broken: bool, trainer: pl.Trainer | None = None
+    folder: Path,
+    *,
+    recursive: bool = True,
+    skip_broken: bool,
+    trainer: pl.Trainer | None = None,
+    check: Check = unreadable_reason,
 ) -> list[Path]:
     """The images of a folder in the order of their names; each file is decoded once.
 
@@ -73,7 +83,7 @@ def image_paths(
         DataError: A file isn't a readable image, and ``skip_broken`` is false.
     """
     files = list_files(folder, recursive=recursive)
-    readable = readable_images(files, skip_broken=skip_broken, trainer=trainer)
+    readable = readable_images(files, skip_broken=skip_broken, trainer=trainer, check=check)
     return [path for path in files.images if path in readable]
 
 
@@ -161,12 +171,12 @@ def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED_NAMES
 
 
-def _undecodable(paths: Sequence[Path], trainer: pl.Trainer | None) -> dict[Path, str]:
+def _undecodable(paths: Sequence[Path], trainer: pl.Trainer | None, check: Check) -> dict[Path, str]:
     if len(paths) >= _WORTH_A_LINE:
         log.info("Checking %s: each is decoded once.", _counted(len(paths)))
     if trainer is None or trainer.world_size == 1:
-        return _check(paths)
-    own = _check(paths[trainer.local_rank :: trainer.num_devices])
+        return _checked(paths, check)
+    own = _checked(paths[trainer.local_rank :: trainer.num_devices], check)
     by_rank: list[Any] = [None] * trainer.world_size
     torch.distributed.all_gather_object(by_rank, own)
     return _merged(by_rank)
@@ -176,9 +186,9 @@ def _merged(parts: Iterable[Mapping[Path, str]]) -> dict[Path, str]:
     return {path: reason for part in parts for path, reason in part.items()}
 
 
-def _check(paths: Sequence[Path]) -> dict[Path, str]:
+def _checked(paths: Sequence[Path], check: Check) -> dict[Path, str]:
     with ThreadPoolExecutor(_READERS) as readers:
-        reasons = list(readers.map(unreadable_reason, paths))
+        reasons = list(readers.map(check, paths))
     return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
 
 

@@ -1,5 +1,6 @@
 """The error for unusable data, and checks of parameters, of memory and of the number of images per process."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 MAX_BATCH_SIZE = 1_000_000
 MAX_IMAGE_SIZE = 4_096
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_CORES = Path("/sys/fs/cgroup/cpu.max")
 _BYTES_PER_PIXEL = 3 * (1 + 4)  # three channels, as bytes from the file and as floats for the network
 
 
@@ -21,6 +23,23 @@ def require(flag: str, value: object, *, at_least: int, at_most: int | None = No
         raise DataError(f"{flag} {shown(value)}: expected a whole number {expected}")
 
 
+def require_amount(flag: str, value: object) -> None:
+    """Raises DataError if ``value`` is no number from 0 on."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:  # type: ignore[operator]
+        raise DataError(f"{flag} {shown(value)}: expected a number of at least 0")
+
+
+def require_workers(value: object) -> None:
+    """Raises DataError if ``value`` is neither a number of worker processes nor ``auto``."""
+    if value == "auto":
+        return
+    try:
+        require("--num_workers", value, at_least=0, at_most=max_workers())
+    except DataError as error:
+        raise DataError(f"{error}, or auto") from None
+
+
 def max_workers() -> int:
     """Worker processes that a machine can start without coming to a standstill."""
     return max(32, 4 * (os.cpu_count() or 1))
@@ -28,13 +47,22 @@ def max_workers() -> int:
 
 def require_batch_fits(batch_size: int, image_size: int, count: int) -> None:
     """Raises DataError if the memory of this machine can't hold one batch of the ``count`` images there are."""
-    needed, memory = min(batch_size, count) * image_size**2 * _BYTES_PER_PIXEL, _memory()
-    if memory is not None and needed > memory:
+    needed, available = min(batch_size, count) * image_size**2 * _BYTES_PER_PIXEL, memory()
+    if available is not None and needed > available:
         raise DataError(
             f"--batch_size {batch_size}: a batch of images of {image_size} x {image_size} pixels needs "
-            f"{needed / 2**30:.0f} GB of memory, of which there are {memory / 2**30:.0f}; give a smaller --batch_size "
-            "or --data.image_size"
+            f"{needed / 2**30:.0f} GB of memory, of which there are {available / 2**30:.0f}; give a smaller "
+            "--batch_size or --data.image_size"
         )
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _CGROUP_CORES.read_text().split() if _CGROUP_CORES.is_file() else []
+    if len(quota) == 2 and quota[0].isdecimal():
+        count = min(count, -(-int(quota[0]) // int(quota[1])))
+    return max(1, count)
 
 
 def shown(value: object) -> str:
@@ -48,7 +76,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:20]}... ({len(text):,} characters)"
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
     """Bytes of memory that this process may use; None where that is unknown."""
     if not hasattr(os, "sysconf"):
         return None

@@ -62,7 +62,7 @@ class FlagCheck(RunCLI):
 def _create(class_path: str, arguments: dict[str, Any]) -> None:
     module, _, name = class_path.rpartition(".")
     arguments.pop("classes", None)  # they come from the data
-    if (workers := arguments.get("num_workers")) is not None:  # this machine's limit isn't the cluster's
+    if isinstance(workers := arguments.get("num_workers"), int):  # this machine's limit isn't the cluster's
         arguments["num_workers"] = min(workers, max_workers())
     with torch.device("meta"):  # without memory for the weights
         getattr(importlib.import_module(module), name)(**arguments)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::Runt
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(decode(path))
+    return decode(path)
 
 
 def noise(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -36,7 +36,7 @@ def test_a_complete_file_is_readable_and_a_truncated_one_is_not(tmp_path: Path, 
     path = tmp_path / name
     noise().save(path)
     assert unreadable_reason(path) is None
-    assert decode(path).mode == "RGB"
+    assert decode(path).shape == (48, 64, 3)
 
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
@@ -70,7 +70,7 @@ def test_what_passes_the_check_can_be_decoded_and_nothing_else(tmp_path: Path, k
         readable = unreadable_reason(path) is None
         verdicts.add(readable)
         if readable:
-            assert decode(path).mode == "RGB"
+            assert decode(path).shape[2] == 3
             assert unreadable_reason(path) is None
         else:
             with pytest.raises(DataError):
@@ -240,7 +240,7 @@ def test_an_orientation_of_another_type_turns_nothing(tmp_path: Path, orientatio
     exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12" + orientation + b"\x00\x00\x00\x00"
     noise(size=(32, 24)).save(tmp_path / "a.jpg", exif=exif)
 
-    assert decode(tmp_path / "a.jpg").size == (32, 24)
+    assert decode(tmp_path / "a.jpg").shape == (24, 32, 3)
 
 
 def test_much_metadata_loses_no_image(tmp_path: Path) -> None:
@@ -251,3 +251,80 @@ def test_much_metadata_loses_no_image(tmp_path: Path) -> None:
 
     assert unreadable_reason(tmp_path / "a.jpg") is None
     assert unreadable_reason(tmp_path / "a.png") is None
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "full colour": {"subsampling": 0},
+    "half colour": {"subsampling": 1},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 3},
+    "low quality": {"quality": 5},
+    "colours not converted": {"keep_rgb": True},
+}
+
+
+def as_pillow_decodes(path: Path, by: int) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        image.draft(None, (image.width // by, image.height // by))
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jpeg_file_has_the_pixels_that_pillow_finds(tmp_path: Path, mode: str, kind: str) -> None:
+    for size in [(64, 48), (61, 47), (17, 130), (8, 8)]:
+        image = Image.effect_noise(size, 80).resize((size[0] // 4, size[1] // 4)).resize(size)
+        colours = Image.merge("RGB", [image, image.transpose(Image.Transpose.ROTATE_180), image])
+        colours.convert(mode).save(tmp_path / "a.jpg", **KINDS[kind])
+
+        for by in (1, 2, 4, 8):
+            found = decode(tmp_path / "a.jpg", lambda width, height, by=by: by)  # type: ignore[misc]
+            np.testing.assert_array_equal(found, as_pillow_decodes(tmp_path / "a.jpg", by))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_of_a_damaged_jpeg_file_pillows_verdict_counts(tmp_path: Path, progressive: bool) -> None:
+    chance, path, verdicts = np.random.default_rng(0), tmp_path / "a.jpg", set()
+    buffer = io.BytesIO()
+    noise(size=(64, 48)).save(buffer, "JPEG", progressive=progressive)
+    for _ in range(150):
+        content = bytearray(buffer.getvalue())
+        for _ in range(chance.choice([1, 5])):
+            content[chance.integers(len(content) // 2, len(content))] = int(chance.integers(256))
+        path.write_bytes(content[: len(content) - int(chance.choice([0, 0, 0, 1, 2, 30]))])
+        try:
+            expected = as_pillow_decodes(path, 1)
+        except (OSError, SyntaxError):
+            assert unreadable_reason(path)
+            verdicts.add(False)
+        else:
+            np.testing.assert_array_equal(decode(path), expected)
+            verdicts.add(True)
+    assert verdicts == {False, True}
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.tif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_image_of_any_format_can_be_reduced(tmp_path: Path, name: str, orientation: int) -> None:
+    image = Image.new("RGB", (83, 41), "white")
+    image.paste("black", (0, 0, 40, 41))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / name, **({} if name == "a.gif" else {"exif": exif}))
+    turned = orientation == 6 and name != "a.gif"
+
+    for by in (1, 2, 4, 8):
+        found = decode(tmp_path / name, lambda width, height, by=by: by)  # type: ignore[misc]
+        width, height = -(-83 // by), -(-41 // by)
+        assert found.shape == ((width, height, 3) if turned else (height, width, 3))
+        assert found[0, 0].max() < 30
+        assert found[-1, -1].min() > 225
+
+
+def test_a_large_file_is_not_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise().save(tmp_path / "a.jpg")
+    expected = decode(tmp_path / "a.jpg")
+    monkeypatch.setattr(image_decoding, "_READ_AT_ONCE", 100)
+
+    np.testing.assert_array_equal(decode(tmp_path / "a.jpg"), expected)

@@ -96,7 +96,7 @@ def test_files_and_flags_count_in_any_order_and_place(folder: Path, arguments: l
     assert settings["model"]["class_path"] == "models.ResNetTransfer"
     assert settings["model"]["init_args"]["learning_rate"] == 0.5
     assert settings["data"]["class_path"] == "datamodules.ImageFolderDataModule"
-    assert (settings["data"]["init_args"]["batch_size"], settings["data"]["init_args"]["num_workers"]) == (7, 2)
+    assert (settings["data"]["init_args"]["batch_size"], settings["data"]["init_args"]["num_workers"]) == (7, "auto")
     assert settings["trainer"]["max_epochs"] == 9
 
 
@@ -106,7 +106,7 @@ def test_a_class_that_is_given_takes_over_nothing_from_the_default_class(folder:
 
     assert settings["model"]["init_args"] == {"learning_rate": 0.1, "classes": ("x",)}
     assert settings["data"]["init_args"] == {"batch_size": 50}
-    assert folders["data"]["init_args"]["num_workers"] == 2
+    assert folders["data"]["init_args"]["num_workers"] == "auto"
 
 
 @pytest.mark.parametrize(
