@@ -50,6 +50,10 @@ class RunFolder:
     def best(self) -> Path:
         return self.root / "checkpoints" / "best.ckpt"
 
+    def earlier(self, step: int) -> Path:
+        """A checkpoint that was the last one, with this number of optimizer steps."""
+        return self.root / "checkpoints" / f"step-{step:09d}.ckpt"
+
     @property
     def best_metrics(self) -> Path:
         """The metrics of the epoch after which ``best`` was saved, as JSON."""

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.checkpointing.checkpoints import RunCheckpoints
-from lightning_app.checkpointing.resume import ResumePlan
+from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock, remove_leftovers
 from lightning_app.console import format_count
 from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run_connected
@@ -131,7 +131,8 @@ class RunFolderSetup(pl.Callback):
         if self._plan.archive_previous:
             which = f" ({self._plan.archived})" if self._plan.archived else ""
             log.info("%s: the earlier run%s was moved to %s", self._folder.root, which, self._folder.archive())
-        continues_here = self._plan.checkpoint in (self._folder.last, self._folder.best)
+        checkpoint = self._plan.checkpoint
+        continues_here = checkpoint is not None and checkpoint.parent.resolve() == self._folder.last.parent.resolve()
         remove_leftovers(self._folder, self._plan.steps_done if continues_here else None)
         self._write_config()
         if self._plan.checkpoint is not None:

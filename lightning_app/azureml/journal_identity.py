@@ -82,6 +82,19 @@ def continue_identity(folder: RunFolder, identity: JournalIdentity, positions: M
     return save_identity(folder, replace(identity, id=lost[-1], generation=generation, first_row=positions[lost[-1]]))
 
 
+def recovered_identity(run: str | None, label: str, positions: Mapping[str, int]) -> JournalIdentity | None:
+    """The identity of a journal that has come back from a lost disk without its file; None if it isn't known.
+
+    Args:
+        run: The Azure ML run of this job; None outside a job.
+        label: The run folder, see ``folder_label``.
+        positions: Of the checkpoint that has come back with the journal.
+    """
+    known = [name for name in positions if run and _place(name) == f"{run}/{label}"]
+    number = known[-1].rpartition("#")[2] if known else ""
+    return JournalIdentity(known[-1], int(number), run, 0, label, label) if number.isdecimal() else None
+
+
 def save_identity(folder: RunFolder, identity: JournalIdentity) -> JournalIdentity:
     """Writes the identity; returns it."""
     unfinished = folder.journal_identity.with_suffix(f".{os.getpid()}.tmp")

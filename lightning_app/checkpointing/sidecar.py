@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from lightning_app.checkpointing.pickled_step import pickled_step
+
 _CHUNK_BYTES = 2**20
 
 
@@ -70,7 +72,8 @@ def read_sidecar(checkpoint: Path) -> Sidecar | None:
 def damage(checkpoint: Path) -> str:
     """What is wrong with the file, for a message; empty if it is whole.
 
-    The sidecar decides; without one, the checksums within the file. Nothing of it is unpickled.
+    The sidecar decides; without one, the checksums within the file. Nothing of it is unpickled. A process that was
+    killed between two renames leaves a checkpoint beside the sidecar of the one before, which names another step.
     """
     try:
         status = checkpoint.stat()
@@ -82,9 +85,14 @@ def damage(checkpoint: Path) -> str:
         if sidecar is None:
             return _damage_by_checksums(checkpoint, status.st_mtime_ns, status.st_size)
         if status.st_size != sidecar.bytes:
-            return f"it has {status.st_size:,} bytes, and {sidecar.bytes:,} were written"
-        found = _hash_of(checkpoint, status.st_mtime_ns, status.st_size)
-        return "" if found == sidecar.sha256 else "it is damaged: its hash is wrong"
+            problem = f"it has {status.st_size:,} bytes, and {sidecar.bytes:,} were written"
+        elif _hash_of(checkpoint, status.st_mtime_ns, status.st_size) == sidecar.sha256:
+            return ""
+        else:
+            problem = "it is damaged: its hash is wrong"
+        if _damage_by_checksums(checkpoint, status.st_mtime_ns, status.st_size):
+            return problem
+        return problem if pickled_step(checkpoint) in (None, sidecar.step) else ""
     except OSError as error:
         return error.strerror or str(error)
 

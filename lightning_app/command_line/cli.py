@@ -20,7 +20,8 @@ from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpointing.checkpoint_files import require_same_weights
 from lightning_app.checkpointing.checkpoints import keep_apart
 from lightning_app.checkpointing.monitor import Mode
-from lightning_app.checkpointing.resume import ResumePlan, plan_resume
+from lightning_app.checkpointing.resume import plan_resume
+from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
@@ -155,7 +156,9 @@ class RunCLI(LightningCLI):
         self.ends.callback(self.lock.release)
         if detect_launch().rank == 0:
             self.lock.acquire()
-        self.plan = plan_resume(self.folder, self.settings.resume, yaml.safe_load(self._settings_as_yaml()))
+        config = yaml.safe_load(self._settings_as_yaml())
+        checkpoint_dir = self.settings.get("checkpoint_dir")
+        self.plan = plan_resume(self.folder, self.settings.resume, config, checkpoint_dir, self.lock)
         # with more than one process, the others wait for this one: training.train returns in all of them
         if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))

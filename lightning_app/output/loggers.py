@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from lightning_app.azureml_logger import AzureMLRunLogger
-from lightning_app.checkpointing.resume import ResumePlan
+from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.errors import UsageError
 from lightning_app.output.progress import LineLogger
 from lightning_app.output.tensorboard import RunTensorBoard

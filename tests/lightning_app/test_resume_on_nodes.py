@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from lightning_app.azureml.journal import read_journal
-from lightning_app.checkpointing.resume import ResumePlan, plan_resume
+from lightning_app.checkpointing.resume import plan_resume
+from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.run_folder import RunFolder
 from tests.support import clusters
 from tests.support.commands import command_line

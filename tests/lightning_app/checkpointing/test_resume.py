@@ -9,9 +9,11 @@ import torch
 import yaml
 
 from lightning_app.checkpointing.position import KEY
-from lightning_app.checkpointing.resume import ResumePlan, plan_resume
+from lightning_app.checkpointing.resume import plan_resume
+from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from tests.support.checkpoint_files import content, counter
 
 CONFIG = {
     "seed_everything": 0,
@@ -25,26 +27,6 @@ CONFIG = {
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
-
-
-def counter(number: int) -> dict[str, dict[str, int]]:
-    return {
-        name: dict.fromkeys(("ready", "started", "processed", "completed"), number) for name in ("total", "current")
-    }
-
-
-def content(epochs: int, **more: Any) -> dict[str, Any]:
-    """A checkpoint after complete epochs of ten steps."""
-    batches = counter(10) | {"is_last_batch": True}
-    return {
-        "state_dict": {},
-        "pytorch-lightning_version": "2.6",
-        "global_step": epochs * 10,
-        "loops": {"fit_loop": {"epoch_progress": counter(epochs), "epoch_loop.batch_progress": batches}},
-        "optimizer_states": [],
-        "lr_schedulers": [],
-        "hyper_parameters": {"_class_path": "models.CifarNet"},
-    } | more
 
 
 def save(folder: RunFolder, epochs: int, config: dict[str, Any] | None = None, **more: Any) -> None:
@@ -171,14 +153,6 @@ def test_another_model_is_refused(folder: RunFolder) -> None:
         plan_resume(folder, "auto", other)
 
 
-def test_a_damaged_checkpoint_is_an_error(folder: RunFolder) -> None:
-    folder.last.parent.mkdir(parents=True)
-    folder.last.write_text("x")
-
-    with pytest.raises(UsageError, match=r"last\.ckpt': can't be read"):
-        plan_resume(folder, "auto", CONFIG)
-
-
 def test_a_run_that_max_steps_ended_within_an_epoch_has_only_its_complete_epochs(folder: RunFolder) -> None:
     save(folder, epochs=3, config=with_trainer(max_steps=25), **ended("max_steps"), global_step=25)
 
@@ -254,37 +228,6 @@ def test_settings_that_cannot_be_compared_are_refused(folder: RunFolder, text: s
 
     with pytest.raises(UsageError, match=r"config\.yaml': can't be read \(it .*delete it, or give --resume never"):
         plan_resume(folder, "auto", CONFIG)
-
-
-def damage(path: Path, how: str) -> None:
-    data = bytearray(path.read_bytes())
-    if how == "folder":
-        path.unlink()
-        path.mkdir()
-        return
-    if how == "flipped":
-        data[data.index(b"hyper_parameters") + 3] ^= 4
-    path.write_bytes({"empty": b"", "truncated": bytes(data[: len(data) // 2]), "text": b"x"}.get(how, bytes(data)))
-
-
-DAMAGES = ["empty", "truncated", "text", "flipped", "folder"]
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_the_best_one_used_if_there_is_one(
-    folder: RunFolder, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    save(folder, epochs=2, config=CONFIG)
-    damage(folder.last, how)
-    with pytest.raises(UsageError, match=r"last\.ckpt': can't be read \(it .*give --resume never") as raised:
-        plan_resume(folder, "auto", CONFIG)
-    assert "mmap" not in str(raised.value)
-
-    torch.save(content(1), folder.best)
-    plan = plan_resume(folder, "auto", CONFIG)
-
-    assert plan == ResumePlan(folder.best, epochs_done=1, steps_done=10)
-    assert "best.ckpt is used in its place" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Brings the files that a resume needs into the run folder, from the folder where another attempt has left them."""
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_app.azureml import job
+from lightning_app.azureml.journal import count_lines
+from lightning_app.azureml.journal_identity import folder_label, read_identity, recovered_identity, save_identity
+from lightning_app.azureml.journal_position import positions_in
+from lightning_app.checkpointing.candidates import Candidate, candidates
+from lightning_app.checkpointing.sidecar import sidecar_path
+from lightning_app.console import format_count
+from lightning_app.errors import UsageError
+from lightning_app.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, shown: str) -> None:
+    """Copies a checkpoint as ``last.ckpt``, and the best one, the settings and what was logged beside it.
+
+    The checkpoint comes last: where this is interrupted, the next start finds the same one again.
+
+    Args:
+        found: The checkpoint, in another run folder.
+        content: What it holds.
+        folder: The run folder, which has no newer one.
+        shown: Where it was found, for the message.
+
+    Raises:
+        UsageError: The files can't be written.
+    """
+    try:
+        folder.last.parent.mkdir(parents=True, exist_ok=True)
+        _bring_logged(found.folder, content, folder)
+        for path in (found.folder.config, found.folder.best_metrics):
+            _copy(path, folder.root / path.relative_to(found.folder.root))
+        if found.folder.best.is_file():
+            _copy_checkpoint(found.folder.best, folder.best)
+        _keep_former(folder)
+        _copy_checkpoint(found.path, folder.last)
+    except OSError as error:
+        raise UsageError(
+            f"--output_dir {str(folder.root)!r}: the files of {shown} can't be written here ({error.strerror}); free "
+            "some space, or give another folder"
+        ) from error
+    steps = format_count(content["global_step"], "step")
+    log.info("%s: this run's newest checkpoint, after %s, was brought to %s.", shown, steps, folder.root)
+
+
+def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFolder) -> None:
+    """The journal with what belongs to it, unless the folder has the same journal with as many rows."""
+    identity = read_identity(source) or recovered_identity(
+        job.run_id(), folder_label(folder), positions_in(content) or {}
+    )
+    own = read_identity(folder)
+    if folder.journal.exists() and own is not None and identity is not None and own.id == identity.id:
+        if count_lines(folder.journal) >= count_lines(source.journal):
+            return
+    elif folder.journal.exists() and count_lines(folder.journal):
+        log.info("%s: what was logged here before was moved to %s", folder.root, folder.archive_logged())
+    if not source.journal.exists():
+        return  # what was delivered is counted in its rows
+    for path in (source.hyperparameters, source.delivery_log, source.journal):
+        _copy(path, folder.root / path.name)
+    if identity is not None:
+        save_identity(folder, identity)
+    for chart in sorted(source.charts.glob("*")) if source.charts.is_dir() else ():
+        if not chart.name.startswith("."):
+            _copy(chart, folder.charts / chart.name)
+
+
+def _keep_former(folder: RunFolder) -> None:
+    """An older last checkpoint of the folder becomes an earlier one."""
+    former = next((each for each in candidates(folder) if each.path == folder.last), None)
+    if former is not None:
+        target = folder.earlier(former.step)
+        if sidecar_path(folder.last).exists():
+            sidecar_path(folder.last).replace(sidecar_path(target))
+        folder.last.replace(target)
+
+
+def _copy_checkpoint(source: Path, target: Path) -> None:
+    """With the file beside it, which comes after it as when it is written."""
+    sidecar_path(target).unlink(missing_ok=True)
+    _copy(source, target)
+    _copy(sidecar_path(source), sidecar_path(target))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Nothing where there is no such file. The target is complete or unchanged."""
+    if not source.is_file():
+        return
+    target.parent.mkdir(exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
