@@ -9,7 +9,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,18 +61,23 @@ def full_size(width: int, height: int) -> int:
     return 1
 
 
-def decode(path: Path, divisor: Divisor = full_size) -> Pixels:
+def decode(path: Path, divisor: Divisor = full_size, copy: Path | None = None) -> Pixels:
     """The first frame of the image as RGB, rotated as its EXIF data says.
 
     Damaged metadata loses nothing but themselves. Of transparent pixels the colour is kept. 16 bits of a channel become
     their upper 8 bits. A JPEG file becomes smaller in its cosine transform, which takes less time than decoding all of
     it; of other images, squares of pixels are averaged.
 
+    Args:
+        path: The file.
+        divisor: How much smaller the image becomes.
+        copy: A copy of the file, which is read in its place if it is whole.
+
     Raises:
         DataError: The file isn't a readable image.
     """
     try:
-        return _decode_file(path, divisor)
+        return _decode_either(path, divisor, copy)
     except UnreadableImageError as error:
         raise broken_image(path, str(error)) from error
 
@@ -85,15 +90,25 @@ def broken_image(path: Path, reason: str) -> DataError:
 
 
 def unreadable_reason(
-    path: Path, divisor: Divisor = full_size, use: Callable[[Pixels], None] = lambda pixels: None
+    path: Path,
+    divisor: Divisor = full_size,
+    copy: Path | None = None,
+    use: Callable[[Pixels], None] = lambda pixels: None,
 ) -> str | None:
     """Why a file is no readable image, or None if it is one; then ``use`` gets its pixels."""
     try:
-        pixels = _decode_file(path, divisor)
+        pixels = _decode_either(path, divisor, copy)
     except UnreadableImageError as error:
         return str(error)
     use(pixels)
     return None
+
+
+def _decode_either(path: Path, divisor: Divisor, copy: Path | None) -> Pixels:
+    if copy is not None:
+        with suppress(UnreadableImageError):
+            return _decode_file(copy, divisor)
+    return _decode_file(path, divisor)
 
 
 def _decode_file(path: Path, divisor: Divisor) -> Pixels:

@@ -1,6 +1,6 @@
 """Image files of any size, which become batches of uint8."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,13 @@ from datamodules.views import View
 Workers = int | Literal["auto"]
 """Number of worker processes of a loader."""
 
+CopyOf = Callable[[Path], Path | None]
+
 _MOST_WORKERS, _WORKERS_ON_CPU = 8, 2
+
+
+def no_copy(path: Path) -> None:
+    """The ``CopyOf`` of files that haven't been copied."""
 
 
 class ImageFiles(Dataset[tuple[Tensor, int]]):
@@ -32,6 +38,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         view: What the network sees of an image.
         labels: A label for each file.
         kept: Images that ``check`` has kept.
+        copy_of: From a file to its copy on this node's disk, if there is one.
 
     Raises:
         DataError: An item's file has become unreadable since it was checked; the message names the file.
@@ -43,10 +50,11 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         view: View,
         labels: Sequence[int] | None = None,
         kept: KeptImages | None = None,
+        copy_of: CopyOf = no_copy,
     ) -> None:
         self.paths, self.labels = list(paths), None if labels is None else list(labels)
         self.view = view
-        self._kept = kept or KeptImages(0)
+        self._kept, self._copy_of = kept or KeptImages(0), copy_of
         self._seed = run_seed()
 
     def __len__(self) -> int:
@@ -57,7 +65,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         path = self.paths[index]
         image = self._kept.get(path)
         if image is None:
-            image = self.view.prepare(torch.from_numpy(decode(path, self.view.divisor)))
+            image = self.view.prepare(torch.from_numpy(decode(path, self.view.divisor, self._copy_of(path))))
         seen = self.view.finish(image, stream(self._seed, epoch, index))
         return seen.permute(2, 0, 1), index if self.labels is None else self.labels[index]
 
@@ -67,7 +75,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         return all(path in self._kept for path in self.paths)
 
 
-def check(path: Path, view: View, kept: KeptImages | None = None) -> str | None:
+def check(path: Path, view: View, kept: KeptImages | None = None, copy: Path | None = None) -> str | None:
     """Why a file is no readable image, or None if it is one; its decoded image is then kept if there is room."""
 
     def keep(pixels: Any) -> None:
@@ -75,7 +83,7 @@ def check(path: Path, view: View, kept: KeptImages | None = None) -> str | None:
         if kept is not None:
             kept.put(path, image)
 
-    return unreadable_reason(path, view.divisor, keep)
+    return unreadable_reason(path, view.divisor, copy, keep)
 
 
 def unlabelled_images(folder: Path | None, view: View, skip_broken: bool, trainer: pl.Trainer | None) -> ImageFiles:

@@ -10,10 +10,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import generated
-from datamodules.image_files import ImageFiles, Workers, check, image_loader, normalise, unlabelled_images
+from datamodules.image_files import (
+    CopyOf,
+    ImageFiles,
+    Workers,
+    check,
+    image_loader,
+    no_copy,
+    normalise,
+    unlabelled_images,
+)
 from datamodules.image_listing import Files, class_folders, list_files, readable_images
 from datamodules.kept_images import KeptImages, default_bytes
 from datamodules.sampling import epoch_sampler
+from datamodules.staging import StagedFiles, advice, stage_files
 from datamodules.validation import (
     MAX_BATCH_SIZE,
     MAX_IMAGE_SIZE,
@@ -49,6 +59,8 @@ class ImageFolderDataModule(pl.LightningDataModule):
         skip_broken: Leave out unreadable image files instead of raising an error.
         cache_gb: Memory on each node, in GB, for decoded training and validation images; 0 keeps none. By default a
             quarter of the memory, and at most half of what is available.
+        stage_dir: Folder on this node's disk to which ``fit`` copies the files before it reads them; for mounts that
+            are slow with many files. Later runs use the copies again.
 
     Raises:
         DataError: A value is out of range, or the files at ``data_path`` can't be used.
@@ -62,6 +74,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         num_workers: Workers = "auto",
         skip_broken: bool = False,
         cache_gb: float | None = None,
+        stage_dir: str | None = None,
     ) -> None:
         super().__init__()
         require("--batch_size", batch_size, at_least=1, at_most=MAX_BATCH_SIZE)
@@ -76,6 +89,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.skip_broken = skip_broken
         self.cache_gb = cache_gb
+        self.stage_dir = None if stage_dir is None else Path(stage_dir)
         self._files: dict[str, ImageFiles] = {}
         self._announced = False
 
@@ -92,9 +106,12 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return self._files["predict"].paths
 
     def prepare_data(self) -> None:
-        """Generates the default images, once per node."""
+        """Generates the default images, or copies the files to ``stage_dir``, once per node."""
         if self.data_path is None:
             generated.image_folder()
+        elif self.stage_dir is not None and self.trainer is not None and self.trainer.state.fn == "fit":
+            splits = [self.data_path / split for split in _USES if (self.data_path / split).is_dir()]
+            stage_files(self.data_path, self.stage_dir, _together(list_files(split) for split in splits).images)
 
     def setup(self, stage: str) -> None:
         """Lists and checks the files of the splits that the stage needs."""
@@ -140,16 +157,26 @@ class ImageFolderDataModule(pl.LightningDataModule):
         split_of = {path: split for split, by_class in listed.items() for f in by_class for path in f.images}
         # what is read once needs no memory
         kept = KeptImages(self._cache_bytes() if stage == "fit" and splits else 0)
+        copy_of = self._copies(root, stage, every.images)
 
         def checked(path: Path) -> str | None:
             split = split_of[path]
-            return check(path, self._view(split), kept if split in _EACH_EPOCH else None)
+            return check(path, self._view(split), kept if split in _EACH_EPOCH else None, copy_of(path))
 
         readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer, check=checked)
         kept.share(self.trainer)
         for split, by_class in listed.items():
-            self._files[split] = self._labelled(root / split, by_class, readable, kept)
+            self._files[split] = self._labelled(root / split, by_class, readable, kept, copy_of)
         self._say_what_is_kept(kept)
+
+    def _copies(self, root: Path, stage: str, paths: Sequence[Path]) -> CopyOf:
+        if stage != "fit" or self.data_path is None:
+            return no_copy
+        if self.stage_dir is not None:
+            return StagedFiles(root, self.stage_dir)
+        if (self.trainer is None or self.trainer.global_rank == 0) and (line := advice(paths)):
+            log.info(line)
+        return no_copy
 
     def _list(self, root: Path, split: str) -> list[Files]:
         """The files of each class, in label order."""
@@ -162,7 +189,9 @@ class ImageFolderDataModule(pl.LightningDataModule):
             )
         return [_together(list_files(folder) for folder in same) for same in folders.values()]
 
-    def _labelled(self, split: Path, by_class: Sequence[Files], readable: set[Path], kept: KeptImages) -> ImageFiles:
+    def _labelled(
+        self, split: Path, by_class: Sequence[Files], readable: set[Path], kept: KeptImages, copy_of: CopyOf
+    ) -> ImageFiles:
         paths, labels = [], []
         for label, files in enumerate(by_class):
             images = [path for path in files.images if path in readable]
@@ -172,7 +201,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
                 )
             paths += images
             labels += [label] * len(images)
-        return ImageFiles(paths, self._view(split.name), labels, kept)
+        return ImageFiles(paths, self._view(split.name), labels, kept, copy_of)
 
     def _view(self, split: str) -> View:
         return RandomCrop(self.image_size) if split == "train" else CentreCrop(self.image_size)

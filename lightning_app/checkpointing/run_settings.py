@@ -14,7 +14,7 @@ _PARTS = ("model", "data", "seed_everything", "optimizer", "lr_scheduler")
 # between two machines, and what is read from there; ExactResume compares the number of images
 _MAY_DIFFER = {
     *("data_path", "download", "skip_broken", "weights"),
-    *("num_workers", "cache_gb", "pin_memory", "persistent_workers"),
+    *("num_workers", "cache_gb", "stage_dir", "pin_memory", "persistent_workers"),
 }
 # when training ends, where it runs, what it shows and writes: all other settings of the Trainer count
 _TRAINER_MAY_DIFFER = {
