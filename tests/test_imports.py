@@ -25,7 +25,12 @@ MAY_IMPORT = {
     "lightning_app.preemption": ("lightning_app.watchdog",),
     "lightning_app.watchdog": ("lightning_app.distributed",),
     # of the training program only what loads nothing heavy
-    "submit": ("lightning_app.errors", "lightning_app.command_line.flags", "lightning_app.growing_file"),
+    "submit": (
+        "lightning_app.errors",
+        "lightning_app.command_line.flags",
+        "lightning_app.growing_file",
+        "lightning_app.watchdog.protocol",
+    ),
     "submit.emulator": (),
     "submit.emulator.__main__": ("submit.emulator", "submit.execution"),  # a program: it lets the emulator's jobs run
 }

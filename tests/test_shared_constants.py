@@ -8,13 +8,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_app.azureml import service_limits
 from lightning_app.distributed import launch
+from lightning_app.preemption import watcher
 from lightning_app.run_folder import RunFolder
 from lightning_app.watchdog import keys
 from models import CifarNet
-from submit import sdk_v1
+from submit import low_priority, sdk_v1
 from submit.commands import resume
 from submit.emulator import limits
-from submit.execution import processes, rehearse
+from submit.execution import comparison, nodes, processes, rehearse
 from submit.runs import register
 from submit.sweep import validation
 
@@ -48,6 +49,15 @@ def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
 
 def test_submit_gives_a_job_the_key_that_the_watchdog_reads() -> None:
     assert sdk_v1.JOB_KEY == keys.JOB_KEY
+
+
+def test_submit_sets_the_variables_that_the_watcher_of_preemption_reads() -> None:
+    assert low_priority.VARIABLE == watcher.LOW_PRIORITY
+    assert nodes.METADATA_ADDRESS == watcher.METADATA_ADDRESS
+
+
+def test_the_weights_that_a_rehearsal_compares_are_the_last_ones() -> None:
+    assert OUTPUTS.last.as_posix() == comparison.LAST
 
 
 def test_a_training_reads_which_rehearsal_has_started_it() -> None:

@@ -234,7 +234,7 @@ class RunCLI(LightningCLI):
 
     def _watch(self, trainer: pl.Trainer) -> None:
         supervision.start_before_lightning(self.watchdog, trainer.num_nodes * trainer.num_devices)
-        if self.watchdog.is_running:
+        if self.watchdog.progress is not None:
             progress = WatchdogProgress(self.watchdog, self.folder.root, self.settings.stall_timeout)
             trainer.callbacks.insert(0, progress)  # type: ignore[attr-defined]  # set by a connector of Lightning
         self.watchdog.stall_timeout = self.settings.stall_timeout

@@ -8,6 +8,7 @@ import struct
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 MAX_MESSAGE_BYTES = 2**20
@@ -48,6 +49,7 @@ def truncate(text: str) -> str:
     return text if len(text) <= MAX_TEXT_CHARACTERS else "...\n" + text[-MAX_TEXT_CHARACTERS:]
 
 
+PROGRESS_FOLDER = "LIGHTNING_APP_PROGRESS_FOLDER"  # where a rehearsal reads the positions of a job's processes
 STAGES = ("start", "setup", "training", "validation", "test", "prediction")
 _LAYOUT = struct.Struct("<4q")  # progress, stage, epoch, step
 
@@ -92,10 +94,18 @@ class SharedProgress:
 
 
 def _create_file() -> int:
-    descriptor, path = tempfile.mkstemp(prefix="watchdog-")
-    os.unlink(path)  # noqa: PTH108 only the descriptor is needed from here on
+    folder = os.environ.get(PROGRESS_FOLDER)
+    descriptor, path = tempfile.mkstemp(prefix="watchdog-", dir=folder)
     os.ftruncate(descriptor, _LAYOUT.size)
+    if not folder:
+        os.unlink(path)  # noqa: PTH108 only the descriptor is needed from here on
     return descriptor
+
+
+def read_progress(file: Path) -> Position:
+    """The position in a file of ``PROGRESS_FOLDER``; the start if it has none yet."""
+    content = file.read_bytes()
+    return Position(*_LAYOUT.unpack(content)) if len(content) == _LAYOUT.size else Position()
 
 
 @dataclass(frozen=True)

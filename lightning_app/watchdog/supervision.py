@@ -9,7 +9,7 @@ from collections.abc import Callable
 from lightning_app.distributed.launch import LIGHTNING, Launch
 from lightning_app.watchdog import reports
 from lightning_app.watchdog.keys import JOB_KEY, random_key
-from lightning_app.watchdog.protocol import ProcessId
+from lightning_app.watchdog.protocol import PROGRESS_FOLDER, ProcessId, SharedProgress
 from lightning_app.watchdog.stop import Stopped
 from lightning_app.watchdog.watchdog import COORDINATOR_ADDRESS, Watchdog
 
@@ -42,6 +42,8 @@ def start_before_lightning(watchdog: Watchdog, processes: int) -> None:
     elif processes > 1:
         os.environ.setdefault(JOB_KEY, random_key())  # which the others inherit
         watchdog.start(ProcessId(0, 0, 0), "127.0.0.1", 0, 1, processes)
+    elif os.environ.get(PROGRESS_FOLDER):
+        watchdog.progress = SharedProgress()
 
 
 def run_supervised(

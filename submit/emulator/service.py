@@ -13,7 +13,7 @@ from submit.emulator.api import blobs, dataflow, datasets, environments, jobs, m
 from submit.emulator.client_environment import client_variables, job_variables, write_config
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
-from submit.emulator.state import Compute, Dataset, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
+from submit.emulator.state import Compute, Dataset, Eviction, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
 
 USER_TOKEN_SECONDS = 24 * 3600
 
@@ -164,10 +164,10 @@ class AzureMLEmulator:
                 run.paths.append(path)
             run.artifacts[path] = content
 
-    def add_compute(self, name: str, vm_size: str, nodes: int) -> None:
-        """Adds a cluster with a maximum number of nodes, ready for use."""
+    def add_compute(self, name: str, vm_size: str, nodes: int, priority: str = "Dedicated") -> None:
+        """Adds a cluster with a maximum number of nodes, ready for use; its priority may be LowPriority."""
         with self._state.lock:
-            self._state.computes[name] = Compute(name, vm_size, nodes, datetimes.now())
+            self._state.computes[name] = Compute(name, vm_size, nodes, datetimes.now(), priority=priority)
 
     def set_creation_time(self, seconds: float) -> None:
         """Sets how long the creation of a cluster takes."""
@@ -198,10 +198,10 @@ class AzureMLEmulator:
         """The address of a node's metadata service, which a virtual machine of Azure has at 169.254.169.254."""
         return f"{self.url}{metadata.NODES}/{node}"
 
-    def announce_eviction(self, nodes: Sequence[str], seconds: float) -> str:
+    def announce_eviction(self, nodes: Sequence[str], seconds: float, disk_is_kept: bool = True) -> str:
         """Announces on all nodes that these will be taken away, and returns the id of the event."""
         with self._state.lock:
-            return metadata.announce(self._state, nodes, seconds)
+            return metadata.announce(self._state, nodes, seconds, disk_is_kept)
 
     def withdraw_eviction(self, eviction_id: str) -> None:
         """The event is listed no more: it is withdrawn, or over.
@@ -237,6 +237,12 @@ class AzureMLEmulator:
         """The files in a folder of a datastore, by their paths in it."""
         with self._state.lock:
             return datasets.files_of_datastore(self._state, datastore, path)
+
+    @property
+    def evictions(self) -> list[Eviction]:
+        """Those that are announced, and neither withdrawn nor over."""
+        with self._state.lock:
+            return list(self._state.evictions)
 
     @property
     def jobs(self) -> list[SubmittedJob]:

@@ -168,11 +168,19 @@ class Compute:
 
 @dataclass(frozen=True)
 class Eviction:
-    """The announced end of nodes, which Azure takes away at a time."""
+    """The announced end of nodes, which Azure takes away at a time.
+
+    ``disk_is_kept`` says whether the outputs until then are on the node on which the job starts again.
+    """
 
     id: str
     nodes: tuple[str, ...]
     at: datetime
+    disk_is_kept: bool = True
+
+    @property
+    def is_due(self) -> bool:
+        return self.at <= datetimes.now()
 
 
 @dataclass(frozen=True)

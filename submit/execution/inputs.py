@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError
 from submit.execution.files import write_files
+from submit.execution.outputs import Output
 from submit.safe_paths import path_within
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator
 
 _DIRECT = "direct"  # the job gets the dataset's id and reads the dataset itself
-_WORD = re.compile(r"DatasetConsumptionConfig:(?P<data>\w+)|\$\{?AZUREML_DATAREFERENCE_(?P<reference>\w+)\}?")
+_WORD = re.compile(
+    r"DatasetConsumptionConfig:(?P<data>\w+)|DatasetOutputConfig:(?P<output>\w+)"
+    r"|\$\{?AZUREML_DATAREFERENCE_(?P<reference>\w+)\}?"
+)
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,20 @@ class Inputs:
 
     def fill_in(self, word: str) -> str:
         """A word of the command with the values of the inputs."""
-        return _WORD.sub(lambda found: self.values.get(found["data"] or found["reference"], found[0]), word)
+        return _WORD.sub(lambda found: self.values.get(found[found.lastgroup or 0], found[0]), word)
+
+    def with_outputs(self, outputs: Mapping[str, Output]) -> "Inputs":
+        """The folders that the job writes to are named in the same ways."""
+        folders = {name: str(output.folder) for name, output in outputs.items()}
+        return Inputs({**self.values, **folders}, {**self.variables, **folders})
 
 
 def prepare_inputs(definition: Mapping[str, Any], service: "AzureMLEmulator", root: Path) -> Inputs:
     """Writes the inputs of a job to folders in ``root``.
 
     Raises:
-        SubmitError: The workspace doesn't have an input, or the job wants to write to one.
+        SubmitError: The workspace doesn't have an input.
     """
-    if written := sorted(definition.get("outputData") or {}):
-        raise SubmitError(f"the job writes to {', '.join(written)} (OutputFileDatasetConfig), which isn't emulated")
     values, variables = {}, {}
     for name, data in (definition.get("data") or {}).items():
         values[name] = _dataset(name, data, service, root)

@@ -11,6 +11,7 @@ from typing import Any
 
 from submit.execution import run_script
 from submit.execution.files import write_files
+from submit.execution.inputs import Inputs
 from submit.execution.launchers import ProcessRank, process_ranks, variables
 from submit.execution.mount import Mount
 from submit.execution.processes import ProcessStart
@@ -21,6 +22,7 @@ from submit.request import JobShape, job_command, job_shape, job_variables
 ADDRESS = "127.0.0.2" if sys.platform == "linux" else socket.gethostname()
 LOGS = "user_logs"
 COLLECTED = ("outputs", "logs")
+METADATA_ADDRESS = "LIGHTNING_APP_METADATA_ADDRESS"  # in place of the one that each machine of Azure has
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # a node gets nothing else of this machine's environment
 
 
@@ -47,18 +49,28 @@ class Nodes:
         """The folder of a node's snapshot, in which its processes run."""
         return self.root / f"node{node}" / "code"
 
-    def write_snapshots(self) -> None:
-        """Writes the snapshot to the folder of each node."""
-        for node in range(self.shape.nodes):
-            write_files(self.files, self.folder(node))
+    def write_snapshot(self, node: int) -> None:
+        """Writes the snapshot to the folder of a node."""
+        write_files(self.files, self.folder(node))
 
     def starts(
-        self, job_environment: Mapping[str, str], data: Mount | None, fill_in: Callable[[str], str] = str
+        self,
+        job_environment: Mapping[str, str],
+        data: Mount | None,
+        inputs: Inputs,
+        metadata_address: Callable[[int], str],
     ) -> list[ProcessStart]:
-        """What to start for each process, in the order of the ranks; ``fill_in`` replaces the inputs in each word."""
+        """What to start for each process, in the order of the ranks.
+
+        Args:
+            job_environment: The variables of the job.
+            data: Its data, if it is mounted.
+            inputs: What stands for its inputs and outputs in the command.
+            metadata_address: Of the metadata service of each node.
+        """
         shape, port = self.shape, free_port()
         command = [
-            fill_in(word)
+            inputs.fill_in(word)
             for word in job_command(
                 self.configuration, sys.executable, str(data.target) if data else None, [run_script.__file__]
             )
@@ -71,6 +83,7 @@ class Nodes:
                 | job_variables(self.configuration)
                 | dict(job_environment)
                 | self._launcher_variables(rank, port)
+                | {METADATA_ADDRESS: metadata_address(rank.node)}
             )
             starts.append(ProcessStart(rank, [*prefix, *command], self.folder(rank.node), environment, self._log(rank)))
         return starts

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightning_app.growing_file import GrowingLines, read_file
 from submit.execution.launchers import ProcessRank
+from submit.execution.machine import take_away
 
 STARTED_BY = "LIGHTNING_APP_STARTED_BY"  # the training ends when this process does
 _POLL_SECONDS = 0.1
@@ -82,6 +83,19 @@ class Processes:
             ProcessResult(start.rank, process.returncode, process.pid in self._ended_by_us, _end_of_log(start.log))
             for start, process in zip(self._starts, self._running, strict=True)
         ]
+
+    def take_away(self, node: int, folder: Path) -> None:
+        """Kills the processes of a node at once, with all that they have started there.
+
+        Args:
+            node: Its number.
+            folder: In which its processes run.
+        """
+        for start, process in zip(self._starts, self._running, strict=True):
+            if start.rank.node == node and process.poll() is None:
+                self._ended_by_us.add(process.pid)
+                _signal(process, signal.SIGKILL)
+        take_away(folder)
 
     def _end(self) -> None:
         alive = [process for process in self._running if process.poll() is None]

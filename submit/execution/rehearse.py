@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from lightning_app.watchdog.protocol import PROGRESS_FOLDER
 from submit.errors import SubmitError
+from submit.execution.attempts import Attempt, JobRun
+from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
+from submit.execution.inputs import Inputs
 from submit.execution.mount import Mount
 from submit.execution.nodes import Nodes
-from submit.execution.processes import Processes, ProcessResult
+from submit.execution.outputs import prepare_outputs
+from submit.execution.processes import ProcessResult
 from submit.execution.scratch import scratch_folder
 from submit.job import CuratedEnvironment, Job
 
@@ -28,12 +33,22 @@ _SECONDS_FOR_SENDERS = 20.0
 
 @dataclass(frozen=True)
 class RehearsalResult:
-    """The result of a job: its processes, and the run at the emulator."""
+    """The result of a job: its attempts, and the run at the emulator.
+
+    ``evictions`` are those that were announced, and ``unreached`` those that the job has ended before.
+    """
 
     run: "Run"
-    processes: Sequence[ProcessResult]
+    attempts: Sequence[Attempt]
     is_read_only: bool
     unknown: Sequence[str]
+    evictions: Sequence[PlannedEviction] = ()
+    unreached: Sequence[PlannedEviction] = ()
+
+    @property
+    def processes(self) -> Sequence[ProcessResult]:
+        """Of the last attempt."""
+        return self.attempts[-1].results
 
     @property
     def status(self) -> int:
@@ -43,7 +58,9 @@ class RehearsalResult:
         return (128 - failed[0] if failed[0] < 0 else failed[0]) if failed else 0
 
 
-def rehearse(job: Job, data: Path | None, timeout: float, show: Callable[[str], None]) -> RehearsalResult:
+def rehearse(
+    job: Job, data: Path | None, timeout: float, show: Callable[[str], None], evictions: Evictions | None = None
+) -> RehearsalResult:
     """Sends the job, runs it and collects what Azure ML would keep.
 
     Args:
@@ -51,6 +68,7 @@ def rehearse(job: Job, data: Path | None, timeout: float, show: Callable[[str], 
         data: The folder of this machine that is used for the job's data.
         timeout: Seconds after which the processes are ended.
         show: Called with each line that rank 0 prints.
+        evictions: Of the job's first node, on a low-priority cluster; None for a cluster whose nodes stay.
 
     Raises:
         SubmitError: The job has data and no folder was given for it, or the emulator refuses the job.
@@ -63,12 +81,19 @@ def rehearse(job: Job, data: Path | None, timeout: float, show: Callable[[str], 
     from submit.emulator import AzureMLEmulator
 
     with scratch_folder("rehearsal-") as root, AzureMLEmulator() as service:
-        submitted = _submit(job, service, root)
+        submitted = _submit(job, service, root, "Dedicated" if evictions is None else "LowPriority")
         mount = Mount(data, root / "mnt" / "data") if data and job.data else None
-        processes = _execute(submitted, service, root, mount, timeout, show)
-        return RehearsalResult(
-            service.run(submitted.run_id), processes, mount is None or mount.is_read_only, service.unknown
+        run = _job_run(submitted, service, root, mount)
+        plan = EvictionPlan(
+            evictions or Evictions((), 0), service, run.node_name(0), root / "progress", lambda line: show(f"[{line}]")
         )
+        run.prepare = plan.start
+        attempts = run.run(timeout, show, plan.advance)
+        completed = not any(result.status for result in attempts[-1].results)
+        service.set_run_status(submitted.run_id, "Completed" if completed else "Failed")
+        is_read_only = mount is None or mount.is_read_only
+        found = service.run(submitted.run_id)
+        return RehearsalResult(found, attempts, is_read_only, service.unknown, plan.announced, plan.unreached)
 
 
 def require_extra() -> None:
@@ -77,8 +102,8 @@ def require_extra() -> None:
         raise SubmitError("rehearse needs the extra 'rehearse': pip install 'lightning-azureml[rehearse]'")
 
 
-def _submit(job: Job, service: "AzureMLEmulator", root: Path) -> "SubmittedJob":
-    service.add_compute(job.compute, VM_SIZE, job.nodes)
+def _submit(job: Job, service: "AzureMLEmulator", root: Path, priority: str) -> "SubmittedJob":
+    service.add_compute(job.compute, VM_SIZE, job.nodes, priority)
     if isinstance(job.environment, CuratedEnvironment):
         service.add_environment(job.environment.name, IMAGE)
     # azureml-core reads these when it is imported and for each request; all requests go to the emulator
@@ -94,26 +119,27 @@ def _submit(job: Job, service: "AzureMLEmulator", root: Path) -> "SubmittedJob":
     return service.jobs[-1]
 
 
-def _execute(
-    submitted: "SubmittedJob",
-    service: "AzureMLEmulator",
-    root: Path,
-    mount: Mount | None,
-    timeout: float,
-    show: Callable[[str], None],
-) -> list[ProcessResult]:
-    nodes = Nodes(root / "nodes", submitted.definition["Configuration"], submitted.files)
-    nodes.write_snapshots()
-    service.set_run_status(submitted.run_id, "Running")
-    environment = service.job_environment(submitted.run_id, root / "job-home")
-    with Processes(nodes.starts(environment, mount)) as processes:
-        results = processes.wait(timeout, show)
-    _wait_for_senders(nodes.root)
-    for name, file in nodes.outputs():
-        service.add_artifact(submitted.run_id, name, file.read_bytes())
-    completed = not any(result.status for result in results)
-    service.set_run_status(submitted.run_id, "Completed" if completed else "Failed")
-    return results
+def _job_run(submitted: "SubmittedJob", service: "AzureMLEmulator", root: Path, mount: Mount | None) -> JobRun:
+    definition = submitted.definition["Configuration"]
+    nodes = Nodes(root / "nodes", definition, submitted.files)
+    outputs = prepare_outputs(definition, service, submitted.run_id, root / "mnt" / "written")
+    progress = root / "progress"
+    progress.mkdir()
+
+    def collect() -> None:
+        _wait_for_senders(nodes.root)
+        for name, file in nodes.outputs():
+            service.add_artifact(submitted.run_id, name, file.read_bytes())
+
+    return JobRun(
+        service,
+        submitted.run_id,
+        nodes,
+        Inputs().with_outputs(outputs),
+        mount,
+        {PROGRESS_FOLDER: str(progress)},
+        collect=collect,
+    )
 
 
 def _wait_for_senders(folder: Path) -> None:
@@ -138,10 +164,33 @@ def format_report(rehearsal: RehearsalResult) -> str:
 
 
 def _process_lines(rehearsal: RehearsalResult) -> Iterator[str]:
-    yield "Processes:"
+    if rehearsal.evictions or rehearsal.unreached:
+        yield from _eviction_lines(rehearsal)
+        yield ""
+    yield (
+        "Processes:" if len(rehearsal.attempts) == 1 else f"Processes of start {len(rehearsal.attempts)}, the last one:"
+    )
     for result in rehearsal.processes:
         how = "ended because another one failed" if result.was_ended else f"exit code {result.status}"
         yield f"  rank {result.rank.rank} (node {result.rank.node}, process {result.rank.local_rank}): {how}"
+
+
+def _eviction_lines(rehearsal: RehearsalResult) -> Iterator[str]:
+    yield "Evictions:"
+    ended = iter(attempt for attempt in rehearsal.attempts if attempt.eviction is not None)
+    for eviction in rehearsal.evictions:
+        if eviction.outcome == "withdrawn":
+            yield f"  {eviction.when}: announced and withdrawn"
+            continue
+        attempt = next(ended, None)
+        if attempt is None:
+            yield f"  {eviction.when}: announced; the job ended before"
+            continue
+        how = "the processes were killed" if attempt.was_taken else "the processes had ended by themselves, and saved"
+        disk = "came back" if eviction.outcome == "kept" else "were lost"
+        yield f"  {eviction.when}: {how}; the outputs {disk}; the job started again"
+    for eviction in rehearsal.unreached:
+        yield f"  {eviction.when}: not reached before the job ended"
 
 
 def _metric_lines(rehearsal: RehearsalResult) -> Iterator[str]:

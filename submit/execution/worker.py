@@ -1,13 +1,15 @@
 """Runs the jobs of the emulator on this machine, as a cluster would: in their order, and so many at a time."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from submit.execution.inputs import Inputs, prepare_inputs
+from submit.execution.attempts import JobRun
+from submit.execution.inputs import prepare_inputs
 from submit.execution.nodes import LOGS, Nodes
-from submit.execution.processes import Processes, ProcessResult
+from submit.execution.outputs import prepare_outputs
+from submit.execution.processes import ProcessResult
 from submit.execution.submissions import Submissions
 
 if TYPE_CHECKING:
@@ -57,20 +59,17 @@ class Worker:
         folder = self._root / job.run_id
         definition = job.definition["Configuration"]
         self._service.set_run_status(job.run_id, "Preparing")
-        inputs = prepare_inputs(definition, self._service, folder / "inputs")
+        outputs = prepare_outputs(definition, self._service, job.run_id, folder / "written")
+        inputs = prepare_inputs(definition, self._service, folder / "inputs").with_outputs(outputs)
         nodes = Nodes(folder / "nodes", definition, job.files)
-        nodes.write_snapshots()
-        results = self._wait(job, nodes, inputs)
-        self._collect(job, nodes)
-        self._finish(job, _failure(results))
-
-    def _wait(self, job: "SubmittedJob", nodes: Nodes, inputs: Inputs) -> list[ProcessResult]:
-        environment = self._service.job_environment(job.run_id, nodes.root / "home") | dict(inputs.variables)
-        longest = float(nodes.configuration.get("maxRunDurationSeconds") or LONGEST_JOB)
-        if not self._has_ended(job):
-            self._service.set_run_status(job.run_id, "Running")
-        with Processes(nodes.starts(environment, None, inputs.fill_in)) as processes:
-            return processes.wait(longest, lambda line: None, lambda: self._is_over(job, nodes))
+        longest = float(definition.get("maxRunDurationSeconds") or LONGEST_JOB)
+        run = JobRun(self._service, job.run_id, nodes, inputs, collect=lambda: self._collect(job, nodes))
+        if self._has_ended(job):
+            return
+        attempts = run.run(longest, lambda line: None, lambda: self._is_over(job, nodes))
+        for output in outputs.values():
+            output.store(self._service)
+        self._finish(job, _failure(attempts[-1].results))
 
     def _is_over(self, job: "SubmittedJob", nodes: Nodes) -> bool:
         """Whether the processes have to end; called often, so that the logs can be followed while they grow."""
@@ -96,7 +95,7 @@ class Worker:
             self._service.set_run_status(job.run_id, "Failed" if failure else "Completed", failure)
 
 
-def _failure(results: list[ProcessResult]) -> str | None:
+def _failure(results: Sequence[ProcessResult]) -> str | None:
     """What Azure ML would report of the first process that has failed."""
     failed = [result for result in results if result.has_failed] or [result for result in results if result.status]
     if not failed:

@@ -425,7 +425,30 @@ print(json.dumps({"versions": [first, second, version], "paths": paths, "listed"
 
 @pytest.mark.slow
 @NEEDS_DATASETS
-def test_a_job_that_writes_to_a_dataset_fails_with_the_reason(user: LoggedIn) -> None:
+def test_a_job_writes_to_a_folder_of_the_datastore(user: LoggedIn) -> None:
+    script = b"import pathlib, sys; pathlib.Path(sys.argv[1], 'a.txt').write_text('made')"
+    write_files(user.folder, {"src/train.py": script})
+
+    status, content = result(
+        user,
+        """
+from azureml.data import OutputFileDatasetConfig
+datastore = ws.get_default_datastore()
+written = OutputFileDatasetConfig(name="made", destination=(datastore, "made/{run-id}")).as_mount()
+config = ScriptRunConfig("src", "train.py", [written], compute_target="cpu-cluster", environment=Environment("mine"))
+run = Experiment(ws, "outputs").submit(config)
+run.wait_for_completion(raise_on_error=False)
+datastore.download("here", prefix=f"made/{run.id}")
+print(json.dumps([run.get_status(), open(f"here/made/{run.id}/a.txt").read()]))
+""",
+    )
+
+    assert (status, content) == ("Completed", "made")
+
+
+@pytest.mark.slow
+@NEEDS_DATASETS
+def test_a_job_that_registers_what_it_writes_fails_with_the_reason(user: LoggedIn) -> None:
     write_files(user.folder, {"src/train.py": b"print('never')"})
 
     status, message = result(
@@ -433,7 +456,8 @@ def test_a_job_that_writes_to_a_dataset_fails_with_the_reason(user: LoggedIn) ->
         """
 from azureml.data import OutputFileDatasetConfig
 written = OutputFileDatasetConfig(name="made", destination=(ws.get_default_datastore(), "made"))
-config = ScriptRunConfig("src", "train.py", [written], compute_target="cpu-cluster", environment=Environment("mine"))
+config = ScriptRunConfig("src", "train.py", [written.register_on_complete("x")], compute_target="cpu-cluster",
+                         environment=Environment("mine"))
 run = Experiment(ws, "outputs").submit(config)
 run.wait_for_completion(raise_on_error=False)
 details = run.get_details()
@@ -442,7 +466,7 @@ print(json.dumps([details["status"], details["error"]["error"]["message"]]))
     )
 
     assert status == "Failed"
-    assert message == "the job writes to made (OutputFileDatasetConfig), which isn't emulated"
+    assert message == "the job's output 'made' is registered, or not mounted or uploaded: not emulated"
 
 
 @pytest.mark.slow

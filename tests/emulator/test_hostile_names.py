@@ -104,7 +104,7 @@ def test_a_link_that_leads_out_of_the_outputs_is_not_collected(tmp_path: Path) -
     secret = tmp_path / "secret"
     secret.write_text("secret")
     nodes = Nodes(tmp_path / "job", {"nodeCount": 1}, {"train.py": b""})
-    nodes.write_snapshots()
+    nodes.write_snapshot(0)
     outputs = nodes.folder(0) / "outputs"
     outputs.mkdir()
     (outputs / "best.ckpt").write_text("weights")

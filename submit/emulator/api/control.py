@@ -54,7 +54,10 @@ def post_eviction(state: State, request: Request, parameters: Parameters) -> Res
         raise ApiError(400, "BadArgument", 'expected {"nodes": ["node0"], "seconds": 30}')
     if type(seconds) not in (int, float) or not 0 <= seconds < _YEAR:
         raise ApiError(400, "BadArgument", f"seconds is {seconds!r}; expected a number of at least 0")
-    return json_response({"id": metadata.announce(state, nodes, seconds)})
+    disk = _setting(body, "disk", "kept")
+    if disk not in ("kept", "lost"):
+        raise ApiError(400, "BadArgument", f"disk is {disk!r}; expected kept or lost")
+    return json_response({"id": metadata.announce(state, nodes, seconds, disk == "kept")})
 
 
 def delete_eviction(state: State, request: Request, parameters: Parameters) -> Response:

@@ -30,9 +30,10 @@ def get_name(state: State, request: Request, parameters: Parameters) -> Response
     return Response(200, parameters["node"].encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
-def announce(state: State, nodes: Sequence[str], seconds: float) -> str:
+def announce(state: State, nodes: Sequence[str], seconds: float, disk_is_kept: bool = True) -> str:
     """Announces that the nodes will be taken away, and returns the id of the event."""
-    eviction = Eviction(str(uuid.uuid4()).upper(), tuple(nodes), datetimes.now() + timedelta(seconds=seconds))
+    at = datetimes.now() + timedelta(seconds=seconds)
+    eviction = Eviction(str(uuid.uuid4()).upper(), tuple(nodes), at, disk_is_kept)
     state.evictions.append(eviction)
     state.eviction_changes += 1
     return eviction.id
@@ -58,7 +59,7 @@ def _require_metadata(request: Request) -> None:
 
 
 def _event(eviction: Eviction) -> dict[str, Any]:
-    has_started = eviction.at <= datetimes.now()
+    has_started = eviction.is_due
     return {
         "EventId": eviction.id,
         "EventStatus": "Started" if has_started else "Scheduled",

@@ -1,0 +1,188 @@
+"""A rehearsed job that is preempted ends as if it had not been; and what submit does for a low-priority cluster."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_app.watchdog.protocol import PROGRESS_FOLDER, SharedProgress
+from submit.commands import rehearse
+from submit.emulator import AzureMLEmulator
+from submit.emulator.datetimes import now
+from submit.emulator.state import MetricRow, Run
+from submit.errors import SubmitError
+from submit.execution.comparison import LAST, differences
+from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
+from submit.job import BuiltEnvironment, Job
+from submit.low_priority import VARIABLE, for_low_priority
+from submit.main import parse_command
+from submit.request import resumed_job
+from submit.sdk_v1 import build_request
+from tests.support.commands import ROOT, environment
+from tests.support.projects import copy_project
+
+MODULE = """
+import time
+from models import CifarNet
+
+
+class Slow(CifarNet):
+    def training_step(self, batch, batch_idx):
+        time.sleep(0.03)
+        return super().training_step(batch, batch_idx)
+"""
+JOB = Job("exp", ("python", "-m", "lightning_app.fit"), Path(), "gpu-cluster", BuiltEnvironment("x", image="image"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = copy_project(tmp_path / "project")
+    (folder / "slow_module.py").write_text(MODULE)
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    training = ("--model", "slow_module.Slow", "--data", "datamodules.CIFAR10DataModule", "--num_epochs", "2")
+    return subprocess.run(
+        [sys.executable, "-m", "submit", "rehearse", "--limit", "150", *arguments, *training],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=900,
+        env=environment() | {"TMPDIR": str(folder.parent)},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "stops", "kills"),
+    [
+        (["--evict", "40:kept,100:lost,170:withdrawn"], 2, 0),
+        (["--evict", "40,100,200", "--evict_disk", "lost", "--processes_per_node", "2"], 3, 0),
+        # the processes are killed, after the checkpoint of the first epoch
+        (["--evict", "160,190", "--on_preemption", "ignore"], 0, 2),
+    ],
+)
+def test_a_job_that_is_preempted_ends_as_if_it_had_not_been(
+    flags: list[str], stops: int, kills: int, project: Path
+) -> None:
+    done = run(project, *flags)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("  Stopped by preemption (") == stops
+    assert done.stdout.count("the processes had ended by themselves, and saved") == stops
+    assert done.stdout.count("the processes were killed") == kills
+    assert done.stdout.count("  Continuing from ") == stops + kills
+    assert done.stdout.count("Azure has withdrawn the notice; training goes on.") == flags[1].count("withdrawn")
+    assert f"{LAST} has the same weights, bit by bit, and the service has the same" in done.stdout
+    command = next(line for line in done.stdout.splitlines() if line.startswith("  python -m submit run "))
+    assert "--evict" not in command
+
+
+def row(step: int | None, **data: Any) -> MetricRow:
+    return MetricRow("id", step, data, now(), "azureml.v1.scalar")
+
+
+def finished(rows: dict[str, list[MetricRow]], **artifacts: bytes) -> Run:
+    return Run("run_1", "exp", 1, now(), metrics=rows, artifacts=dict(artifacts))
+
+
+@pytest.mark.parametrize(
+    ("rows", "difference"),
+    [
+        ({"loss": [row(1, loss=0.5), row(2, loss=0.25)]}, None),
+        ({"loss": [row(2, loss=0.25), row(1, loss=0.5)]}, None),  # the order of arrival
+        ({"loss": [row(1, loss=0.5), row(1, loss=0.5), row(2, loss=0.25)]}, "rows that are there more than once: loss"),
+        ({"loss": [row(1, loss=0.5)]}, "metrics whose rows differ: loss"),
+        ({"loss": [row(1, loss=0.5), row(2, loss=0.75)]}, "metrics whose rows differ: loss"),
+        ({}, "metrics whose rows differ: loss"),
+        ({"loss": [row(1, loss=0.5), row(2, loss=0.25)], "x": [row(1, x=1)]}, "metrics whose rows differ: x"),
+    ],
+)
+def test_rows_that_are_missing_or_repeated_are_found(rows: dict[str, list[MetricRow]], difference: str | None) -> None:
+    undisturbed = finished({"loss": [row(1, loss=0.5), row(2, loss=0.25)]})
+
+    *found, weights = sorted(differences(undisturbed, finished(rows), ROOT), key=lambda line: "weights" in line)
+
+    assert weights == f"the weights can't be compared: not both runs have {LAST}"
+    assert [line.removeprefix("metrics with ") for line in found] == ([] if difference is None else [difference])
+
+
+def test_a_plan_announces_at_a_step_and_withdraws(
+    service: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROGRESS_FOLDER, str(tmp_path))
+    monkeypatch.setattr("submit.execution.eviction_plan._SECONDS_TO_WITHDRAWAL", 0.2)
+    planned = (
+        PlannedEviction(5, True, "withdrawn"),
+        PlannedEviction(9, True, "lost"),
+        PlannedEviction(0, False, "kept"),
+    )
+    lines: list[str] = []
+    plan = EvictionPlan(Evictions(planned, 600), service, "node", tmp_path, lines.append)
+    plan.start()
+    progress = SharedProgress()
+
+    progress.advance("training", 0, 4)
+    plan.advance()
+    assert service.evictions == []
+    progress.advance("training", 0, 9)
+    plan.advance()
+    assert [eviction.nodes for eviction in service.evictions] == [("node",)]
+    time.sleep(0.3)
+    plan.advance()  # withdraws the first, and announces the second, whose step is reached
+    (second,) = service.evictions
+    assert not second.disk_is_kept
+    plan.advance()
+    assert plan.unreached == planned[2:]
+
+    service.withdraw_eviction(second.id)
+    plan.start()
+    plan.advance()
+
+    assert service.evictions[0].disk_is_kept
+    assert plan.announced == list(planned)
+    assert [line.partition(" of ")[0] for line in lines] == ["The eviction"] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50", [(50, True, "kept")]),
+        ("50,30s:lost,2m:withdrawn", [(50, True, "kept"), (30, False, "lost"), (120, False, "withdrawn")]),
+    ],
+)
+def test_when_evictions_are_planned(text: str, expected: list[tuple[int, bool, str]]) -> None:
+    _, options, _ = parse_command(["rehearse", "--evict", text])
+
+    found = rehearse._planned(options)
+
+    assert found is not None
+    assert [(each.at, each.is_step, each.outcome) for each in found.planned] == expected
+    assert found.notice == 5
+
+
+@pytest.mark.parametrize("text", ["", "soon", "50:", "50:gone", "-1", "50,,60", "5x", "50:kept:lost"])
+def test_an_eviction_that_cannot_be_planned_is_one_line(text: str) -> None:
+    with pytest.raises(SubmitError, match="expected a step such as 50 or a time such as 30s"):
+        parse_command(["rehearse", "--evict", text])
+
+
+def test_a_job_on_a_low_priority_cluster_watches_for_the_notice() -> None:
+    assert for_low_priority(JOB) == replace(JOB, environment_variables={VARIABLE: "1"})
+
+
+def test_what_the_user_has_set_for_it_stays() -> None:
+    given = replace(JOB, environment_variables={VARIABLE: "0"})
+
+    assert for_low_priority(given) == given
+
+
+def test_a_resumed_run_watches_where_its_own_cluster_has_low_priority() -> None:
+    definition = build_request(for_low_priority(JOB))["Configuration"]
+
+    assert resumed_job(definition, "exp", Path(), "outputs of the other run", []).environment_variables == {}
