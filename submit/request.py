@@ -23,6 +23,7 @@ from submit.job import (
     Launcher,
     RegisteredDataset,
 )
+from submit.low_priority import VARIABLE
 from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER, JOB_KEY
 
 ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
@@ -107,7 +108,9 @@ def resumed_job(
         launcher=shape.launcher,
         data=_data(definition),
         resume=DatastorePath(ARTIFACT_STORE, outputs, "mount"),
-        environment_variables={name: value for name, value in job_variables(definition).items() if name != JOB_KEY},
+        environment_variables={
+            name: value for name, value in job_variables(definition).items() if name not in (JOB_KEY, VARIABLE)
+        },
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )

@@ -8,6 +8,7 @@ import yaml
 from submit.describe import describe_job
 from submit.errors import SubmitError, describe_error
 from submit.job import Job
+from submit.low_priority import for_cluster
 from submit.options import JobOptions
 from submit.preflight.checks import check_job
 from submit.sdk_v1 import script_run_config
@@ -53,7 +54,8 @@ def send_job(job: Job, workspace: "Workspace") -> "Run":
     from azureml.core import Experiment
 
     try:
-        return Experiment(workspace, job.experiment).submit(script_run_config(job, workspace))
+        config = script_run_config(for_cluster(job, workspace), workspace)
+        return Experiment(workspace, job.experiment).submit(config)
     except SubmitError:
         raise
     except Exception as error:  # azureml-core raises errors of several libraries

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError, describe_error, is_not_found
 from submit.job import CuratedEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.low_priority import about_evictions, is_low_priority
 from submit.preflight.findings import Finding, error, report_findings, warning
 from submit.sdk_v1 import find_environment
 from submit.vm_sizes import RECOMMENDED_SIZE, gpus_of
@@ -65,7 +66,9 @@ def check_compute(workspace: "Workspace", job: Job) -> list[Finding]:
         return list(_about_state(given, compute))
     if kind != _CLUSTER:
         return [error(f"{given}: is a compute of type {kind}; expected a cluster ({_CLUSTER}), see submit compute")]
-    return [*_about_state(given, compute), *_about_nodes(given, compute, job), *_about_gpus(workspace, compute, job)]
+    evictions = [about_evictions(given)] if is_low_priority(compute) else []
+    found = [*_about_state(given, compute), *_about_nodes(given, compute, job), *_about_gpus(workspace, compute, job)]
+    return [*found, *evictions]
 
 
 def _no_such_cluster(workspace: "Workspace", job: Job) -> str:

@@ -8,9 +8,11 @@ import json
 import math
 import shlex
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError, describe_error
+from submit.low_priority import for_cluster
 from submit.sdk_v1 import script_run_config
 from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 
@@ -119,7 +121,8 @@ def send_sweep(sweep: Sweep, workspace: "Workspace") -> "Run":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sweep, workspace))
+            sent = replace(sweep, job=for_cluster(sweep.job, workspace))
+            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sent, workspace))
     except SubmitError:
         raise
     except Exception as error:  # azureml-core raises errors of several libraries

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from submit.emulator import AzureMLEmulator, Fault
+from submit.low_priority import VARIABLE
 from submit.sdk_v1 import JOB_KEY
 from tests.support.projects import copy_project, git
 from tests.support.submitters import Submitter
@@ -47,6 +48,17 @@ def test_each_job_of_several_processes_has_a_key_of_its_own(submitter: Submitter
     assert re.fullmatch("[0-9a-f]{32}", second[JOB_KEY])
     assert first[JOB_KEY] != second[JOB_KEY]
     assert JOB_KEY not in single
+
+
+def test_a_job_on_a_low_priority_cluster_watches_for_its_eviction(submitter: Submitter) -> None:
+    submitter.service.add_compute("cheap", "Standard_NC96ads_A100_v4", 4, "LowPriority")
+
+    sent = submitter.submit("run", *JOB, "--compute", "cheap")
+
+    assert sent.status == 0, sent.err
+    notes = [line for line in sent.err.splitlines() if line.startswith("note: --compute 'cheap': ")]
+    assert "Azure may take its low-priority nodes away" in notes[0]
+    assert submitter.service.jobs[-1].definition["Configuration"]["environmentVariables"][VARIABLE] == "1"
 
 
 def test_the_snapshot_holds_the_program_and_no_more(submitter: Submitter) -> None:
