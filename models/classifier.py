@@ -128,7 +128,7 @@ class ImageClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
 
-    def on_train_end(self) -> None:
+    def on_fit_end(self) -> None:  # unlike on_train_end, also of a run that was killed after its last step
         self.eval_charts.log(self.loggers, "val", self.global_step)
 
     def on_test_epoch_end(self) -> None:

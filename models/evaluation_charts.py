@@ -75,6 +75,21 @@ class EvaluationCharts(nn.Module):
         if chart_loggers and not captions:
             log.info("No picture of %s_most_wrong: all %s images are right.", stage, f"{int(matrix.sum()):,}")
 
+    def resume_state(self) -> dict[str, list[Tensor]]:
+        """The charts of the last evaluation, which are logged when training ends; only rank 0 logs."""
+        is_connected = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if self._computed is None or (is_connected and torch.distributed.get_rank() > 0):
+            return {"computed": []}
+        return {"computed": [self._computed[0], *self._computed[1]]}
+
+    def load_resume_state(self, state: dict[str, list[Tensor]]) -> None:
+        if state["computed"]:
+            matrix, images, losses, labels, predicted, indices = state["computed"]
+            self._computed = matrix, (images, losses, labels, predicted, indices)
+
+    def merge_resume_states(self, states: Sequence[dict[str, list[Tensor]]], rank: int) -> dict[str, list[Tensor]]:
+        return states[0] if rank == 0 else {"computed": []}
+
     def _indices(self, batch_idx: int, labels: Tensor) -> Tensor:
         """The index of each image of a batch in its data set, int64 (B,); -1 where it isn't known."""
         if self._order is not None:

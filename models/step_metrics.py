@@ -1,5 +1,6 @@
 """Loss and accuracy over all training steps since they were last logged, at almost no cost per step."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -66,9 +67,27 @@ class StepMetrics(nn.Module):
         self._losses = [loss for losses in state["losses"] for loss in losses.reshape(-1)]
         self._predicted, self._labels = state["predicted"], state["labels"]
 
+    def merge_resume_states(self, states: Sequence[dict[str, list[Tensor]]], rank: int) -> dict[str, list[Tensor]]:
+        """From the states of the processes of a run to that of a rank among another number of processes.
+
+        The loss of a step is the mean of its processes, and each process has it; images count on rank 0.
+        """
+        losses = [torch.stack(parts).mean(0) for parts in zip(*(state["losses"] for state in states), strict=True)]
+        counted = states if rank == 0 else []
+        predicted, labels = ([part for state in counted for part in state[name]] for name in ("predicted", "labels"))
+        return {"losses": losses, "predicted": predicted, "labels": labels}
+
     def _update_metrics(self) -> None:
         if self._losses:
-            self.loss.update(torch.stack(self._losses))
+            # with their number as the weight, a step counts as much before a resume on other processes as after it
+            self.loss.update(torch.stack(self._losses), 1 / _processes())
+        if self._labels:
             self.accuracy.update(torch.cat(self._predicted), torch.cat(self._labels))
+        if self._losses or self._labels:
             for kept in (self._losses, self._predicted, self._labels):
                 kept.clear()
+
+
+def _processes() -> int:
+    is_connected = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if is_connected else 1

@@ -14,7 +14,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.checkpointing.position import KEY, Position, images_per_step, loaders, set_counters
-from lightning_app.checkpointing.process_state import collect_state, random_states, restore_state, set_random_states
+from lightning_app.checkpointing.process_state import (
+    collect_state,
+    random_states,
+    restore_modules,
+    restore_state,
+    set_random_states,
+)
+from lightning_app.checkpointing.redistribution import redistribute
 from lightning_app.checkpointing.remaining_batches import draw_indices, seek
 from lightning_app.distributed.sync import gather
 from lightning_app.errors import UsageError, one_line
@@ -110,6 +117,10 @@ class ExactResume(StepHooks, pl.Callback):
         if isinstance(trainer, RunTrainer):
             trainer.complete_step()
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._states:  # nothing was left to train, and no epoch has begun: the end of the fit is all that is left
+            restore_modules(pl_module, self._own_state(trainer, pl_module))
+
     def _make_iterator(self, trainer: pl.Trainer, pl_module: pl.LightningModule, fetcher: _DataFetcher) -> bool:
         """Called after the hooks at the start of an epoch; returns whether it has made the iterator of the epoch."""
         batches = self._batches_done(trainer)
@@ -126,15 +137,18 @@ class ExactResume(StepHooks, pl.Callback):
         return batches > 0
 
     def _restore(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        same_processes = len(self._states) == trainer.world_size
-        rank = trainer.global_rank if same_processes else 0
         try:
-            restore_state(trainer, pl_module, self._states[rank], same_processes)
+            restore_state(trainer, pl_module, self._own_state(trainer, pl_module))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise UsageError(
-                f"the checkpoint's state of rank {rank} can't be restored ({one_line(error)}); give another "
-                "checkpoint by --resume PATH, or --resume never to start a new run"
+                f"the checkpoint's state of rank {trainer.global_rank} can't be restored ({one_line(error)}); give "
+                "another checkpoint by --resume PATH, or --resume never to start a new run"
             ) from error
+
+    def _own_state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        if len(self._states) == trainer.world_size:
+            return self._states[trainer.global_rank]
+        return redistribute(self._states, pl_module, trainer.global_rank, trainer.world_size)
 
     def _repair_after_hooks(self, trainer: pl.Trainer) -> None:
         """The hooks at the start of an epoch have run a second time in it: what they changed is loaded again."""
@@ -156,9 +170,8 @@ class ExactResume(StepHooks, pl.Callback):
 
     def _seek(self, trainer: pl.Trainer, batches: int) -> None:
         if self._states:
-            same_processes = len(self._states) == trainer.world_size
-            state = self._states[trainer.global_rank if same_processes else 0]
-            self._before_iterator = state["before_iterator"]
+            is_same = len(self._states) == trainer.world_size
+            self._before_iterator = self._states[trainer.global_rank if is_same else 0]["before_iterator"]
             set_random_states(self._before_iterator)
         fit_loop = trainer.fit_loop
         if fit_loop._combined_loader is not None:

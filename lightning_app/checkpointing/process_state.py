@@ -67,15 +67,8 @@ def collect_state(trainer: pl.Trainer, model: pl.LightningModule) -> dict[str, A
     }
 
 
-def restore_state(trainer: pl.Trainer, model: pl.LightningModule, state: dict[str, Any], metrics: bool) -> None:
-    """Restores a collected state.
-
-    Args:
-        trainer: While it fits the model.
-        model: The model.
-        state: Of this process.
-        metrics: Whether metrics are restored; those of another number of processes don't fit.
-    """
+def restore_state(trainer: pl.Trainer, model: pl.LightningModule, state: dict[str, Any]) -> None:
+    """Restores a collected state of this process, while the Trainer fits the model."""
     set_random_states(state["random"])
     for name, module in model.named_modules():
         module.training = name not in state["evaluating"]
@@ -83,17 +76,21 @@ def restore_state(trainer: pl.Trainer, model: pl.LightningModule, state: dict[st
         if parameter.requires_grad != (name not in state["frozen"]):
             parameter.requires_grad_(name not in state["frozen"])
     trainer._logger_connector._callback_metrics.update(_on_device(state["callback_metrics"], model.device))
-    if not metrics:
-        return
     modules = dict(model.named_modules())
     for name, values in state["metrics"].items():
         _restore_metric(modules.get(name), _on_device(values, model.device))
-    for name, values in state["modules"].items():
-        if (load := getattr(modules.get(name), "load_resume_state", None)) is not None:
-            load(_on_device(values, model.device))
+    restore_modules(model, state)
     for key, mean in state["means"].items():
         trainer.fit_loop.epoch_loop._results[key] = _restored_mean(trainer, modules, mean)
     trainer._logger_connector._first_loop_iter = False  # before an epoch's first batch Lightning resets the means
+
+
+def restore_modules(model: pl.LightningModule, state: dict[str, Any]) -> None:
+    """Restores what modules have given for a resume, and nothing else."""
+    modules = dict(model.named_modules())
+    for name, values in state["modules"].items():
+        if (load := getattr(modules.get(name), "load_resume_state", None)) is not None:
+            load(_on_device(values, model.device))
 
 
 _PLAIN = (
