@@ -126,14 +126,20 @@ class ImageClassifier(pl.LightningModule):
         self.eval_charts.start(self.trainer.test_dataloaders)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_evaluation("val")
+        means = self._computed_evaluation()
+        if self.trainer.sanity_checking:
+            self.eval_charts.log([], "val", self.global_step)  # forgets them
+        else:
+            self._log_metrics("val", means, on_step=False)
 
     def on_fit_end(self) -> None:  # unlike on_train_end, also of a run that was killed after its last step
         self.eval_charts.log(self.loggers, "val", self.global_step)
 
     def on_test_epoch_end(self) -> None:
-        self._log_evaluation("test")
+        means = self._computed_evaluation()
+        # the metrics come last: a run that has them is complete, and one that was killed before is tested again
         self.eval_charts.log(self.loggers, "test", self.global_step)
+        self._log_metrics("test", means, on_step=False)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """From images and their indices to (indices, labels, probabilities of these labels), each of shape (B,)."""
@@ -179,15 +185,13 @@ class ImageClassifier(pl.LightningModule):
         self.eval_accuracy.update(predicted, labels)
         self.eval_charts.add(images, losses, labels, predicted, batch_idx)
 
-    def _log_evaluation(self, stage: Stage) -> None:
+    def _computed_evaluation(self) -> dict[Quantity, Tensor]:
+        """The metrics of all images since the last call; the charts are computed as well."""
         means: dict[Quantity, Tensor] = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
         self.eval_loss.reset()
         self.eval_accuracy.reset()
         self.eval_charts.compute()
-        if self.trainer.sanity_checking:
-            self.eval_charts.log([], stage, self.global_step)  # forgets them
-        else:
-            self._log_metrics(stage, means, on_step=False)
+        return means
 
     def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:
         metrics = {metric_name(stage, quantity): value for quantity, value in means.items()}

@@ -17,6 +17,10 @@ Wrong = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """What ``MostWrong.compute`` returns."""
 
 
+Computed = tuple[Tensor, Tensor, list[str]]
+"""The confusion matrix, int64 (C, C); the worst images (N, 3, 96, 96) and their captions."""
+
+
 @runtime_checkable
 class ChartLogger(Protocol):
     """A logger that accepts charts, such as this project's AzureMLRunLogger."""
@@ -37,7 +41,7 @@ class EvaluationCharts(nn.Module):
         self._classes = list(classes)
         self.confusion = MulticlassConfusionMatrix(len(classes), validate_args=False)
         self.most_wrong = MostWrong()
-        self._computed: tuple[Tensor, Wrong] | None = None
+        self._computed: Computed | None = None
         self._order: Tensor | None = None
         self._batch_size = 0
         self._paths: Sequence[Path] = ()
@@ -56,7 +60,9 @@ class EvaluationCharts(nn.Module):
 
     def compute(self) -> None:
         """Computes the charts of all images that were added since the last call."""
-        self._computed = self.confusion.compute(), self.most_wrong.compute()
+        images, *columns = self.most_wrong.compute()
+        captions = [self._caption(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        self._computed = self.confusion.compute(), images, captions
         self.confusion.reset()
         self.most_wrong.reset()
 
@@ -65,30 +71,26 @@ class EvaluationCharts(nn.Module):
         computed, self._computed = self._computed, None
         if computed is None:
             return
-        matrix, wrong = computed
-        captions = [self._caption(*row) for row in zip(*(column.tolist() for column in wrong[1:]), strict=True)]
+        matrix, images, captions = computed
         chart_loggers = [logger for logger in loggers if isinstance(logger, ChartLogger)]
         for logger in chart_loggers:
             logger.log_confusion_matrix(f"{stage}_confusion_matrix", matrix.cpu().numpy(), self._classes, step)
             if captions:
-                logger.log_images(f"{stage}_most_wrong", _as_pictures(wrong[0]), captions, step)
+                logger.log_images(f"{stage}_most_wrong", _as_pictures(images), captions, step)
         if chart_loggers and not captions:
             log.info("No picture of %s_most_wrong: all %s images are right.", stage, f"{int(matrix.sum()):,}")
 
-    def resume_state(self) -> dict[str, list[Tensor]]:
+    def resume_state(self) -> dict[str, Any]:
         """The charts of the last evaluation, which are logged when training ends; only rank 0 logs."""
         is_connected = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if self._computed is None or (is_connected and torch.distributed.get_rank() > 0):
-            return {"computed": []}
-        return {"computed": [self._computed[0], *self._computed[1]]}
+        is_logged = self._computed is not None and not (is_connected and torch.distributed.get_rank() > 0)
+        return {"computed": self._computed if is_logged else None}
 
-    def load_resume_state(self, state: dict[str, list[Tensor]]) -> None:
-        if state["computed"]:
-            matrix, images, losses, labels, predicted, indices = state["computed"]
-            self._computed = matrix, (images, losses, labels, predicted, indices)
+    def load_resume_state(self, state: dict[str, Any]) -> None:
+        self._computed = state["computed"]
 
-    def merge_resume_states(self, states: Sequence[dict[str, list[Tensor]]], rank: int) -> dict[str, list[Tensor]]:
-        return states[0] if rank == 0 else {"computed": []}
+    def merge_resume_states(self, states: Sequence[dict[str, Any]], rank: int) -> dict[str, Any]:
+        return states[0] if rank == 0 else {"computed": None}
 
     def _indices(self, batch_idx: int, labels: Tensor) -> Tensor:
         """The index of each image of a batch in its data set, int64 (B,); -1 where it isn't known."""

@@ -10,6 +10,7 @@ from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.finders import found_settings
 
+_BATCH_SIZE = "data.init_args.batch_size"  # of each process
 _PARTS = ("model", "data", "seed_everything", "optimizer", "lr_scheduler")
 # between two machines, and what is read from there; ExactResume compares the number of images
 _MAY_DIFFER = {
@@ -71,8 +72,13 @@ def learning_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(earlier: Mapping[str, Any], current: Mapping[str, Any]) -> str:
-    """The learning settings of two configurations that differ, for a message; empty if none does."""
+    """The learning settings of two configurations that differ, for a message; empty if none does.
+
+    Another number of processes may share the same images of a step: then each has another number of them.
+    """
     one, other = learning_settings(earlier), learning_settings(current)
+    if _images_per_step(earlier) == _images_per_step(current) is not None:
+        one[_BATCH_SIZE] = other[_BATCH_SIZE]
     changed = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
     # another class has other settings as well, which need no mention
     classes = [name for name in changed if name.endswith(".class_path")]
@@ -84,6 +90,19 @@ def is_generated(config: Mapping[str, Any]) -> bool:
     """Whether the images are generated, which one of this project's datamodules does without a path."""
     settings = (config.get("data") or {}).get("init_args") or {}
     return "data_path" in settings and settings["data_path"] is None
+
+
+def _images_per_step(config: Mapping[str, Any]) -> int | None:
+    """Of all processes; None where the settings don't say how many processes there are."""
+    trainer = config.get("trainer") or {}
+    batch_size = ((config.get("data") or {}).get("init_args") or {}).get("batch_size")
+    devices, nodes = trainer.get("devices"), trainer.get("num_nodes") or 1
+    count = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 0
+    if devices in (None, "auto") and trainer.get("accelerator") == "cpu":
+        count = 1
+    if not isinstance(batch_size, int) or not isinstance(nodes, int) or count == 0:
+        return None
+    return batch_size * count * nodes
 
 
 def callbacks_of(config: Mapping[str, Any], name: str) -> list[Any]:

@@ -36,7 +36,7 @@ from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.environment import AzureMLEnvironment
 from lightning_app.distributed.strategy import check_sync_batchnorm, ddp_defaults
 from lightning_app.errors import UsageError
-from lightning_app.output.loggers import check_azureml, create_loggers
+from lightning_app.output.loggers import check_azureml, create_loggers, deliver_rest
 from lightning_app.output.predictions import predictions_file, require_writable
 from lightning_app.output.progress import EpochBar
 from lightning_app.preemption.watcher import OnPreemption, preemption_watcher
@@ -162,6 +162,7 @@ class RunCLI(LightningCLI):
         # with more than one process, the others wait for this one: training.train returns in all of them
         if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))
+            deliver_rest(self.folder, self.settings.azureml.as_dict())
             raise SystemExit(0)
 
     def check_settings(self) -> None:
@@ -252,6 +253,8 @@ class RunCLI(LightningCLI):
             require_same_weights(model, self.plan.checkpoint)
         with limited_threads(model, datamodule):
             training.train(self.trainer, model, datamodule, self.folder, self.plan)
+        if self.plan.tested:
+            deliver_rest(self.folder, self.settings.azureml.as_dict())
 
     def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
         parameter = inspect.signature(type(model)).parameters.get("classes")

@@ -6,6 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
+from lightning_app.azureml import job as azureml_job
+from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.journal_identity import read_identity
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.errors import UsageError
@@ -33,6 +36,19 @@ def create_loggers(
         for logger in (journal, *tensorboard):
             logger.log_hyperparams(_hyperparameters(settings))
     return [journal, *tensorboard, *lines]
+
+
+def deliver_rest(folder: RunFolder, azureml: Mapping[str, Any]) -> None:
+    """Delivers what is left of a finished run, whose processes may have been killed before they could.
+
+    Does nothing outside of the job that has logged it, and where nothing is left. ``azureml`` are the settings of the
+    logger.
+    """
+    run_id, identity = azureml_job.run_id(), read_identity(folder)
+    if run_id is not None and identity is not None and identity.run == run_id and count_undelivered(folder, run_id):
+        logger = AzureMLRunLogger(folder.root, **azureml)
+        logger.journal_position()  # opens the folder
+        logger.close()
 
 
 def check_azureml(settings: Mapping[str, Any]) -> None:

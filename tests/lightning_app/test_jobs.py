@@ -72,6 +72,21 @@ def test_a_resumed_run_continues_its_charts(job: Job, cifar10: Path) -> None:
     assert [step for step, _ in job.scalars()["val_loss"]] == [40, 80]
 
 
+def test_a_finished_run_delivers_what_was_left_when_its_processes_were_killed(job: Job, cifar10: Path) -> None:
+    command = (*FIT, *flags(cifar10), "--num_epochs", "1", "--azureml.exit_timeout", "1")
+    job.service.stop()
+    first = job.run(*command)
+    job.service.start()
+    assert "undelivered" in first.err + first.out
+
+    again = job.run(*command, "--azureml.exit_timeout", "60")
+
+    assert (again.status, again.err) == (0, "")
+    assert "training is finished" in again.out
+    assert job.scalars() == journal_scalars(job.folder / "outputs")
+    assert len(job.rows()["test_confusion_matrix"]) == 1
+
+
 def test_a_run_whose_disk_was_lost_repeats_no_point_of_a_chart(job: Job, cifar10: Path) -> None:
     job.run(*FIT, *flags(cifar10), "--num_epochs", "1")
     shutil.rmtree(job.folder / "outputs")

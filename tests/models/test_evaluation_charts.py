@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules import ImageFolderDataModule
+from datamodules.image_files import ImageFiles
+from datamodules.sampling import EpochSampler
 from models.evaluation_charts import EvaluationCharts
 from tests.support.images import make_image_folder
 
@@ -28,7 +31,9 @@ class Recorded:
         self.images[name] = images, list(captions)
 
 
-def evaluate(charts: EvaluationCharts, losses: list[float], labels: list[int], predicted: list[int]) -> Recorded:
+def evaluate(
+    charts: EvaluationCharts, losses: list[float], labels: list[int], predicted: list[int], log: bool = True
+) -> Recorded:
     count, logger = len(losses), Recorded()
     for start in range(0, count, 4):
         part = slice(start, start + 4)
@@ -37,7 +42,8 @@ def evaluate(charts: EvaluationCharts, losses: list[float], labels: list[int], p
             torch.tensor(predicted[part]), start // 4,
         )  # fmt: skip
     charts.compute()
-    charts.log([logger, object()], "val", step=3)
+    if log:
+        charts.log([logger, object()], "val", step=3)
     return logger
 
 
@@ -106,3 +112,16 @@ def test_the_share_of_a_process_has_the_indices_of_its_own_images() -> None:
     charts.log([logger], "val", 0)
 
     assert [caption.splitlines()[0] for caption in logger.images["val_most_wrong"][1]] == ["image 7", "image 5"]
+
+
+def test_the_charts_of_the_last_evaluation_are_logged_after_a_resume() -> None:
+    files = ImageFiles([Path(f"{name}.jpg") for name in "abcde"], lambda image: torch.empty(0))
+    before, after, logger = EvaluationCharts(CLASSES), EvaluationCharts(CLASSES), Recorded()
+    before.start(DataLoader(files, batch_size=4, sampler=EpochSampler(5, shuffle=False)))
+    evaluate(before, [0.9, 2.0, 0.1, 5.0, 1.0], [0, 1, 0, 1, 2], [0, 0, 0, 0, 1], log=False)
+
+    after.load_resume_state(before.resume_state())
+    after.log([logger], "val", step=3)
+
+    assert logger.matrices["val_confusion_matrix"].sum() == 5
+    assert logger.images["val_most_wrong"][1][0] == "d.jpg\nbee,\npredicted ant (loss 5)"

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import grad_norm
 from torch import Tensor, nn
 
+from datamodules.in_memory import InMemoryLoader
 from models import CifarNet
 
 
@@ -55,3 +58,36 @@ class LogsInSetup(pl.Callback):
         if stage == "fit":
             for logger in trainer.loggers:
                 logger.log_metrics({"in_setup": 1.0}, step=0)
+
+
+class SeenImages(pl.Callback):
+    """Writes a line for each training batch: the rank, the step, and the numbers of its images, known by their pixels.
+
+    The pixels are compared as they come to the model: augmented, with the random numbers of the epoch. The variable
+    SEEN_IMAGES names the folder of the files: with a setting of its own, each part of a run would be another run.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(os.environ["SEEN_IMAGES"])
+        self._numbers: dict[bytes, int] = {}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loader: Any = trainer.train_dataloader
+        if isinstance(loader, InMemoryLoader):
+            images, epoch = loader.images, trainer.current_epoch
+            pixels = images if loader.transform is None else loader.transform(images, torch.arange(len(images)), epoch)
+            everything = loader._normalise(pixels)
+        else:
+            images = torch.stack([loader.dataset[(trainer.current_epoch, i)][0] for i in range(len(loader.dataset))])
+            everything = trainer.datamodule.on_after_batch_transfer((images, images), 0)[0]  # type: ignore[attr-defined]
+        self._numbers = {_digest(image): number for number, image in enumerate(everything)}
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        numbers = [self._numbers[_digest(image)] for image in batch[0]]
+        line = {"rank": trainer.global_rank, "step": trainer.global_step, "images": numbers}
+        with (self.folder / f"images-{trainer.global_rank}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _digest(image: Tensor) -> bytes:
+    return hashlib.sha256(image.contiguous().cpu().numpy().tobytes()).digest()
