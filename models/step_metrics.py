@@ -58,10 +58,11 @@ class StepMetrics(nn.Module):
 
         Of each kind at most one tensor, the steps one after the other: to save a tensor takes longer than a step.
         """
-        if not self._losses:
-            return {"losses": [], "predicted": [], "labels": []}
-        losses, predicted, labels = torch.stack(self._losses), torch.cat(self._predicted), torch.cat(self._labels)
-        return {"losses": [losses], "predicted": [predicted], "labels": [labels]}
+        return {
+            "losses": [torch.stack(self._losses)] if self._losses else [],
+            "predicted": [torch.cat(self._predicted)] if self._predicted else [],
+            "labels": [torch.cat(self._labels)] if self._labels else [],
+        }
 
     def load_resume_state(self, state: dict[str, list[Tensor]]) -> None:
         self._losses = [loss for losses in state["losses"] for loss in losses.reshape(-1)]

@@ -97,7 +97,7 @@ def _images_per_step(config: Mapping[str, Any]) -> int | None:
     trainer = config.get("trainer") or {}
     batch_size = ((config.get("data") or {}).get("init_args") or {}).get("batch_size")
     devices, nodes = trainer.get("devices"), trainer.get("num_nodes") or 1
-    count = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 0
+    count = len(devices) if isinstance(devices, list) else int(str(devices)) if str(devices).isdecimal() else 0
     if devices in (None, "auto") and trainer.get("accelerator") == "cpu":
         count = 1
     if not isinstance(batch_size, int) or not isinstance(nodes, int) or count == 0:
