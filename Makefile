@@ -2,7 +2,7 @@
 # (installing what it lacks); otherwise each command sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fit test test-slow check format bench bench-faults bench-logging bench-scaling clean
+.PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -26,6 +26,9 @@ test: $(READY)  ## run the tests
 
 test-slow: $(READY)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(ARGS)
+
+test-kills: $(READY)  ## kill and stop trainings at random moments; ARGS="--seed 1 --kills 5"
+	$(PYTHON) -m tests.kills $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy
 	$(PYTHON) -m ruff check $(CODE)

@@ -46,6 +46,7 @@ class Training:
 
 _TWO = ("--trainer.devices", "2", "--batch_size", "4", "--num_epochs", "6")
 CIFAR = Training("CifarNet", (*_CIFAR, "--batch_size", "8", "--num_epochs", "6"), 120, 20)
+SHORT = Training("CifarNet", (*_CIFAR, "--batch_size", "8", "--num_epochs", "3"), 60, 20)
 RESNET = Training("ResNetTransfer", (*_RESNET, "--num_workers", "0"), 24, 6)
 WORKERS = Training("ResNetTransfer, 2 workers", (*_RESNET, "--num_workers", "2"), 24, 6)
 LIGHTNING_TWO = Training("2 processes of Lightning", (*_CIFAR, *_TWO), 120, 20, 2)

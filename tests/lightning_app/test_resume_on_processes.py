@@ -70,7 +70,8 @@ def rows(folder: Path) -> list[Any]:
 @pytest.mark.parametrize(
     "shapes",
     [
-        pytest.param([(1, 8), (2, 16), (1, STEPS)]),
+        pytest.param([(1, 8), (2, STEPS)]),
+        pytest.param([(1, 8), (2, 16), (1, STEPS)], marks=pytest.mark.slow),
         pytest.param([(2, 3), (1, 6), (2, STEPS)], marks=pytest.mark.slow),
         pytest.param([(2, 9), (4, STEPS)], marks=pytest.mark.slow),
     ],
