@@ -1,9 +1,13 @@
 """A network whose process gets a signal in the middle of its work; environment variables select when and which."""
 
+import json
 import os
 import signal
+import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from models import CifarNet
 
@@ -13,6 +17,8 @@ class Signalled(CifarNet):
 
     SIGNAL_WHEN is setup, training, validation, checkpoint, epoch_end, fit_end or test; SIGNAL_RANK is a rank or "all",
     and SIGNAL_TO is "process" or "group". With SIGNAL_HANG it never ends that step.
+
+    With EVICTION_URL, the emulator there announces that the machine will be taken away in EVICTION_SECONDS, instead.
     """
 
     is_sent = False
@@ -50,6 +56,9 @@ class Signalled(CifarNet):
         self.is_sent = True
         Path(os.environ["SIGNAL_FOLDER"], f"reached-{self.global_rank}").write_text(str(os.getpid()))
         if os.environ["SIGNAL_RANK"] in ("all", str(self.global_rank)):
+            if "EVICTION_URL" in os.environ:
+                _announce()
+                return
             number = signal.Signals[os.environ["SIGNAL_NAME"]]
             if os.environ.get("SIGNAL_TO") == "group":
                 os.killpg(0, number)
@@ -57,3 +66,14 @@ class Signalled(CifarNet):
                 os.kill(os.getpid(), number)
             while "SIGNAL_HANG" in os.environ:
                 pass
+
+
+def _announce() -> None:
+    """And waits until the watcher, which asks each second, has noticed."""
+    body = json.dumps({"nodes": ["node"], "seconds": float(os.environ["EVICTION_SECONDS"])})
+    address = urlsplit(os.environ["EVICTION_URL"])
+    connection = HTTPConnection(str(address.hostname), address.port)
+    connection.request("POST", "/emulator/evictions", body)
+    assert connection.getresponse().status == 200
+    connection.close()
+    time.sleep(3)
