@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from submit.emulator.service import AzureMLEmulator
+from submit.execution.nodes import METADATA_ADDRESS, node_name
 from submit.execution.scratch import scratch_folder
 from submit.execution.sweeper import Sweeper
 from submit.execution.worker import Worker
@@ -39,6 +40,7 @@ While it runs, with $EMULATOR for the address that its first line names:
     curl $EMULATOR/emulator/runs/RUN/metrics
     curl $EMULATOR/emulator/faults -d '{"kind": "slow", "seconds": 0.5}'
     curl $EMULATOR/emulator/faults -X DELETE          ends all faults
+    curl $EMULATOR/emulator/evictions -d '{"nodes": ["RUN_0"], "seconds": 30}'
 
 Kinds of fault: slow, status, drop, silence, reject_metric, quota; an error says
 what is expected.
@@ -80,7 +82,8 @@ def _started(port: int) -> AzureMLEmulator:
 def _for_job(emulator: AzureMLEmulator, experiment: str, root: Path) -> Iterator[None]:
     run = emulator.new_run(experiment)
     print(f"# The Azure ML emulator listens on {emulator.url} with run {run.id}; Ctrl-C stops it.")
-    _print_variables(emulator.job_environment(run.id, root / "home"))
+    address = {METADATA_ADDRESS: emulator.metadata_address(node_name(run.id, 0))}
+    _print_variables(emulator.job_environment(run.id, root / "home") | address)
     yield
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from submit.execution.inputs import Inputs
 from submit.execution.mount import Mount
-from submit.execution.nodes import COLLECTED, Nodes
+from submit.execution.nodes import COLLECTED, Nodes, node_name
 from submit.execution.processes import Processes, ProcessResult
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class JobRun:
     collect: Callable[[], None] = lambda: None
 
     def node_name(self, node: int) -> str:
-        """As virtual machines of a scale set are named."""
-        return f"{self.run_id}_{node}"
+        return node_name(self.run_id, node)
 
     def run(
         self,

@@ -26,6 +26,11 @@ METADATA_ADDRESS = "LIGHTNING_APP_METADATA_ADDRESS"  # in place of the one that 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # a node gets nothing else of this machine's environment
 
 
+def node_name(run_id: str, number: int) -> str:
+    """The name of a job's node, as virtual machines of a scale set are named."""
+    return f"{run_id}_{number}"
+
+
 @dataclass(frozen=True)
 class Nodes:
     """The nodes in one folder, for a submitted job."""

@@ -16,7 +16,7 @@ def test_a_shell_with_the_printed_variables_is_a_job(tmp_path: Path) -> None:
     with running(command, ROOT) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
-        exports = "".join(process.stdout.readline() for _ in range(19))
+        exports = "".join(process.stdout.readline() for _ in range(20))
         job = f"{first}{exports}'{sys.executable}' -c \"$SCRIPT\""
         script = f"{GET_CONTEXT}run.log('loss', 1.0); run.complete(); print(run.id, run.experiment.name)"
         done = subprocess.run(
