@@ -140,7 +140,7 @@ def test_an_ignore_file_at_which_azureml_core_fails_is_an_error(project: Path, c
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (finding,) = check_folder(tmp_path / "missing")
 
-    assert "isn't a folder; expected the folder of the project" in finding.text
+    assert "not a folder; expected the folder of the project" in finding.text
 
 
 def test_files_that_can_not_be_read_are_reported(project: Path) -> None:
