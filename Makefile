@@ -27,7 +27,7 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
-test-kills: $(READY)  ## kill and stop trainings at random moments; ARGS="--seed 1 --kills 5"
+test-kills: $(READY)  ## kill and stop trainings at random moments; ARGS="--seed 1"
 	$(PYTHON) -m tests.kills $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy
