@@ -1,6 +1,7 @@
 """The parser's errors become one line that names the flag, the value, what is expected and what was meant."""
 
 import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,6 +13,12 @@ from lightning_app.command_line.parse_errors import expected_words, parse_error_
 from lightning_app.errors import UsageError
 from lightning_app.watchdog.watchdog import Watchdog
 from tests.support.unstarted_cli import UnstartedCLI
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of the project there may be a finished run."""
+    monkeypatch.chdir(tmp_path)
 
 
 def message_of(words: str) -> str:
