@@ -21,7 +21,7 @@ _MEMORY_NOW = Path("/proc/meminfo")
 
 def default_bytes() -> int:
     """A quarter of the memory, and at most half of what is available now; none where that is unknown."""
-    total, available = memory() or 0, memory() or 0
+    total = available = memory() or 0
     if _MEMORY_NOW.is_file():
         fields = dict(line.split(":", 1) for line in _MEMORY_NOW.read_text().splitlines())
         available = int(fields.get("MemAvailable", "0 kB").split()[0]) * 2**10

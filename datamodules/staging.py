@@ -8,7 +8,7 @@ import shutil
 import statistics
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -227,9 +227,5 @@ def _read_list(folder: Path) -> dict[str, Copy]:
 
 def _write_list(folder: Path, copies: Mapping[str, Copy]) -> None:
     unfinished = folder / f".{_LIST}.part"
-    unfinished.write_text("".join(_lines(copies.values())))
+    unfinished.write_text("".join(map(_line, copies.values())))
     unfinished.replace(folder / _LIST)
-
-
-def _lines(copies: Iterable[Copy]) -> Iterator[str]:
-    return (_line(copy) for copy in copies)

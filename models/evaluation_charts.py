@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 Wrong = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """What ``MostWrong.compute`` returns."""
 
-
 Computed = tuple[Tensor, Tensor, list[str]]
 """The confusion matrix, int64 (C, C); the worst images (N, 3, 96, 96) and their captions."""
 
