@@ -12,6 +12,7 @@ from lightning_app.azureml.journal import count_lines
 from lightning_app.azureml.journal_identity import folder_label, read_identity, recovered_identity, save_identity
 from lightning_app.azureml.journal_position import positions_in
 from lightning_app.checkpointing.candidates import Candidate, candidates
+from lightning_app.checkpointing.sidecar import sidecar_path
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
@@ -19,7 +20,7 @@ from lightning_app.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder) -> None:
+def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, shown: str) -> None:
     """Copies a checkpoint as ``last.ckpt``, and the best one, the settings and what was logged beside it.
 
     The checkpoint comes last: where this is interrupted, the next start finds the same one again.
@@ -28,6 +29,7 @@ def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder) 
         found: The checkpoint, in another run folder.
         content: What it holds.
         folder: The run folder, which has no newer one.
+        shown: Where it was found, for the message.
 
     Raises:
         UsageError: The files can't be written.
@@ -37,16 +39,17 @@ def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder) 
         _bring_logged(found.folder, content, folder)
         for path in (found.folder.config, found.folder.best_metrics):
             _copy(path, folder.root / path.relative_to(found.folder.root))
-        _copy(found.folder.best, folder.best)
+        if found.folder.best.is_file():
+            _copy_checkpoint(found.folder.best, folder.best)
         _keep_former(folder)
-        _copy(found.path, folder.last)
+        _copy_checkpoint(found.path, folder.last)
     except OSError as error:
         raise UsageError(
-            f"--output_dir {str(folder.root)!r}: the files of {found.path} can't be written here ({error.strerror}); "
-            "free some space, or give another folder"
+            f"--output_dir {str(folder.root)!r}: the files of {shown} can't be written here ({error.strerror}); free "
+            "some space, or give another folder"
         ) from error
     steps = format_count(content["global_step"], "step")
-    log.info("%s: this run's newest checkpoint, after %s, was brought to %s.", found.path, steps, folder.root)
+    log.info("%s: this run's newest checkpoint, after %s, was brought to %s.", shown, steps, folder.root)
 
 
 def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFolder) -> None:
@@ -75,7 +78,17 @@ def _keep_former(folder: RunFolder) -> None:
     """An older last checkpoint of the folder becomes an earlier one."""
     former = next((each for each in candidates(folder) if each.path == folder.last), None)
     if former is not None:
-        folder.last.replace(folder.earlier(former.step))
+        target = folder.earlier(former.step)
+        if sidecar_path(folder.last).exists():
+            sidecar_path(folder.last).replace(sidecar_path(target))
+        folder.last.replace(target)
+
+
+def _copy_checkpoint(source: Path, target: Path) -> None:
+    """With the file beside it, which comes after it as when it is written."""
+    sidecar_path(target).unlink(missing_ok=True)
+    _copy(source, target)
+    _copy(sidecar_path(source), sidecar_path(target))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.checkpointing.checkpoint_shape import require_resumable
-from lightning_app.checkpointing.damage import damage
 from lightning_app.checkpointing.pickled_step import pickled_step
+from lightning_app.checkpointing.sidecar import damage, read_sidecar, sidecar_path
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 
@@ -115,6 +115,8 @@ def set_aside(rejected: Iterable[Rejected], instead: str) -> None:
     for each in rejected:
         target = _free_name(each.path)
         try:
+            if sidecar_path(each.path).exists():
+                sidecar_path(each.path).rename(sidecar_path(target))
             each.path.rename(target)
             where = f"it is now {target.name}"
         except OSError as error:
@@ -135,6 +137,12 @@ def _in_folder(folder: RunFolder) -> Iterator[Candidate]:
 
 
 def _step(path: Path, otherwise: int) -> int:
+    sidecar = read_sidecar(path)
+    try:
+        if sidecar is not None and sidecar.bytes == path.stat().st_size:
+            return sidecar.step
+    except OSError:
+        return otherwise
     found = pickled_step(path)
     return otherwise if found is None else found
 

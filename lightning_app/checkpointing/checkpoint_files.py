@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.checkpointing.checkpoint_shape import require_readable
-from lightning_app.checkpointing.damage import damage
+from lightning_app.checkpointing.sidecar import damage
 from lightning_app.errors import UsageError
 
 

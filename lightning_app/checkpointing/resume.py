@@ -1,7 +1,7 @@
 """``--resume``: whether a run continues from a checkpoint, starts from the beginning, or is finished already."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from lightning_app.checkpointing.bring_back import bring_back
 from lightning_app.checkpointing.candidates import Choice, attempts, candidates, choose, set_aside
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.checkpointing.checkpoint_shape import require_resumable
+from lightning_app.checkpointing.elsewhere import Elsewhere
 from lightning_app.checkpointing.resume_plan import ResumePlan, has_test_metrics, plan_from
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.run_settings import differences, is_generated, read_settings
@@ -20,8 +21,14 @@ from lightning_app.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any], lock: RunLock | None = None) -> ResumePlan:
-    """Decides from ``--resume`` and from what the folder and those of the job's other attempts hold.
+def plan_resume(
+    folder: RunFolder,
+    resume: str,
+    config: Mapping[str, Any],
+    checkpoint_dir: str | None = None,
+    lock: RunLock | None = None,
+) -> ResumePlan:
+    """Decides from ``--resume`` and from what the folder and the other places hold.
 
     Rank 0 decides for all processes: the other nodes may have disks of their own. Other ranks get an empty plan here,
     and rank 0's plan when the processes are connected. What is found elsewhere is brought into the folder here.
@@ -30,6 +37,7 @@ def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any], lock:
         folder: The run folder.
         resume: ``auto``, ``never``, or a checkpoint or run folder.
         config: The settings.
+        checkpoint_dir: A second folder with the run's checkpoints.
         lock: Of the run folder; acquired before something is brought into it.
 
     Raises:
@@ -40,16 +48,16 @@ def plan_resume(folder: RunFolder, resume: str, config: Mapping[str, Any], lock:
         return ResumePlan()
     if resume == "never":
         return ResumePlan(archive_previous=folder.holds_a_run())
-    others = _other_attempts(folder, config, resume)
-    if resume == "auto" or _was_started_with(folder, resume) or others:
-        return _continue(folder, config, others, lock)
+    elsewhere = Elsewhere(folder, config, resume, checkpoint_dir)
+    if resume == "auto" or _was_started_with(folder, resume):
+        return _continue(folder, config, elsewhere, lock)
+    if elsewhere.holds_this_run():
+        return _continue(folder, config, elsewhere, lock)
     return _start_from(folder, resume, config)
 
 
-def _continue(
-    folder: RunFolder, config: Mapping[str, Any], others: Sequence[RunFolder], lock: RunLock | None
-) -> ResumePlan:
-    """The run in the folder, or this run as another attempt has left it, or a fresh one."""
+def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere, lock: RunLock | None) -> ResumePlan:
+    """The run in the folder, or this run as it is found elsewhere, or a fresh one."""
     own, earlier = candidates(folder), read_settings(folder)
     changed = differences(earlier, config) if earlier else ""
     if own and earlier and is_generated(earlier) and not is_generated(config):
@@ -58,21 +66,24 @@ def _continue(
         changed = "its images were real, now they are generated" + (f", {changed}" if changed else "")
     if own and changed:
         return _give_way(folder, choose(own), earlier, changed)
-    choice = choose(candidates(folder, *others))
-    # a run that stopped before its first checkpoint starts again in place, so that nothing is logged twice
-    fresh = ResumePlan(archive_previous=folder.holds_a_run() and (bool(changed) or not earlier))
-    if choice.candidate is None:
-        return _begin_again(choice, fresh)
-    set_aside(choice.rejected, f"{choice.candidate.path} is used in its place")
-    path = choice.candidate.path
-    if choice.candidate.folder != folder:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        if lock is not None:
-            lock.acquire()
-        if fresh.archive_previous:
-            log.info("%s: the earlier run was moved to %s", folder.root, folder.archive())
-        bring_back(choice.candidate, choice.content, folder)
-        path = folder.last
+    with elsewhere:
+        choice = choose(candidates(folder, *elsewhere.folders()))
+        if choice.candidate is None:
+            choice = replace(elsewhere.from_service(), rejected=choice.rejected)
+        # a run that stopped before its first checkpoint starts again in place, so that nothing is logged twice
+        fresh = ResumePlan(archive_previous=folder.holds_a_run() and (bool(changed) or not earlier))
+        if choice.candidate is None:
+            return _begin_again(choice, fresh)
+        is_here = choice.candidate.folder == folder
+        path = choice.candidate.path if is_here else folder.last
+        set_aside(choice.rejected, f"{path if is_here else elsewhere.shown(choice.candidate)} is used in its place")
+        if not is_here:
+            folder.root.mkdir(parents=True, exist_ok=True)
+            if lock is not None:
+                lock.acquire()
+            if fresh.archive_previous:
+                log.info("%s: the earlier run was moved to %s", folder.root, folder.archive())
+            bring_back(choice.candidate, choice.content, folder, elsewhere.shown(choice.candidate))
     plan = plan_from(path, choice.content, config, earlier=read_settings(folder))
     return replace(plan, tested=plan.finished and has_test_metrics(folder, plan.steps_done))
 
@@ -131,24 +142,6 @@ def _newest_in(root: Path) -> tuple[Path, dict[str, Any]]:
     for each in choice.rejected:
         log.warning("%s: %s; %s is used in its place.", each.path, each.problem, choice.candidate.path)
     return choice.candidate.path, choice.content
-
-
-def _other_attempts(folder: RunFolder, config: Mapping[str, Any], resume: str) -> list[RunFolder]:
-    """The folders of the job's other attempts that hold checkpoints of this run."""
-    places = [each for each in attempts(folder) if each.root.resolve() != folder.root.resolve()]
-    return [each for each in places if candidates(each) and _is_this_run(each, config, resume)]
-
-
-def _is_this_run(place: RunFolder, config: Mapping[str, Any], resume: str) -> bool:
-    """Whether a run was started with the same settings, and from the same checkpoint if ``--resume`` names one."""
-    try:
-        settings = read_settings(place)
-    except UsageError as error:
-        log.warning("%s: its checkpoints aren't used.", str(error).partition(";")[0])
-        return False
-    if not settings or differences(settings, config) or is_generated(settings) != is_generated(config):
-        return False
-    return resume == "auto" or settings.get("resume") == resume
 
 
 def _was_started_with(folder: RunFolder, resume: str) -> bool:

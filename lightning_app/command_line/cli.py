@@ -157,7 +157,8 @@ class RunCLI(LightningCLI):
         if detect_launch().rank == 0:
             self.lock.acquire()
         config = yaml.safe_load(self._settings_as_yaml())
-        self.plan = plan_resume(self.folder, self.settings.resume, config, self.lock)
+        checkpoint_dir = self.settings.get("checkpoint_dir")
+        self.plan = plan_resume(self.folder, self.settings.resume, config, checkpoint_dir, self.lock)
         # with more than one process, the others wait for this one: training.train returns in all of them
         if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))

@@ -1,10 +1,13 @@
-"""Checkpoints in Lightning's format, and what becomes of files on broken disks."""
+"""Checkpoints in Lightning's format with the files beside them, and what becomes of files on broken disks."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from lightning_app.checkpointing.sidecar import Sidecar, sidecar_path, write_sidecar
 
 
 def counter(number: int) -> dict[str, dict[str, int]]:
@@ -29,9 +32,17 @@ def content(epochs: int, **more: Any) -> dict[str, Any]:
 
 
 def write(path: Path, epochs: int, **more: Any) -> Path:
+    """A checkpoint and its sidecar."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content(epochs, **more), path)
+    describe(path, epochs * 10, epochs)
     return path
+
+
+def describe(path: Path, step: int, epoch: int) -> None:
+    """Writes the sidecar."""
+    data = path.read_bytes()
+    write_sidecar(path, Sidecar(step, epoch, len(data), hashlib.sha256(data).hexdigest()))
 
 
 def flip_bit(path: Path) -> None:
@@ -42,10 +53,13 @@ def flip_bit(path: Path) -> None:
 
 
 def damage(path: Path, how: str) -> None:
-    """``truncated``, ``empty``, ``flipped`` or ``text``."""
-    if how == "flipped":
+    """``truncated``, ``empty``, ``flipped`` or ``text``; with ``, no sidecar`` the file beside it is missing, too."""
+    kind, _, without = how.partition(", no ")
+    if without:
+        sidecar_path(path).unlink()
+    if kind == "flipped":
         flip_bit(path)
-    elif how == "text":
+    elif kind == "text":
         path.write_text("x" * path.stat().st_size)
     else:
-        os.truncate(path, path.stat().st_size // 2 if how == "truncated" else 0)
+        os.truncate(path, path.stat().st_size // 2 if kind == "truncated" else 0)

@@ -60,8 +60,8 @@ def test_another_attempts_run_is_brought_here_with_what_belongs_to_it(
     plan = plan_resume(folder, "auto", CONFIG)
 
     assert plan == ResumePlan(folder.last, epochs_done=3, steps_done=30)
-    for name in ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "checkpoints/best.json", "config.yaml",
-                 "hparams.yaml", ".journal.json", "charts/a-step20.json"):  # fmt: skip
+    for name in ("checkpoints/last.ckpt.json", "checkpoints/best.ckpt", "checkpoints/best.ckpt.json", "config.yaml",
+                 "checkpoints/best.json", "hparams.yaml", ".journal.json", "charts/a-step20.json"):  # fmt: skip
         assert (folder.root / name).read_bytes() == (left.root / name).read_bytes(), name
     assert logged_rows(folder.root) == logged_rows(left.root)
     assert caplog.messages == [
@@ -98,36 +98,37 @@ def test_a_damaged_one_elsewhere_is_named_too(folder: RunFolder, caplog: pytest.
 
     assert plan_resume(folder, "auto", CONFIG).steps_done == 30
     assert caplog.messages[0] == (
-        "outputs/retry_002/checkpoints/last.ckpt: it is damaged: its checksum is wrong; it is now last.ckpt.damaged, "
-        "and outputs/retry_001/checkpoints/last.ckpt is used in its place."
+        "outputs/retry_002/checkpoints/last.ckpt: it is damaged: its hash is wrong; it is now last.ckpt.damaged, and "
+        "outputs/retry_001/checkpoints/last.ckpt is used in its place."
     )
 
 
-def test_nothing_is_brought_into_a_folder_in_which_a_run_is_training(folder: RunFolder) -> None:
-    leave("outputs/retry_001", 3)
-    other = RunLock(folder)
-    other.acquire()
+def test_the_second_folder_is_one_of_the_places(folder: RunFolder, tmp_path: Path) -> None:
+    leave("mount/run", 3)
 
-    with pytest.raises(UsageError, match="is training"):
-        plan_resume(folder, "auto", CONFIG, RunLock(folder))
-    other.release()
+    plan = plan_resume(folder, "auto", CONFIG, "mount/run", RunLock(folder))
 
-    assert not folder.last.exists()
-    assert plan_resume(folder, "auto", CONFIG, RunLock(folder)).steps_done == 30
+    assert plan == ResumePlan(folder.last, epochs_done=3, steps_done=30)
+    assert plan_resume(RunFolder(tmp_path / "mount" / "run"), "auto", CONFIG, "mount/run").steps_done == 30
 
 
 @pytest.mark.parametrize("change", [{"seed_everything": 4}, {"data": None}])
-def test_another_run_there_is_not_used(folder: RunFolder, change: dict[str, Any]) -> None:
+def test_another_run_there_is_not_used(
+    folder: RunFolder, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    leave("mount", 3, CONFIG | change)
     leave("outputs/retry_001", 3, CONFIG | change)
 
-    assert plan_resume(folder, "auto", CONFIG) == ResumePlan()
+    assert plan_resume(folder, "auto", CONFIG, "mount") == ResumePlan()
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("--checkpoint_dir mount: holds another run (")
 
 
 def test_settings_that_cannot_be_read_there_are_named(folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    leave("retry_001", 3).config.write_text("{")
+    leave("mount", 3).config.write_text("{")
 
-    assert plan_resume(folder, "auto", CONFIG) == ResumePlan()
-    assert "'retry_001/config.yaml': can't be read (it is not YAML)" in caplog.text
+    assert plan_resume(folder, "auto", CONFIG, "mount") == ResumePlan()
+    assert "'mount/config.yaml': can't be read (it is not YAML)" in caplog.text
 
 
 def test_a_restart_on_an_empty_disk_continues_before_it_takes_another_runs_checkpoint(folder: RunFolder) -> None:
@@ -135,9 +136,9 @@ def test_a_restart_on_an_empty_disk_continues_before_it_takes_another_runs_check
     config = CONFIG | {"resume": "first"}
     assert plan_resume(folder, "first", config).checkpoint == Path("first/checkpoints/last.ckpt")
 
-    leave("outputs/retry_001", 3, config)
+    leave("mount", 3, config)
 
-    assert plan_resume(folder, "first", config) == ResumePlan(folder.last, epochs_done=3, steps_done=30)
+    assert plan_resume(folder, "first", config, "mount") == ResumePlan(folder.last, epochs_done=3, steps_done=30)
 
 
 def test_what_the_folder_has_logged_stays_where_it_is_more_or_is_moved(folder: RunFolder) -> None:

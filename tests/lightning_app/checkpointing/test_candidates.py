@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
-from lightning_app.checkpointing.candidates import attempts, candidates
+from lightning_app.checkpointing.candidates import attempts, candidates, choose
 from lightning_app.checkpointing.pickled_step import pickled_step
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
+from lightning_app.checkpointing.sidecar import sidecar_path
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
-from tests.support.checkpoint_files import damage, write
+from tests.support.checkpoint_files import content, damage, describe, write
 
 CONFIG: dict[str, Any] = {
     "seed_everything": 0,
@@ -60,10 +62,14 @@ def test_the_last_one_is_used_and_nothing_is_loaded_or_changed_for_that(folder: 
 
 
 DAMAGES = {
-    "truncated": "it is truncated, or not a checkpoint",
+    "truncated": "it has ",
     "empty": "it is empty",
-    "flipped": "it is damaged: its checksum is wrong",
-    "text": "it is truncated, or not a checkpoint",
+    "flipped": "it is damaged: its hash is wrong",
+    "text": "it is damaged: its hash is wrong",
+    "truncated, no sidecar": "it is truncated, or not a checkpoint",
+    "empty, no sidecar": "it is empty",
+    "flipped, no sidecar": "it is damaged: its checksum is wrong",
+    "text, no sidecar": "it is truncated, or not a checkpoint",
 }
 
 
@@ -82,6 +88,7 @@ def test_a_damaged_one_is_named_and_kept_and_the_next_one_used(
     assert line.endswith(f"; it is now last.ckpt.damaged, and {folder.earlier(30)} is used in its place.")
     assert folder.last.with_name("last.ckpt.damaged").read_bytes() == damaged
     assert not folder.last.exists()
+    assert not sidecar_path(folder.last).exists()
     caplog.clear()
     assert plan_resume(folder, "auto", CONFIG) == plan
     assert caplog.messages == []
@@ -90,7 +97,7 @@ def test_a_damaged_one_is_named_and_kept_and_the_next_one_used(
 def test_the_last_three_may_be_damaged(folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     damage(folder.last, "truncated")
     damage(folder.earlier(30), "flipped")
-    damage(folder.earlier(20), "empty")
+    damage(folder.earlier(20), "empty, no sidecar")
 
     assert plan_resume(folder, "auto", CONFIG) == plan_at(folder.best, 1)
     assert len(caplog.messages) == 3
@@ -115,14 +122,33 @@ def test_a_second_damaged_one_of_the_same_name_takes_the_place_of_none(folder: R
         damage(folder.last, "flipped")
         plan_resume(folder, "auto", CONFIG)
 
-    assert {"last.ckpt.damaged", "last.ckpt.damaged-2"} <= set(names(folder))
+    assert {"last.ckpt.damaged", "last.ckpt.damaged-2", "last.ckpt.damaged-2.json"} <= set(names(folder))
 
 
-def test_without_a_last_one_the_newest_earlier_one_is_used(folder: RunFolder) -> None:
-    """As after a kill between the two renames by which another attempt's checkpoint becomes the last one."""
+def test_after_the_first_of_two_renames_the_earlier_one_is_used(folder: RunFolder) -> None:
+    """``last.ckpt`` was renamed, the file beside it wasn't yet, and the new one has no name yet."""
     folder.last.rename(folder.earlier(40))
 
     assert plan_resume(folder, "auto", CONFIG) == plan_at(folder.earlier(40), 4)
+
+
+def test_a_new_one_beside_the_sidecar_of_the_one_before_is_whole(
+    folder: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save(content(5), folder.last)
+
+    assert plan_resume(folder, "auto", CONFIG) == plan_at(folder.last, 5)
+    assert caplog.messages == []
+    torch.save(content(60000), folder.last)  # of another length
+    assert choose(candidates(folder)).rejected == ()
+
+
+def test_without_the_file_beside_it_a_checkpoint_is_used(folder: RunFolder) -> None:
+    for each in candidates(folder):
+        sidecar_path(each.path).unlink()
+
+    assert [each.step for each in candidates(folder)] == [40, 30, 20, 10]
+    assert plan_resume(folder, "auto", CONFIG) == plan_at(folder.last, 4)
 
 
 def test_steps_decide_and_no_time_of_a_file(folder: RunFolder) -> None:
@@ -158,6 +184,7 @@ def test_a_hostile_pickle_is_never_carried_out(folder: RunFolder, caplog: pytest
 
 def test_a_bare_pickle_is_never_carried_out(folder: RunFolder) -> None:
     folder.last.write_bytes(pickle.dumps({"global_step": 40, "state_dict": Hostile()}))
+    describe(folder.last, 40, 4)
 
     assert plan_resume(folder, "auto", CONFIG).checkpoint == folder.earlier(30)
     assert not Path("unpickled").exists()
