@@ -30,6 +30,7 @@ class RunTrainer(pl.Trainer):
 
     stopped_by: object = None  # whose method has set should_stop
     within_step = False
+    next_save_check = sys.maxsize  # the number of optimizer steps from which ``on_save_check`` is called
     _postponed: tuple[Callable[[], None], ...] = ()
 
     @property

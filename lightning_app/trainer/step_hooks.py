@@ -17,3 +17,10 @@ class StepHooks:
 
         Lightning ends the epoch next, as if it were whole.
         """
+
+    def on_save_check(self, trainer: pl.Trainer) -> None:
+        """After the first step that reaches ``RunTrainer.next_save_check``: all of it is done, its validation included.
+
+        Neither at the end of an epoch nor where training stops, which have hooks of their own, nor while gradients
+        accumulate. It is called at the same step in all processes.
+        """

@@ -64,6 +64,9 @@ class StepLoop(_TrainingEpochLoop):
         if self.done and not has_all_batches(self.trainer):
             for callback in self._step_hooks():
                 callback.on_stop_within_epoch(self.trainer)
+        elif self._is_save_check_due():
+            for callback in self._step_hooks():
+                callback.on_save_check(self.trainer)
         _set_within_step(self.trainer, True)
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
@@ -71,6 +74,12 @@ class StepLoop(_TrainingEpochLoop):
 
     def _step_hooks(self) -> Iterator[StepHooks]:
         return (callback for callback in self.trainer.callbacks if isinstance(callback, StepHooks))
+
+    def _is_save_check_due(self) -> bool:
+        trainer = self.trainer
+        if not isinstance(trainer, RunTrainer) or trainer.global_step < trainer.next_save_check:
+            return False
+        return not self._should_accumulate() and not has_all_batches(trainer)
 
     def _accumulates_before_stop(self) -> bool:
         return bool(self.trainer.should_stop) and self._should_accumulate()

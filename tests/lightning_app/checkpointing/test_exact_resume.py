@@ -287,3 +287,37 @@ def test_a_backbone_that_is_unfrozen_in_training_continues(tmp_path: Path) -> No
     whole = run()
     for step in (8, 11, 16, 27):
         assert_same_end(run(tmp_path / f"step={step}.ckpt"), whole)
+
+
+class Checks(StepHooks, pl.Callback):
+    """Looks at every third optimizer step whether to save, and keeps where it was asked."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(trainer, RunTrainer)
+        trainer.next_save_check = 3
+
+    def on_save_check(self, trainer: pl.Trainer) -> None:
+        assert isinstance(trainer, RunTrainer)
+        assert not trainer.within_step
+        self.steps.append(trainer.global_step)
+        trainer.next_save_check = trainer.global_step + 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]),
+        ({"accumulate_grad_batches": 2}, [3, 7, 10, 13, 16]),  # the last of six steps has one batch
+        ({"max_steps": 9}, [3, 6]),
+    ],
+)
+def test_saving_is_asked_for_after_optimizer_steps_and_not_at_an_end(
+    settings: dict[str, Any], expected: list[int], tmp_path: Path
+) -> None:
+    checks = Checks()
+    fit(Noisy(), (points(), points(shuffle=False)), tmp_path, callbacks=[checks], **settings)
+
+    assert checks.steps == expected
