@@ -2,7 +2,8 @@
 # (installing what it lacks); otherwise each command sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling clean
+.PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling
+.PHONY: bench-images clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -51,6 +52,9 @@ bench-logging: $(READY)  ## what a log call costs, beside MLflow (installs it)
 
 bench-scaling: $(READY)  ## what a step costs with two processes, and with 16 nodes
 	$(PYTHON) -m benchmarks.scaling $(ARGS)
+
+bench-images: $(READY)  ## loading image files: decoding, memory; ARGS=--mount: a slow mount
+	$(PYTHON) -m benchmarks.image_loading $(ARGS)
 
 clean:  ## remove what the commands made, except runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info build
