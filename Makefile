@@ -53,7 +53,7 @@ bench-logging: $(READY)  ## what a log call costs, beside MLflow (installs it)
 bench-scaling: $(READY)  ## what a step costs with two processes, and with 16 nodes
 	$(PYTHON) -m benchmarks.scaling $(ARGS)
 
-bench-images: $(READY)  ## loading image files: decoding, memory; ARGS=--mount: a slow mount
+bench-images: $(READY)  ## loading of image files; ARGS=--mount: from a slow mount
 	$(PYTHON) -m benchmarks.image_loading $(ARGS)
 
 clean:  ## remove what the commands made, except runs

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.slow_mount import slow_mount
+from benchmarks.slow_mount import MountError, slow_mount
 from benchmarks.tables import markdown
 from datamodules import ImageFolderDataModule
 from datamodules.image_files import Workers
@@ -164,10 +164,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
     parser.add_argument("--mount", action="store_true", help="measure a slow mount instead; Linux, root")
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds {arguments.rounds}: expected at least 1")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        compare = compare_mounts if arguments.mount else compare_loaders
-        print(compare(Path(folder), arguments.rounds))
+        try:
+            compare = compare_mounts if arguments.mount else compare_loaders
+            print(compare(Path(folder), arguments.rounds))
+        except MountError as error:
+            parser.error(f"--mount: {error}; it needs Linux, root and FUSE")
 
 
 if __name__ == "__main__":

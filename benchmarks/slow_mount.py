@@ -29,6 +29,10 @@ _READ_ONLY, _NO_DEVICES, _NO_SETUID, _DETACH = 1, 4, 2, 2
 _VALID = 3600  # seconds for which the kernel may keep names and attributes; the content is read at each opening
 
 
+class MountError(OSError):
+    """This system or user may not mount."""
+
+
 class SlowMount:
     """Serves the requests of the kernel; each is answered by one thread.
 
@@ -128,7 +132,7 @@ def slow_mount(source: Path, target: Path, *, open_s: float = 0.02, read_s: floa
     """Mounts a folder, served by a process of its own, until the end of the block.
 
     Raises:
-        OSError: This system or user may not mount.
+        MountError: This system or user may not mount.
     """
     target.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.slow_mount", str(source.resolve()), str(target)]
@@ -137,11 +141,12 @@ def slow_mount(source: Path, target: Path, *, open_s: float = 0.02, read_s: floa
     try:
         while not target.is_mount():
             if server.poll() is not None:
-                raise OSError(f"{target} can't be mounted")
+                raise MountError(f"{target} can't be mounted")
             time.sleep(0.02)
         yield target
     finally:
-        ctypes.CDLL(None).umount2(os.fsencode(target), _DETACH)
+        if target.is_mount():
+            ctypes.CDLL(None).umount2(os.fsencode(target), _DETACH)
         server.terminate()
         server.wait()
 
