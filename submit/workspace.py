@@ -1,19 +1,14 @@
-"""The workspace that jobs are sent to, and the credentials for it."""
+"""The workspace that jobs are sent to."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lightning_app.azureml.credentials import credentials
+from lightning_app.errors import UsageError
 from submit.errors import SubmitError, describe_error
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
-
-ACCESS_TOKEN = "AZUREML_ACCESS_TOKEN"  # noqa: S105 the name of the variable
-_SECONDS_FOR_CLI = 30.0
-_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
 def open_workspace(file: Path | None) -> "Workspace":
@@ -29,9 +24,10 @@ def open_workspace(file: Path | None) -> "Workspace":
         raise SubmitError(
             f"--workspace {str(file)!r}: no such file; download config.json in the portal's overview page"
         )
-    credentials = _credentials()
     try:
-        return Workspace.from_config(path=str(file) if file else None, auth=credentials)
+        return Workspace.from_config(path=str(file) if file else None, auth=credentials())
+    except UsageError as error:
+        raise SubmitError(str(error)) from error
     except UserErrorException as error:
         if "config" in str(error).lower():
             raise SubmitError(
@@ -41,32 +37,3 @@ def open_workspace(file: Path | None) -> "Workspace":
         raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
     except Exception as error:  # azureml-core raises errors of several libraries
         raise SubmitError(f"the workspace can't be opened: {describe_error(error)}") from error
-
-
-def _credentials() -> Any:
-    """A token or a service principal from the environment, or the login of the Azure CLI.
-
-    With None, azureml-core asks the user in a browser.
-    """
-    from azureml.core.authentication import (
-        AzureCliAuthentication,
-        ServicePrincipalAuthentication,
-        TokenAuthentication,
-    )
-
-    token = os.environ.get(ACCESS_TOKEN)
-    if token:
-        if token.count(".") != 2:
-            raise SubmitError(f"{ACCESS_TOKEN}: isn't a token; expected the output of az account get-access-token")
-        return TokenAuthentication(lambda audience: token, cloud="AzureCloud")
-    if all(os.environ.get(name) for name in _PRINCIPAL):
-        tenant, client, secret = (os.environ[name] for name in _PRINCIPAL)
-        return ServicePrincipalAuthentication(tenant, client, secret)
-    return AzureCliAuthentication() if _is_logged_in() else None
-
-
-def _is_logged_in() -> bool:
-    program = shutil.which("az")
-    if program is None:
-        return False
-    return subprocess.run([program, "account", "show"], capture_output=True, timeout=_SECONDS_FOR_CLI).returncode == 0

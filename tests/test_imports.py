@@ -27,6 +27,8 @@ MAY_IMPORT = {
     # of the training program only what loads nothing heavy
     "submit": (
         "lightning_app.errors",
+        "lightning_app.azureml.credentials",
+        "lightning_app.azureml.run_artifacts",
         "lightning_app.command_line.flags",
         "lightning_app.growing_file",
         "lightning_app.watchdog.protocol",

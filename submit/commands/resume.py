@@ -1,6 +1,7 @@
 """``python -m submit resume``: resumes a run that has ended, as a new run."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 TAKES_TRAINING_FLAGS = True
 _LAST = "outputs/checkpoints/last.ckpt"
+# what the training continues from, also after other attempts of a job, whose outputs have folders of their own
+_CHECKPOINT = re.compile(r"outputs/(retry_\d{3}/)?checkpoints/(last|best|step-\d{9,})\.ckpt")
 _EPILOG = """\
 The new run has the command, nodes, data and environment of the other run, and
 continues from its last checkpoint. All other flags are those of python -m
@@ -64,6 +67,7 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
+    from lightning_app.azureml.run_artifacts import artifact_paths
     from submit.errors import SubmitError
     from submit.request import require_more_training, resumed_job
     from submit.runs import artifacts
@@ -72,10 +76,10 @@ def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
 
     with service_errors(f"run {before.id}"):
         details = before.get_details()
-        names = artifacts.list_paths(before)
+        names = artifact_paths(before)
     if details["status"] not in ENDED:
         raise SubmitError(f"run {before.id} is {details['status']}; it can be resumed when it has ended")
-    if _LAST not in names:
+    if not any(map(_CHECKPOINT.fullmatch, names)):
         raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
     definition = details.get("runDefinition") or {}
     outputs = artifacts.artifact_store_path(before, "outputs")

@@ -1,4 +1,4 @@
-"""Which requests a job and a user may make: a job for its own run, a user for all."""
+"""Which requests a job and a user may make: a job reads all runs and changes its own, a user may do everything."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,25 +13,27 @@ RunHandler = Callable[[State, Run, Request, Parameters], Response]
 FilesHandler = Callable[[State, FileContainer, Request, Parameters], Response]
 
 
-def for_run(handler: RunHandler, to_refresh: bool = False) -> Handler:
-    """Checks the token and passes the run in the path to the handler; a job's token must be for that run.
+def for_run(handler: RunHandler, to_refresh: bool = False, *, reads: bool = False) -> Handler:
+    """Checks the token and passes the run in the path to the handler.
+
+    A job's token must be for that run, unless the handler only ``reads``.
 
     Raises:
         ApiError: The token isn't valid (401), or there is no such run in the experiment of the path (404).
     """
 
     def authorized(state: State, request: Request, parameters: Parameters) -> Response:
-        return handler(state, _run(state, request, parameters, to_refresh), request, parameters)
+        return handler(state, _run(state, request, parameters, to_refresh, reads), request, parameters)
 
     return authorized
 
 
-def for_files(handler: FilesHandler) -> Handler:
+def for_files(handler: FilesHandler, *, reads: bool = False) -> Handler:
     """As ``for_run``, for the files of a run or of another folder that a user has uploaded."""
 
     def authorized(state: State, request: Request, parameters: Parameters) -> Response:
         if parameters["origin"] == ORIGIN or _run_id(state, request) is not None:
-            return handler(state, _run(state, request, parameters), request, parameters)
+            return handler(state, _run(state, request, parameters, reads=reads), request, parameters)
         folder = parameters["origin"], parameters["container"]
         return handler(state, state.folders.get(folder) or state.add_folder(*folder), request, parameters)
 
@@ -87,9 +89,9 @@ def _run_id(state: State, request: Request, to_refresh: bool = False) -> str | N
         raise ApiError(401, "Unauthorized", str(error)) from error
 
 
-def _run(state: State, request: Request, parameters: Parameters, to_refresh: bool = False) -> Run:
+def _run(state: State, request: Request, parameters: Parameters, to_refresh: bool = False, reads: bool = False) -> Run:
     run_id = _run_id(state, request, to_refresh)
-    run = _named_run(state, parameters) if run_id is None else _own_run(state, run_id, parameters)
+    run = _named_run(state, parameters) if run_id is None or reads else _own_run(state, run_id, parameters)
     if parameters.get("experiment", run.experiment) not in (run.experiment, experiment_id(run.experiment)):
         raise ApiError(404, "NotFound", f"there is no experiment {parameters['experiment']!r} with run {run.id}")
     return run

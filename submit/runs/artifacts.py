@@ -1,17 +1,16 @@
 """The files of a run, at addresses that are valid for some hours."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from submit.runs.retry import http_status
+from lightning_app.azureml.run_artifacts import ORIGIN, artifact_address, http_status
 
 if TYPE_CHECKING:
     from azureml.core import Run
 
-_ORIGIN = "ExperimentRun"
 _EXPIRED = (401, 403)
 _TIMEOUTS = (10, 60)  # seconds to connect, and between two packets of a response
 
@@ -75,32 +74,13 @@ class Artifact:
             except Exception as error:
                 if http_status(error) not in _EXPIRED:
                     raise
-        client = self._run._client
-        self._blob = Blob(client.artifacts.get_file_uri(_ORIGIN, client._data_container_id, self._path))
+        self._blob = Blob(artifact_address(self._run, self._path))
         return action(self._blob)
-
-
-def list_paths(run: "Run") -> Sequence[str]:
-    """The names of all files of a run.
-
-    azureml-core's get_file_names uses a thread, which continues for half a minute after Ctrl-C.
-    """
-    client, container = run._client.artifacts, run._client._data_container_id
-    paths: list[str] = []
-    token = None
-    while True:
-        page = client._execute_with_workspace_arguments(
-            client._client.artifact.list_in_container, _ORIGIN, container, continuation_token=token
-        )
-        paths += [artifact.path for artifact in page.value]
-        token = page.continuation_token
-        if not token:
-            return sorted(paths)
 
 
 def artifact_store_path(run: "Run", path: str) -> str:
     """The path of a file in the workspace's artifact store."""
-    return f"{_ORIGIN}/{run._client._data_container_id}/{path}"
+    return f"{ORIGIN}/{run._client._data_container_id}/{path}"
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from lightning_app.azureml.run_artifacts import artifact_paths
 from submit.errors import ServiceError, SubmitError
-from submit.runs import artifacts
 from submit.runs.artifacts import Artifact, Blob, Properties
 from submit.runs.logs import FOLDERS
 from submit.runs.retry import retry
@@ -45,7 +45,7 @@ def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -
         SubmitError: The run has no such files, or a file can't be written.
         ServiceError: Azure ML doesn't respond, or a file arrives damaged.
     """
-    names = retry(f"the files of {run.id}", lambda: artifacts.list_paths(run), _TIMEOUT, warn)
+    names = retry(f"the files of {run.id}", lambda: artifact_paths(run), _TIMEOUT, warn)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")

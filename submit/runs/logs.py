@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from lightning_app.azureml.run_artifacts import artifact_paths
 from lightning_app.growing_file import GrowingLines
 from submit.errors import SubmitError, exit_status
 from submit.runs import artifacts
@@ -30,7 +31,7 @@ _ANY = (r"user_logs/std_log.*\.txt", r"azureml-logs/.*\.txt")
 
 
 def log_names(run: "Run") -> Sequence[str]:
-    return [path for path in artifacts.list_paths(run) if path.startswith(FOLDERS)]
+    return [path for path in artifact_paths(run) if path.startswith(FOLDERS)]
 
 
 def default_log(names: Iterable[str]) -> str | None:

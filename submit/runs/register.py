@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lightning_app.azureml.run_artifacts import artifact_paths
 from submit.errors import SubmitError
 from submit.runs import artifacts
 from submit.runs.retry import service_errors
@@ -80,7 +81,7 @@ def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict
 
 def _names(run: "Run") -> Sequence[str]:
     with service_errors(f"the files of {run.id}"):
-        return artifacts.list_paths(run)
+        return artifact_paths(run)
 
 
 def _checkpoint(run_id: str, names: Sequence[str]) -> str:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from lightning_app.azureml.run_artifacts import is_transient
 from submit.errors import ServiceError, SubmitError, describe_error
 
-_TRANSIENT = {408, 425, 429}  # and all from 500 on
 _LONGEST_DELAY = 20.0
 
 Result = TypeVar("Result")
@@ -43,30 +43,3 @@ def retry(what: str, action: Callable[[], Result], timeout: float, warn: Callabl
                 warn(f"{what}: {describe_error(error)}; retrying")
         time.sleep(delay)
         delay = min(2 * delay, _LONGEST_DELAY)
-
-
-def is_transient(error: BaseException | None) -> bool:
-    """Whether a retry may succeed: the connection or the service failed, and not the request."""
-    while error is not None:
-        status = http_status(error)
-        if status is not None:
-            return status >= 500 or status in _TRANSIENT
-        if isinstance(error, _connection_errors()):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def http_status(error: BaseException) -> int | None:
-    """The HTTP status of the response that caused the error."""
-    status: Any = getattr(error, "status_code", None)
-    if status is None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _connection_errors() -> tuple[type[BaseException], ...]:
-    from msrest.exceptions import ClientRequestError
-    from requests.exceptions import RequestException
-
-    return (ConnectionError, TimeoutError, ClientRequestError, RequestException)

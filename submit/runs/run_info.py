@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_app.azureml.run_artifacts import http_status
 from submit.errors import SubmitError
 from submit.request import job_shape
-from submit.runs.retry import http_status, service_errors
+from submit.runs.retry import service_errors
 from submit.workspace import open_workspace
 
 if TYPE_CHECKING:

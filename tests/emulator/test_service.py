@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from submit.emulator import AzureMLEmulator
-from tests.support.emulator_jobs import Job, ask
+from tests.support.emulator_jobs import Job, ask, batch
 
 
 @pytest.fixture
@@ -169,13 +169,26 @@ def test_a_request_needs_a_token_of_this_service_for_this_run(service: AzureMLEm
         job.ask("GET", job.history, token=f"{head}.{claims}.{head}"),
         job.ask("GET", job.history, token=f"{head}.{claims}."),
         job.ask("GET", job.history, token=expired),
-        job.ask("GET", job.history.replace(job.run_id, other)),
+        job.ask("POST", f"{job.metric.replace(job.run_id, other)}/batch", batch("loss")),
         job.ask("POST", job.artifact.replace(job.run_id, other), {"paths": []}),
     ]
 
     assert [status for status, _ in answers] == [401] * 6
     assert all(answer["error"]["details"] == [] for _, answer in answers)
     assert job.ask("GET", job.history)[0] == 200
+
+
+def test_a_job_reads_the_files_of_another_run_of_the_workspace(service: AzureMLEmulator, job: Job) -> None:
+    other = service.new_run("elsewhere").id
+    service.add_artifact(other, "outputs/a.txt", b"content")
+
+    out = job.does(
+        f"other = run.experiment.workspace.get_run({other!r})\n"
+        "other.download_file('outputs/a.txt', 'b.txt')\n"
+        "print(other.get_file_names(), pathlib.Path('b.txt').read_text())"
+    )
+
+    assert out == "['outputs/a.txt'] content\n"
 
 
 def test_an_expired_token_is_refreshed_by_the_client(service: AzureMLEmulator, tmp_path: Path) -> None:

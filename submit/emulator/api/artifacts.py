@@ -78,7 +78,7 @@ _ARTIFACT = f"/artifact/v2.0{SCOPE}/artifacts"
 _CONTAINER = "{origin}/{container}"
 ROUTES = (
     Route("POST", f"{_ARTIFACT}/batch/metadata/{_CONTAINER}", for_files(create)),
-    Route("GET", f"{_ARTIFACT}/{_CONTAINER}", for_files(list_paths)),
-    Route("GET", f"{_ARTIFACT}/contentinfo/{_CONTAINER}/{{path*}}", for_files(get_content)),
-    Route("GET", f"{_ARTIFACT}/prefix/contentinfo/{_CONTAINER}/{{path*}}", for_files(list_contents)),
+    Route("GET", f"{_ARTIFACT}/{_CONTAINER}", for_files(list_paths, reads=True)),
+    Route("GET", f"{_ARTIFACT}/contentinfo/{_CONTAINER}/{{path*}}", for_files(get_content, reads=True)),
+    Route("GET", f"{_ARTIFACT}/prefix/contentinfo/{_CONTAINER}/{{path*}}", for_files(list_contents, reads=True)),
 )

@@ -114,7 +114,7 @@ ROUTES = (
     Route("POST", f"{_RUN_HISTORY}/experiments/{{experiment}}", for_user(create_experiment)),
     Route("POST", f"{_RUN_HISTORY}/experiments:query", for_user(list_experiments)),
     Route("POST", f"{_RUN_HISTORY}/experiments/{{experiment}}/runs:query", for_user(list_runs)),
-    Route("GET", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_user(get_experiment)),
+    Route("GET", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_job_or_user(get_experiment)),
     Route("PATCH", f"{_RUN_HISTORY}/experimentids/{{experiment}}", for_user(patch_experiment)),
     Route("DELETE", f"{_RUN_HISTORY}/experimentids/{{experiment}}/tags", for_user(delete_tags)),
 )

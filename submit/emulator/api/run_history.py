@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from submit.emulator import datetimes, limits
-from submit.emulator.auth import Parameters, for_run, for_user
+from submit.emulator.auth import Parameters, for_run
 from submit.emulator.messages import ApiError, Request, Response, error_content, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import Run, State
@@ -101,12 +101,12 @@ _BY_NAME = f"/history/v1.0{SCOPE}/experiments/{{experiment}}/runs/{{run}}"
 _RUN_HISTORY = f"/history/v1.0{SCOPE}"
 ROUTES = (
     Route("GET", "/discovery/workspaces/{workspace}", discovery),
-    Route("GET", _BY_ID, for_run(get_run)),
-    Route("GET", _BY_NAME, for_run(get_run)),
+    Route("GET", _BY_ID, for_run(get_run, reads=True)),
+    Route("GET", _BY_NAME, for_run(get_run, reads=True)),
     Route("GET", f"{_BY_ID}/token", for_run(get_token, to_refresh=True)),
     Route("GET", f"{_BY_NAME}/token", for_run(get_token, to_refresh=True)),
     Route("GET", f"{_BY_NAME}/details", for_run(get_details)),
     Route("DELETE", f"{_BY_NAME}/tags", for_run(delete_tags)),
     Route("GET", f"{_BY_NAME}/metricsingest/wait", for_run(wait_for_metrics)),
-    Route("GET", f"{_RUN_HISTORY}/runs/{{run}}", for_user(for_run(get_run))),
+    Route("GET", f"{_RUN_HISTORY}/runs/{{run}}", for_run(get_run, reads=True)),
 )
