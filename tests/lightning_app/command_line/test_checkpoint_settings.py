@@ -16,6 +16,7 @@ from tests.support import own_modules
 from tests.support.commands import Command
 
 OWN = "tests.support.own_modules"
+SAVED = f"--model={OWN}.Saved"  # a class that only a checkpoint names isn't imported: test_hostile_checkpoints
 ANY = {"pytorch-lightning_version": pl.__version__, "state_dict": {}}
 
 
@@ -45,7 +46,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_only_parameters_of_the_constructor_are_passed_to_it(checkpoint: Path) -> None:
-    assert settings(checkpoint) == {"model": {"class_path": f"{OWN}.Saved", "init_args": {"width": 2}}}
+    assert settings(checkpoint, SAVED) == {"model": {"class_path": f"{OWN}.Saved", "init_args": {"width": 2}}}
 
 
 @pytest.mark.parametrize("place", ["run/config.yaml", "run/checkpoints/config.yaml"])
@@ -63,24 +64,28 @@ def test_data_that_the_checkpoint_lacks_is_in_the_config_file_of_its_run(
     assert found["seed_everything"] == 4
 
 
-def test_the_checkpoints_own_class_counts_before_that_of_the_config_file(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_class_that_the_config_file_does_not_have_is_used_if_the_user_gives_it(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     configure(tmp_path / "run/config.yaml", model={"class_path": f"{OWN}.Unsaved", "init_args": {"width": 9}})
 
-    assert settings(checkpoint)["model"] == {"class_path": f"{OWN}.Saved", "init_args": {"width": 2}}
+    with pytest.raises(UsageError, match=rf"to import that class, give it by --model {OWN}\.Saved"):
+        settings(checkpoint)
+    assert settings(checkpoint, SAVED)["model"] == {"class_path": f"{OWN}.Saved", "init_args": {"width": 2}}
 
 
 def test_a_constructor_with_any_keywords_gets_all_that_was_saved(tmp_path: Path) -> None:
     checkpoint = save(tmp_path / "a.ckpt", hyper_parameters={"_class_path": f"{OWN}.Keywords", "width": 4})
 
     expected = {"class_path": f"{OWN}.Keywords", "init_args": {}, "dict_kwargs": {"width": 4}}
-    assert settings(checkpoint)["model"] == expected
+    assert settings(checkpoint, f"--model={OWN}.Keywords")["model"] == expected
 
 
 def test_a_class_that_the_user_gives_takes_over_no_setting_of_another_one(checkpoint: Path, tmp_path: Path) -> None:
     configure(tmp_path / "run/config.yaml", data={"class_path": f"{OWN}.Points", "init_args": {"level": 5.0}})
 
-    assert "data" not in settings(checkpoint, f"--data={OWN}.SavedPoints")
-    assert "data" in settings(checkpoint, f"--data={OWN}.Points")
+    assert "data" not in settings(checkpoint, SAVED, f"--data={OWN}.SavedPoints")
+    assert "data" in settings(checkpoint, SAVED, f"--data={OWN}.Points")
 
 
 def test_predict_labels_other_images_than_those_of_the_training(checkpoint: Path, tmp_path: Path) -> None:
@@ -89,8 +94,8 @@ def test_predict_labels_other_images_than_those_of_the_training(checkpoint: Path
         tmp_path / "run/config.yaml", data={"class_path": "datamodules.CIFAR10DataModule", "init_args": arguments}
     )
 
-    assert settings(checkpoint, command="test")["data"]["init_args"] == arguments
-    assert settings(checkpoint, command="predict")["data"]["init_args"] == {"batch_size": 8}
+    assert settings(checkpoint, SAVED, command="test")["data"]["init_args"] == arguments
+    assert settings(checkpoint, SAVED, command="predict")["data"]["init_args"] == {"batch_size": 8}
 
 
 def test_an_unknown_model_or_data_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
@@ -99,7 +104,7 @@ def test_an_unknown_model_or_data_is_asked_for(checkpoint: Path, tmp_path: Path)
     with pytest.raises(UsageError, match=r"says which model it belongs to; give it by its class, such as --model my_"):
         settings(plain)
     with pytest.raises(UsageError, match=r"says which data it belongs to; give it by its class, such as --data my_mod"):
-        settings(checkpoint, "--data.batch_size=3")
+        settings(checkpoint, SAVED, "--data.batch_size=3")
     for command in ("validate", "test", "predict"):
         with pytest.raises(UsageError, match="says which data it belongs to"):
             require_data(command, checkpoint, own_modules.Saved(), None)
@@ -134,7 +139,7 @@ def test_a_class_that_is_gone_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"--model gone_module\.Net: the checkpoint's class can't be imported \(No modul"
     ):
-        settings(checkpoint)
+        settings(checkpoint, "--model=gone_module.Net")
 
 
 def test_an_own_model_is_tested_with_its_own_data(run: Command, tmp_path: Path) -> None:
@@ -145,10 +150,10 @@ def test_an_own_model_is_tested_with_its_own_data(run: Command, tmp_path: Path) 
     known = run("test")
     Path("outputs/config.yaml").unlink()
     unknown = run("test")
-    given = run("test", "--data", "mine.SavedPoints")
+    given = run("test", "--model", "mine.Saved", "--data", "mine.SavedPoints")
 
     assert known.out == "level 7.0000\n", known.err
     assert unknown.status == 2
-    assert "says which data it belongs to; give it by its class, such as --data my_module.MyData" in unknown.err
+    assert "its model is mine.Saved, and there is no config.yaml of its run that says so; to import" in unknown.err
     assert unknown.err.count("\n") == 1
     assert given.out == "level 2.0000\n", given.err
