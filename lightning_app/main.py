@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from lightning_app.azureml import job, run_files
 from lightning_app.command_line import help_page
 from lightning_app.command_line.class_help import requested_help
-from lightning_app.command_line.flags import COMMANDS, shown, suggestion
+from lightning_app.command_line.flags import COMMANDS, last_value, shown, suggestion
 from lightning_app.command_line.import_path import append_current_folder, check_own_packages
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
@@ -58,6 +60,8 @@ def _user_error_message(error: BaseException) -> str | None:
 def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     _check_command(words)
     check_own_packages()
+    if launch.rank == 0 and _may_continue_from_azure_ml(words):
+        run_files.start_early()
     # imported here: they load torch and Lightning
     from lightning_app import console
     from lightning_app.command_line.commands import run_command, show_class_help
@@ -69,6 +73,13 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
         return
     run_command(words, watchdog)
     disconnect()  # a process that doesn't come to this line ends without the interpreter's shutdown
+
+
+def _may_continue_from_azure_ml(words: Sequence[str]) -> bool:
+    """Whether this is a training in a job whose disk has no checkpoint; asking what Azure ML keeps takes a second."""
+    folder = last_value(words, "--output_dir", "--trainer.default_root_dir") or "outputs"
+    is_new = not any((Path(folder) / "checkpoints").glob("*.ckpt"))
+    return "fit" in words and job.run_id() is not None and is_new and last_value(words, "--resume") != "never"
 
 
 def _check_command(words: Sequence[str]) -> None:

@@ -135,6 +135,6 @@ class RunFolderSetup(pl.Callback):
         continues_here = checkpoint is not None and checkpoint.parent.resolve() == self._folder.last.parent.resolve()
         remove_leftovers(self._folder, self._plan.steps_done if continues_here else None)
         self._write_config()
-        if self._plan.checkpoint is not None:
+        if checkpoint is not None:
             done = f"{format_count(self._plan.epochs_done, 'epoch')} and {format_count(self._plan.steps_done, 'step')}"
-            log.info("Continuing from %s, after %s.", self._plan.checkpoint, done)
+            log.info("Continuing from %s, after %s.", self._plan.origin or checkpoint, done)

@@ -13,6 +13,8 @@ from lightning_app.azureml.plain_values import NOT_FINITE, to_json_number
 from lightning_app.azureml.repetitions import Repetitions
 from lightning_app.run_folder import RunFolder
 
+_MOST_LOST_ROWS = 1_000_000  # more than any copy lacks; a damaged checkpoint may say any number
+
 
 class Journal:
     """Appends rows such as ``{"step": 2000, "epoch": 0, "metrics": {"train_loss": 2.19}, "time": "2026-..."}``.
@@ -80,12 +82,16 @@ class Journal:
     def continue_at(self, positions: Mapping[str, int]) -> None:
         """As ``continue_from``, at the position of this journal; at none of them nothing is a repetition.
 
-        An empty journal continues that of the same run and folder, which was lost with its disk.
+        An empty journal continues that of the same run and folder, which was lost with its disk. One that is older than
+        the checkpoint, such as a copy, gets empty rows for those that it lacks: later rows must not have their numbers.
         """
         identity = self.identity
         if not self._count():
             self._identity = continue_identity(self._folder, identity, positions)
         elif identity.id in positions:
+            with self._lock:
+                for _ in range(min(positions[identity.id] - identity.first_row - self._count(), _MOST_LOST_ROWS)):
+                    self._lines.append({"step": max(self._last_steps.values(), default=0), "metrics": {}})
             self.continue_from(positions[identity.id])
 
     def _follow_file(self) -> None:

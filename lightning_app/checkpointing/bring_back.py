@@ -20,7 +20,9 @@ from lightning_app.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, shown: str) -> None:
+def bring_back(
+    found: Candidate, content: Mapping[str, Any], folder: RunFolder, shown: str, *, move: bool = False
+) -> None:
     """Copies a checkpoint as ``last.ckpt``, and the best one, the settings and what was logged beside it.
 
     The checkpoint comes last: where this is interrupted, the next start finds the same one again.
@@ -30,6 +32,7 @@ def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, 
         content: What it holds.
         folder: The run folder, which has no newer one.
         shown: Where it was found, for the message.
+        move: Whether the other run folder is removed afterwards, so that its checkpoints need no copy.
 
     Raises:
         UsageError: The files can't be written.
@@ -40,9 +43,10 @@ def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, 
         for path in (found.folder.config, found.folder.best_metrics):
             _copy(path, folder.root / path.relative_to(found.folder.root))
         if found.folder.best.is_file():
-            _copy_checkpoint(found.folder.best, folder.best)
+            # the best one may be the chosen one as well
+            _bring_checkpoint(found.folder.best, folder.best, move=move and found.path != found.folder.best)
         _keep_former(folder)
-        _copy_checkpoint(found.path, folder.last)
+        _bring_checkpoint(found.path, folder.last, move=move)
     except OSError as error:
         raise UsageError(
             f"--output_dir {str(folder.root)!r}: the files of {shown} can't be written here ({error.strerror}); free "
@@ -53,7 +57,7 @@ def bring_back(found: Candidate, content: Mapping[str, Any], folder: RunFolder, 
 
 
 def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFolder) -> None:
-    """The journal with what belongs to it, unless the folder has the same journal with as many rows."""
+    """The journal, hyperparameters and charts, unless the folder has the same journal with as many rows."""
     identity = read_identity(source) or recovered_identity(
         job.run_id(), folder_label(folder), positions_in(content) or {}
     )
@@ -64,8 +68,10 @@ def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFold
     elif folder.journal.exists() and count_lines(folder.journal):
         log.info("%s: what was logged here before was moved to %s", folder.root, folder.archive_logged())
     if not source.journal.exists():
-        return  # what was delivered is counted in its rows
-    for path in (source.hyperparameters, source.delivery_log, source.journal):
+        return
+    # a copied delivery log may be older or newer than the journal: a new one asks Azure ML which values it has
+    folder.delivery_log.unlink(missing_ok=True)
+    for path in (source.hyperparameters, source.journal):
         _copy(path, folder.root / path.name)
     if identity is not None:
         save_identity(folder, identity)
@@ -84,10 +90,13 @@ def _keep_former(folder: RunFolder) -> None:
         folder.last.replace(target)
 
 
-def _copy_checkpoint(source: Path, target: Path) -> None:
+def _bring_checkpoint(source: Path, target: Path, *, move: bool) -> None:
     """With the file beside it, which comes after it as when it is written."""
     sidecar_path(target).unlink(missing_ok=True)
-    _copy(source, target)
+    if move:
+        source.replace(target)
+    else:
+        _copy(source, target)
     _copy(sidecar_path(source), sidecar_path(target))
 
 

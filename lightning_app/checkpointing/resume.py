@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app.checkpointing.bring_back import bring_back
-from lightning_app.checkpointing.candidates import Choice, attempts, candidates, choose, set_aside
-from lightning_app.checkpointing.checkpoint_files import read_checkpoint
-from lightning_app.checkpointing.checkpoint_shape import require_resumable
+from lightning_app.checkpointing.candidates import Choice, candidates, choose, set_aside
 from lightning_app.checkpointing.elsewhere import Elsewhere
 from lightning_app.checkpointing.resume_plan import ResumePlan, has_test_metrics, plan_from
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.run_settings import differences, is_generated, read_settings
+from lightning_app.checkpointing.service_checkpoints import remove_abandoned
+from lightning_app.checkpointing.start_from import start_from
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
@@ -35,7 +35,7 @@ def plan_resume(
 
     Args:
         folder: The run folder.
-        resume: ``auto``, ``never``, or a checkpoint or run folder.
+        resume: ``auto``, ``never``, a checkpoint, a run folder or the id of a run.
         config: The settings.
         checkpoint_dir: A second folder with the run's checkpoints.
         lock: Of the run folder; acquired before something is brought into it.
@@ -48,15 +48,14 @@ def plan_resume(
         return ResumePlan()
     if resume == "never":
         return ResumePlan(archive_previous=folder.holds_a_run())
-    elsewhere = Elsewhere(folder, config, resume, checkpoint_dir)
-    if resume == "auto" or _was_started_with(folder, resume):
-        return _continue(folder, config, elsewhere, lock)
-    if elsewhere.holds_this_run():
-        return _continue(folder, config, elsewhere, lock)
-    return _start_from(folder, resume, config)
+    remove_abandoned(folder)
+    with Elsewhere(folder, config, resume, checkpoint_dir, lock) as elsewhere:
+        if resume == "auto" or _was_started_with(folder, resume) or elsewhere.holds_this_run():
+            return _continue(folder, config, elsewhere)
+        return start_from(folder, resume, config, elsewhere.prepare_folder)
 
 
-def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere, lock: RunLock | None) -> ResumePlan:
+def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere) -> ResumePlan:
     """The run in the folder, or this run as it is found elsewhere, or a fresh one."""
     own, earlier = candidates(folder), read_settings(folder)
     changed = differences(earlier, config) if earlier else ""
@@ -66,24 +65,21 @@ def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere
         changed = "its images were real, now they are generated" + (f", {changed}" if changed else "")
     if own and changed:
         return _give_way(folder, choose(own), earlier, changed)
-    with elsewhere:
-        choice = choose(candidates(folder, *elsewhere.folders()))
-        if choice.candidate is None:
-            choice = replace(elsewhere.from_service(), rejected=choice.rejected)
-        # a run that stopped before its first checkpoint starts again in place, so that nothing is logged twice
-        fresh = ResumePlan(archive_previous=folder.holds_a_run() and (bool(changed) or not earlier))
-        if choice.candidate is None:
-            return _begin_again(choice, fresh)
-        is_here = choice.candidate.folder == folder
-        path = choice.candidate.path if is_here else folder.last
-        set_aside(choice.rejected, f"{path if is_here else elsewhere.shown(choice.candidate)} is used in its place")
-        if not is_here:
-            folder.root.mkdir(parents=True, exist_ok=True)
-            if lock is not None:
-                lock.acquire()
-            if fresh.archive_previous:
-                log.info("%s: the earlier run was moved to %s", folder.root, folder.archive())
-            bring_back(choice.candidate, choice.content, folder, elsewhere.shown(choice.candidate))
+    choice = choose(candidates(folder, *elsewhere.folders()))
+    if choice.candidate is None:
+        choice = replace(elsewhere.at_service(), rejected=choice.rejected)
+    # a run that stopped before its first checkpoint starts again in place, so that nothing is logged twice
+    fresh = ResumePlan(archive_previous=folder.holds_a_run() and (bool(changed) or not earlier))
+    if choice.candidate is None:
+        return _begin_again(choice, fresh)
+    found = choice.candidate
+    set_aside(choice.rejected, f"{elsewhere.shown(found)} is used in its place")
+    if found.folder != folder:
+        elsewhere.prepare_folder()
+        if fresh.archive_previous:
+            log.info("%s: the earlier run was moved to %s", folder.root, folder.archive())
+        bring_back(found, choice.content, folder, elsewhere.shown(found), move=elsewhere.is_downloaded(found))
+    path = found.path if found.folder == folder else folder.last
     plan = plan_from(path, choice.content, config, earlier=read_settings(folder))
     return replace(plan, tested=plan.finished and has_test_metrics(folder, plan.steps_done))
 
@@ -112,47 +108,9 @@ def _begin_again(choice: Choice, fresh: ResumePlan) -> ResumePlan:
     return fresh
 
 
-def _start_from(folder: RunFolder, resume: str, config: Mapping[str, Any]) -> ResumePlan:
-    """Another checkpoint, from which a run in this folder continues."""
-    path = Path(resume)
-    if path.is_file():
-        content = read_checkpoint(path)
-        require_resumable(path, content)
-    elif path.is_dir():
-        path, content = _newest_in(path)
-    else:
-        raise UsageError(
-            f"--resume {resume!r}: no such file or folder; expected auto, never, a checkpoint or a run folder"
-        )
-    return plan_from(path, content, config, archive_previous=_holds_another_run(folder, resume))
-
-
-def _newest_in(root: Path) -> tuple[Path, dict[str, Any]]:
-    """The newest checkpoint of a run folder, or of ``outputs`` in it. Nothing there is renamed."""
-    folders = [RunFolder(root), RunFolder(root / "outputs")]
-    choice = choose(next(filter(None, (candidates(folder, *attempts(folder)) for folder in folders)), []))
-    if choice.candidate is None and choice.rejected:
-        newest = choice.rejected[0]
-        raise UsageError(
-            f"checkpoint {str(newest.path)!r}: {newest.problem}; {str(root)!r} has no other one that can be used"
-        )
-    if choice.candidate is None:
-        looked = " and no ".join(repr(str(folder.last.relative_to(root))) for folder in folders)
-        raise UsageError(f"--resume {str(root)!r}: no {looked} in this folder, nor an earlier one of that run")
-    for each in choice.rejected:
-        log.warning("%s: %s; %s is used in its place.", each.path, each.problem, choice.candidate.path)
-    return choice.candidate.path, choice.content
-
-
 def _was_started_with(folder: RunFolder, resume: str) -> bool:
     """Whether the run in the folder was started with the same ``--resume PATH``.
 
     Then a cluster has restarted the job: the run continues from its own last checkpoint, not from PATH.
     """
     return bool(candidates(folder)) and read_settings(folder).get("resume") == resume
-
-
-def _holds_another_run(folder: RunFolder, resume: str) -> bool:
-    """Whether the folder holds a run to which the checkpoint doesn't belong."""
-    path = Path(resume).resolve()
-    return folder.holds_a_run() and folder.root.resolve() not in (path, *path.parents)

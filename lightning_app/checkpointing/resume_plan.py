@@ -1,7 +1,7 @@
 """What happens to the run folder and where training continues, from what a checkpoint holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class ResumePlan:
         ended_by: ``max_steps``, ``max_time`` or the name of a callback, if that has ended the finished run before its
             last epoch.
         tested: The run in the folder is finished, and its test metrics are in the journal.
+        origin: The checkpoint, for a message, where it is another run's.
     """
 
     checkpoint: Path | None = None
@@ -39,6 +40,7 @@ class ResumePlan:
     finished: bool = False
     ended_by: str = ""
     tested: bool = False
+    origin: str = field(default="", compare=False)
 
     @property
     def message(self) -> str:

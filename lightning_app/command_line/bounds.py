@@ -36,7 +36,8 @@ _SHARES = {f"trainer.{name}" for name in ("limit_train_batches", "limit_val_batc
                                          "limit_predict_batches", "overfit_batches", "val_check_interval")}  # fmt: skip
 _NAMES = {
     "monitor": "the name of a metric",
-    "resume": "auto, never, a checkpoint or a run folder",
+    "resume": "auto, never, a checkpoint, a run folder or the id of a run",
+    "init_from": "a checkpoint or a state_dict of torch",
     "csv": "a file",
     "ckpt_path": "a checkpoint",
 }

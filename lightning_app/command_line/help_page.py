@@ -30,7 +30,10 @@ _MODEL_FLAGS = (
 )  # fmt: skip
 _RUN_FLAGS = (
     Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
-         "--output_dir/previous and start a new run. Or a checkpoint or a run folder to continue from.", ("fit",)),
+         "--output_dir/previous and start a new run. Or a checkpoint, a run folder or the id of a run of Azure ML to "
+         "continue from.", ("fit",)),
+    Flag("--init_from", "", "FILE", "Begin a new run with the weights in a checkpoint or a state_dict of torch.",
+         ("fit",)),
     Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
     Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
          ("fit",)),

@@ -100,6 +100,34 @@ def test_a_run_whose_disk_was_lost_repeats_no_point_of_a_chart(job: Job, cifar10
     assert len(job.rows()["val_confusion_matrix"]) == 2  # after one epoch, and after two
 
 
+def test_a_run_whose_disk_was_lost_continues_from_what_azure_ml_keeps(job: Job, cifar10: Path) -> None:
+    """Without the files whose names begin with a dot, and with a journal that is older than the checkpoint."""
+    job.run(*FIT, *flags(cifar10), "--num_epochs", "1")
+    outputs = job.folder / "outputs"
+    for path in outputs.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            content = path.read_bytes()
+            lines = content.splitlines(keepends=True)
+            job.service.add_artifact(
+                job.run_id,
+                path.relative_to(job.folder).as_posix(),
+                b"".join(lines[:-2]) if path.name == "metrics.jsonl" else content,
+            )
+    before = journal_scalars(outputs)
+    shutil.rmtree(outputs)
+
+    again = job.run(*FIT, *flags(cifar10))
+
+    assert (again.status, again.err) == (0, "")
+    assert f"outputs/checkpoints/last.ckpt of run {job.run_id} at Azure ML: this run's newest checkpoint" in again.out
+    assert "Continuing from outputs/checkpoints/last.ckpt, after 1 epoch and 40 steps." in again.out
+    after = journal_scalars(outputs)
+    for name, points in job.scalars().items():
+        assert points == list(dict.fromkeys([*before[name], *after[name]])), name
+        assert len({step for step, _ in points}) == len(points), name
+    assert len(job.rows()["val_confusion_matrix"]) == 2
+
+
 def test_four_processes_log_each_metric_once(job: Job, cifar10: Path) -> None:
     outcome = job.run(*FIT, *flags(cifar10), "--batch_size", "2", "--trainer.devices", "4")
 

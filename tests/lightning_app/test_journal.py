@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_app.azureml.journal import Journal, read_journal
+from lightning_app.azureml.journal import Journal, numbered_rows, read_journal
 from lightning_app.azureml.journal_identity import read_identity
 from lightning_app.run_folder import RunFolder
 
@@ -259,3 +259,23 @@ def test_a_foreign_line_is_skipped_and_kept(folder: RunFolder, line: bytes) -> N
     assert rows(folder) == [(1, {"a": 1.0}), (2, {"a": 2.0})]
     assert journal.foreign_lines == [(1, line + b"\n")]
     assert line in folder.journal.read_bytes()
+
+
+def test_rows_after_those_that_a_copy_lacks_have_numbers_of_their_own(folder: RunFolder) -> None:
+    """The service knows rows by their numbers: a new one must not have that of a lost one."""
+    journal = Journal(folder)
+    for step in range(5):
+        journal.append(step, None, {"loss": 1.0})
+    position, lines = journal.position, folder.journal.read_text().splitlines(keepends=True)
+    folder.journal.write_text("".join(lines[:3]))  # the copy of the journal is older than that of the checkpoint
+
+    resumed = Journal(folder)
+    resumed.continue_at({resumed.identity.id: position})
+    resumed.append(5, None, {"loss": 0.5})
+
+    assert [(number, row["step"]) for number, row in numbered_rows(folder.journal) if row["metrics"]] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (5, 5),
+    ]
