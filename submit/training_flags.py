@@ -65,7 +65,7 @@ def training_flag_errors(flag_lists: Sequence[Sequence[str]], folder: Path) -> l
 
 
 _CLASS_FLAGS = ("--model", "--data", "--model.class_path", "--data.class_path")
-_FILE_FLAGS = ("--config", "-c", "--model.weights", "--model.init_args.weights", "--ckpt_path")
+_FILE_FLAGS = ("--config", "-c", "--model.weights", "--model.init_args.weights", "--ckpt_path", "--init_from")
 _NO_FILES = ("", "DEFAULT", "default", "none", "None", "null")  # values of --model.weights that are no files
 
 

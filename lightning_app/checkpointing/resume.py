@@ -13,7 +13,9 @@ from lightning_app.checkpointing.resume_plan import ResumePlan, has_test_metrics
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.run_settings import differences, is_generated, read_settings
 from lightning_app.checkpointing.service_checkpoints import remove_abandoned
+from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.checkpointing.start_from import start_from
+from lightning_app.checkpointing.warm_start import began_with
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
@@ -73,6 +75,8 @@ def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere
     if choice.candidate is None:
         return _begin_again(choice, fresh)
     found = choice.candidate
+    if other := _other_weights(choice.content, config):
+        return _give_way(folder, choice, earlier, other) if found.folder == folder else fresh
     set_aside(choice.rejected, f"{elsewhere.shown(found)} is used in its place")
     if found.folder != folder:
         elsewhere.prepare_folder()
@@ -82,6 +86,17 @@ def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere
     path = found.path if found.folder == folder else folder.last
     plan = plan_from(path, choice.content, config, earlier=read_settings(folder))
     return replace(plan, tested=plan.finished and has_test_metrics(folder, plan.steps_done))
+
+
+def _other_weights(content: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """How ``--init_from`` differs, for a message; empty if the run began with that file or it isn't there any more."""
+    given = config.get("init_from")
+    began, now = began_with(content), file_hash(Path(given)) if given else ""
+    return (
+        f"--init_from {given!r} has other weights than those that it began with"
+        if began and now not in ("", began)
+        else ""
+    )
 
 
 def _give_way(folder: RunFolder, choice: Choice, earlier: Mapping[str, Any], changed: str) -> ResumePlan:

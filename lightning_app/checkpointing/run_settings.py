@@ -65,6 +65,8 @@ def learning_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     settings["trainer.callbacks"] = [
         callback for callback in _callbacks(trainer) if class_name(callback) not in _CALLBACKS_MAY_DIFFER
     ]
+    if config.get("init_from"):
+        settings["init_from"] = "given"  # a path; the hash of the file is in the checkpoints
     for part in _PARTS:
         if part in config:
             settings |= _flat(part, config[part])

@@ -97,6 +97,15 @@ def damage(checkpoint: Path) -> str:
         return error.strerror or str(error)
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of the whole file, in hexadecimal digits; empty if it can't be read."""
+    try:
+        status = path.stat()
+        return _hash_of(path, status.st_mtime_ns, status.st_size)
+    except OSError:
+        return ""
+
+
 @lru_cache(maxsize=8)  # a command reads a checkpoint several times
 def _hash_of(path: Path, changed: int, size: int) -> str:
     digest = hashlib.sha256()

@@ -23,6 +23,7 @@ from lightning_app.checkpointing.monitor import Mode
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
+from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
 from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
@@ -115,6 +116,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto")
+            parser.add_argument("--init_from", type=str | None, default=None)
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
             parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
@@ -175,6 +177,17 @@ class RunCLI(LightningCLI):
         take_unset(str(self.subcommand), self.settings)
         if self._trains():
             check_azureml(self.settings.azureml.as_dict())
+        if self._init_from is not None and self.settings.resume not in ("auto", "never"):
+            raise UsageError(
+                f"--init_from {str(self._init_from)!r} and --resume {self.settings.resume!r}: give one of them; "
+                "--init_from begins a run with weights, --resume continues one"
+            )
+
+    @property
+    def _init_from(self) -> Path | None:
+        """The file with whose weights a new run begins."""
+        given = self.settings.init_from if self.subcommand == "fit" else None
+        return Path(given) if given else None
 
     def instantiate_classes(self) -> None:
         with named_class_errors(self.settings.as_dict()):
@@ -231,6 +244,8 @@ class RunCLI(LightningCLI):
             callbacks = with_standard(callbacks, self.settings, self.folder, setup, found, logs_itself=logs_itself)
         if not settings.barebones and settings.log_every_n_steps is None and self._models_log_interval is None:
             callbacks.append(LogIntervalWithinEpoch())
+        if self._init_from is not None:
+            callbacks.insert(0, WarmStart(self._init_from))
         return [*callbacks, EpochBar()] if show_bar else callbacks
 
     def _watch(self, trainer: pl.Trainer) -> None:
@@ -251,6 +266,8 @@ class RunCLI(LightningCLI):
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)
+        elif self._init_from is not None and detect_launch().rank == 0:
+            require_some_fit(model, self._init_from)
         with limited_threads(model, datamodule):
             training.train(self.trainer, model, datamodule, self.folder, self.plan)
         if self.plan.tested:

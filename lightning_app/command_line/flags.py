@@ -53,6 +53,7 @@ _SYNONYMS = {
     **dict.fromkeys(("device", "cuda", "cpu"), ("trainer.accelerator",)),
     **dict.fromkeys(("arch", "architecture", "network", "net", "backbone"), ("model",)),
     **dict.fromkeys(("ckpt", "checkpoint", "checkpoint_path", "resume_from", "weights"), ("ckpt_path", "resume")),
+    **dict.fromkeys(("init", "pretrained", "warm_start", "finetune_from", "load_weights"), ("init_from",)),
     **dict.fromkeys(("fp16", "amp", "half", "bf16"), ("trainer.precision",)),
     **dict.fromkeys(("random_seed", "manual_seed", "random_state"), ("seed",)),
     **dict.fromkeys(("cfg", "config_file", "conf"), ("config",)),

@@ -30,6 +30,7 @@ _PATHS = {
     "-c": FILE,
     "--csv": FILE,
     "--data.data_path": FOLDER,
+    "--init_from": FILE,
     "--model.weights": FILE,
     "--resume": EITHER,
     "--trainer.default_root_dir": FOLDER,
