@@ -1,7 +1,9 @@
 """LightningModules that classify images."""
 
 from models.cifar_net import CifarNet
-from models.classifier import ImageClassifier, ModelError, metric_name
+from models.cifar_resnet import CifarResNet
+from models.classifier import ImageClassifier, metric_name
+from models.errors import ModelError
 from models.resnet_transfer import ResNetTransfer
 
-__all__ = ["CifarNet", "ImageClassifier", "ModelError", "ResNetTransfer", "metric_name"]
+__all__ = ["CifarNet", "CifarResNet", "ImageClassifier", "ModelError", "ResNetTransfer", "metric_name"]

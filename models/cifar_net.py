@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.classifier import ImageClassifier
+from models.optimizers import Schedule, scheduled
 
 _TEN = tuple("0123456789")
 
@@ -17,6 +19,8 @@ class CifarNet(ImageClassifier):
     Args:
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
+        schedule: Of the learning rate. constant, or one_cycle: it rises to learning_rate in the first fifth of all
+            steps and falls to 0 in the others.
         classes: The names of the classes; on the command line they come from the data.
     """
 
@@ -25,9 +29,19 @@ class CifarNet(ImageClassifier):
 
     is_small = True
 
-    def __init__(self, learning_rate: float = 0.001, momentum: float = 0.9, classes: Sequence[str] = _TEN) -> None:
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        momentum: float = 0.9,
+        schedule: Schedule = "constant",
+        classes: Sequence[str] = _TEN,
+    ) -> None:
         super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum)
         self.save_hyperparameters()
+        self.schedule = schedule
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return scheduled(self.sgd(), self.schedule, self.trainer)
 
 
 class CifarNetwork(nn.Module):

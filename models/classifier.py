@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from models.batch_norms import running_statistics_for_single_values
+from models.errors import ModelError
 from models.evaluation_charts import EvaluationCharts
 from models.optimizers import sgd
 from models.step_metrics import Quantity, StepMetrics
@@ -52,6 +53,7 @@ class ImageClassifier(pl.LightningModule):
         ModelError: A value is out of range.
     """
 
+    label_smoothing = 0.0  # of the training loss
     default_log_interval = 2000  # batches, as in the tutorials
     is_small = False  # whether the steps of a small batch are too short for several threads
 
@@ -99,9 +101,10 @@ class ImageClassifier(pl.LightningModule):
         logits = self.network(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
         if batch_idx == self._uneven_idx and self._uneven_step is not None:
             logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
-            loss = functional.cross_entropy(logits, labels, reduction="sum") * self._uneven_step.weight
+            summed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
+            loss = summed * self._uneven_step.weight
         else:
-            loss = functional.cross_entropy(logits, labels)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.train_metrics.add(loss, logits, labels)
         return loss
 
@@ -150,10 +153,10 @@ class ImageClassifier(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.sgd()
 
-    def sgd(self) -> torch.optim.SGD:
-        """SGD over all trained parameters."""
+    def sgd(self, **options: Any) -> torch.optim.SGD:
+        """SGD over all trained parameters, with further options of ``torch.optim.SGD``."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return sgd(trained, self.learning_rate, self.momentum, self._trainer)
+        return sgd(trained, self.learning_rate, self.momentum, self._trainer, **options)
 
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
         """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""
@@ -237,7 +240,3 @@ def uneven_last_step(loader: Any, world_size: int) -> UnevenStep | None:
     if total_count % world_size == 0:
         return None
     return UnevenStep(len(loader) - 1, own_count, world_size / total_count)
-
-
-class ModelError(ValueError):
-    """A parameter of a model can't be used; the message says what was given and what to do."""

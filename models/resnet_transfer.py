@@ -9,7 +9,8 @@ import torchvision
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from models.classifier import ImageClassifier, ModelError
+from models.classifier import ImageClassifier
+from models.errors import ModelError
 
 Depth = Literal[18, 34, 50, 101, 152]
 _HEAD = "fc"  # torchvision's name of a ResNet's last layer

@@ -13,10 +13,11 @@ from lightning_app.command_line.flags import expand
 from lightning_app.command_line.given_settings import given_settings, split_at_command, text_of
 from lightning_app.command_line.given_values import check_given_values
 from lightning_app.command_line.help_page import Owners, command_help
+from lightning_app.command_line.recipes import with_recipe
 from lightning_app.errors import UsageError
 from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
-from models import CifarNet, ResNetTransfer
+from models import CifarNet, CifarResNet, ResNetTransfer
 
 
 def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunCLI] = RunCLI) -> None:
@@ -32,7 +33,7 @@ def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunC
     if "--help" in rest or "-h" in rest:
         print(command_help(command, owners()))
         return
-    flags = expand(rest)
+    flags = expand(with_recipe(rest) if command == "fit" else rest)
     check_given_values([*before, *flags])
     given = given_settings(command, before, flags)
     if command == "fit":
@@ -61,4 +62,6 @@ def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
 def owners() -> Owners:
     """What the help of a command lists, see ``help_page``."""
     defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | TRAINER_DEFAULTS
-    return Owners((CifarNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults)
+    return Owners(
+        (CifarNet, CifarResNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults
+    )

@@ -13,6 +13,7 @@ from lightning_app.command_line.given_settings import class_of
 DEFAULT_MODEL = "models.CifarNet"
 _DEFAULT_DATA = {
     models.CifarNet: "datamodules.CIFAR10DataModule",
+    models.CifarResNet: "datamodules.CIFAR10DataModule",
     models.ResNetTransfer: "datamodules.ImageFolderDataModule",
 }
 _KINDS = {"model": (pl.LightningModule, models), "data": (pl.LightningDataModule, datamodules)}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_app.command_line.flags import COMMANDS, FLAGS, Flag
+from lightning_app.command_line.recipes import RECIPE, recipe_names
 
 WIDTH, _INDENT = 80, 25
 
@@ -21,14 +22,16 @@ _ABOUT = {
     "predict": "Labels the images in a folder and writes a table: file,label,probability.",
 }
 _MODEL_FLAGS = (
-    Flag("--model", "", "NAME", "CifarNet (default), ResNetTransfer or your own, by import path: my_module.MyModel.",
-         ("fit",)),
+    Flag("--model", "", "NAME", "CifarNet (default), CifarResNet, ResNetTransfer or your own, by import path: "
+         "my_module.MyModel.", ("fit",)),
     Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule or your own, by import path (default: the one "
          "that belongs to the model)."),
     Flag("--ckpt_path", "", "FILE", "Checkpoint of the network (default: the best or the last in --output_dir).",
          ("validate", "test", "predict")),
 )  # fmt: skip
 _RUN_FLAGS = (
+    Flag(RECIPE, "", "NAME", f"Settings that come with this program: {', '.join(recipe_names())}. Other flags count "
+         "more.", ("fit",)),
     Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
          "--output_dir/previous and start a new run. Or a checkpoint, a run folder or the id of a run of Azure ML to "
          "continue from.", ("fit",)),

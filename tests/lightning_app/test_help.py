@@ -70,7 +70,7 @@ def test_the_help_of_fit_has_the_flags_of_this_project(run: Command) -> None:
     for flag in ("data_path", "model", "learning_rate", "momentum", "batch_size", "num_epochs", "num_workers",
                  "output_dir", "seed", "download", "resume", "stall_timeout", "config"):  # fmt: skip
         assert f"\n  --{flag} " in outcome.out
-    assert "Learning rate of SGD. (default: 0.001)" in outcome.out
+    assert "Learning rate of SGD. (default: 0.001, CifarResNet" in outcome.out
     assert "(default: 4)" in outcome.out
     assert "ResNetTransfer         depth (18), weights (DEFAULT)" in outcome.out
     assert "--trainer.help lists all" in outcome.out
