@@ -1,8 +1,10 @@
 """The program: reads a command from the command line and runs it under the watchdog."""
 
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_app.azureml import job, run_files
@@ -62,10 +64,10 @@ def _run(words: list[str], launch: Launch, watchdog: Watchdog) -> None:
     check_own_packages()
     if launch.rank == 0 and _may_continue_from_azure_ml(words):
         run_files.start_early()
-    # imported here: they load torch and Lightning
-    from lightning_app import console
-    from lightning_app.command_line.commands import run_command, show_class_help
-    from lightning_app.distributed.sync import disconnect
+    with _uncollected():  # imported here: they load torch and Lightning
+        from lightning_app import console
+        from lightning_app.command_line.commands import run_command, show_class_help
+        from lightning_app.distributed.sync import disconnect
 
     console.set_up_console(launch.rank)
     if request := requested_help(words):
@@ -80,6 +82,24 @@ def _may_continue_from_azure_ml(words: Sequence[str]) -> bool:
     folder = last_value(words, "--output_dir", "--trainer.default_root_dir") or "outputs"
     is_new = not any((Path(folder) / "checkpoints").glob("*.ckpt"))
     return "fit" in words and job.run_id() is not None and is_new and last_value(words, "--resume") != "never"
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's garbage collector leaves the modules that are imported in this block alone, until the program ends.
+
+    It would go through all their objects many times while torch and Lightning are imported, and again at the end: 0.8
+    of 2.9 seconds, and 1.0 of 1.2. In a program that has torch already, nothing changes.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _check_command(words: Sequence[str]) -> None:

@@ -153,13 +153,20 @@ def test_data_is_needed_where_the_job_has_some() -> None:
     assert outcome.stderr.startswith("error: --dataset is in the workspace; give --rehearsal_data DIR")
 
 
-def test_flags_that_the_training_does_not_take_are_reported_before_anything_is_sent() -> None:
-    outcome = rehearse("--learning_rat", "0.1")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--learning_rat", "0.1"], "--learning_rat: unknown flag; did you mean --learning_rate?"),
+        (["--recipe", "resnet"], "--recipe resnet: no such recipe; expected one of cifar_net, cifar_resnet"),
+    ],
+)
+def test_flags_that_the_training_does_not_take_are_reported_before_anything_is_sent(
+    flags: list[str], message: str
+) -> None:
+    outcome = rehearse(*flags)
 
     assert (outcome.returncode, outcome.stdout) == (2, "")
-    assert outcome.stderr.splitlines()[-1] == (
-        "error: the training doesn't accept its flags: --learning_rat: unknown flag; did you mean --learning_rate?"
-    )
+    assert outcome.stderr.splitlines()[-1].startswith(f"error: the training doesn't accept its flags: {message}")
 
 
 @SLOW

@@ -145,8 +145,10 @@ def test_an_installed_wheel_trains_a_model_of_the_current_folder(tmp_path: Path)
     flags = ["--model", "my_module.Net", "--data", "CIFAR10DataModule", "--trainer.limit_train_batches", "3"]
 
     script = str(site / "bin" / "lightning-azureml")
-    outcome = start(script, "fit", *flags, "--num_epochs", "1", folder=tmp_path / "project", pythonpath=str(site))
+    flags += ["--recipe", "cifar_net", "--num_epochs", "1"]
+    outcome = start(script, "fit", *flags, folder=tmp_path / "project", pythonpath=str(site))
 
     assert outcome.status == 0, outcome.err
     assert "Finished: 1 epoch, 3 steps." in outcome.out
+    assert "batch_size: 128" in (tmp_path / "project" / "outputs" / "config.yaml").read_text()
     assert (tmp_path / "project" / "outputs" / "checkpoints" / "last.ckpt").exists()
