@@ -3,11 +3,13 @@
 import logging
 import shutil
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import CIFAR10
 
@@ -15,6 +17,7 @@ from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
 from datamodules.image_files import ImageFiles, Workers, image_loader, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
+from datamodules.node_memory import read_once_per_node
 from datamodules.sampling import epoch_sampler, run_seed, stream
 from datamodules.validation import MAX_BATCH_SIZE, DataError, require, require_shares, require_workers, shown
 from datamodules.views import Squeezed
@@ -22,6 +25,17 @@ from datamodules.views import Squeezed
 log = logging.getLogger(__name__)
 
 MEAN, STD = 0.5, 0.5  # of every channel, as in the tutorials
+TRAINING, VALIDATION, TESTING = "training", "validation", "testing"
+_COUNTED = {
+    "fit": (TRAINING, VALIDATION, TESTING),
+    "validate": (VALIDATION,),
+    "test": (TESTING,),
+}
+_FILES = {  # for fit, a damaged test file is reported before the training, not after it
+    "fit": (TRAINING, TESTING),
+    "validate": (TRAINING,),
+    "test": (TESTING,),
+}
 _SPLIT_STREAM = 2  # separates the choice of validation images from the order of the epochs
 
 
@@ -72,9 +86,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.download = download
         self.skip_broken = skip_broken
-        self._train: LabelledImages | None = None
-        self._val: LabelledImages | None = None
-        self._test: LabelledImages | None = None
+        self._images: dict[str, LabelledImages] = {}  # by use
         self._predict: ImageFiles | None = None
         self._announced = False
 
@@ -106,29 +118,27 @@ class CIFAR10DataModule(pl.LightningDataModule):
             self._predict = unlabelled_images(self.data_path, Squeezed(self.image_size), self.skip_broken, self.trainer)
             require_shares(self.trainer, {"prediction": len(self._predict)})
             return
-        folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
-        classes = len(self.classes)
-        if stage in ("fit", "validate") and self._train is None:
-            self._train, self._val = self._split(cifar10_files.read_split(folder, train=True, classes=classes))
-        if stage in ("fit", "test") and self._test is None:
-            # also for fit: a damaged test file is reported before the training, not after it
-            self._test = cifar10_files.read_split(folder, train=False, classes=classes)
-        counts = self._counts(stage)
+        files = [use for use in _FILES[stage] if use not in self._images]
+        if files:
+            parts = read_once_per_node(lambda: self._read(files), self.trainer)
+            read = {use: LabelledImages(parts[use, "images"], parts[use, "labels"]) for use, _ in parts}
+            self._images |= read
+        counts = {use: len(self._images[use]) for use in _COUNTED[stage] if use in self._images}
         require_shares(self.trainer, counts)
         if self.data_path is None and counts and not self._announced:
             generated.announce(counts)
             self._announced = True
 
     def train_dataloader(self) -> InMemoryLoader:
-        assert self._train is not None
-        transform = ShiftAndFlip(len(self._train), run_seed()) if self.augment else None
-        return self._loader(self._train, training=True, transform=transform)
+        images = self._images[TRAINING]
+        transform = ShiftAndFlip(len(images), run_seed()) if self.augment else None
+        return self._loader(images, training=True, transform=transform)
 
     def val_dataloader(self) -> InMemoryLoader | list[Any]:
-        return self._loader(self._val) if self._val is not None else []
+        return self._loader(self._images[VALIDATION]) if VALIDATION in self._images else []
 
     def test_dataloader(self) -> InMemoryLoader | list[Any]:
-        return self._loader(self._test) if self._test is not None else []
+        return self._loader(self._images[TESTING]) if TESTING in self._images else []
 
     def predict_dataloader(self) -> DataLoader[Any]:
         assert self._predict is not None
@@ -142,24 +152,30 @@ class CIFAR10DataModule(pl.LightningDataModule):
         images, indices = batch
         return normalise(images, [MEAN] * 3, [STD] * 3), indices
 
-    def _counts(self, stage: str) -> dict[str, int]:
-        loaded = {"training": self._train, "validation": self._val, "testing": self._test}
-        uses = {"fit": list(loaded), "validate": ["validation"], "test": ["testing"]}[stage]
-        return {use: len(images) for use in uses if (images := loaded[use]) is not None}
+    def _read(self, files: Collection[str]) -> dict[tuple[str, str], Tensor]:
+        """The images and labels in the training files, in the test file or in both, by their use."""
+        folder = cifar10_files.find_folder(self.data_path or generated.cifar10_folder())
+        classes = len(self.classes)
+        read: dict[str, LabelledImages] = {}
+        if TRAINING in files:
+            read |= self._split(cifar10_files.read_split(folder, train=True, classes=classes))
+        if TESTING in files:
+            read[TESTING] = cifar10_files.read_split(folder, train=False, classes=classes)
+        return {(use, part): getattr(read[use], part) for use in read for part in ("images", "labels")}
 
-    def _split(self, images: LabelledImages) -> tuple[LabelledImages, LabelledImages | None]:
+    def _split(self, images: LabelledImages) -> dict[str, LabelledImages]:
         if self.val_split == 0:
-            return images, None
+            return {TRAINING: images}
         if self.val_split >= len(images):
             raise DataError(
                 f"--data.val_split {shown(self.val_split)}: expected fewer than the {len(images)} training images"
             )
         order = torch.randperm(len(images), generator=stream(run_seed(), _SPLIT_STREAM))
         val, train = order[: self.val_split], order[self.val_split :]
-        return (
-            LabelledImages(images.images[train], images.labels[train]),
-            LabelledImages(images.images[val], images.labels[val]),
-        )
+        return {
+            TRAINING: LabelledImages(images.images[train], images.labels[train]),
+            VALIDATION: LabelledImages(images.images[val], images.labels[val]),
+        }
 
     def _loader(self, data: LabelledImages, training: bool = False, transform: Any = None) -> InMemoryLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

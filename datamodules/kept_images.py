@@ -1,10 +1,7 @@
 """Decoded images in memory that the processes of a node share, so that each file is decoded once in a run."""
 
 import mmap
-import os
-import secrets
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from datamodules.node_memory import Address, NodeMemory, mapped
 from datamodules.validation import memory
 
 _OF_MEMORY = 4  # the images may fill this part of the memory, if nothing else is said
@@ -43,12 +41,9 @@ class KeptImages:
         self._places: dict[Path, tuple[int, int, int, int]] = {}  # memory, first byte, height, width
         self._memories: list[mmap.mmap] = []
         self._lock = threading.Lock()
-        self._name, self._file = f"images-{secrets.token_hex(8)}", -1
-        if capacity:
-            if hasattr(os, "memfd_create"):  # a file without a name, in memory, which other processes can open
-                self._file = os.memfd_create(self._name)
-                os.truncate(self._file, capacity)
-            self._memories.append(mmap.mmap(self._file, capacity))
+        self._own = NodeMemory(capacity) if capacity else None
+        if self._own is not None:
+            self._memories.append(self._own.buffer)
 
     def put(self, path: Path, image: Tensor) -> None:
         """Keeps an image if there is room."""
@@ -75,24 +70,21 @@ class KeptImages:
         if trainer is None or trainer.world_size == 1:
             return
         everyone: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(
-            everyone, (trainer.node_rank, os.getpid(), self._name, self._file, self.capacity, self._places)
-        )
-        for rank, (node, *other) in enumerate(everyone):
-            if node == trainer.node_rank and rank != trainer.global_rank:
-                self._add(*other)
+        address = self._own.address if self._own is not None else None
+        torch.distributed.all_gather_object(everyone, (trainer.node_rank, address, self._places))
+        for rank, (node, other, places) in enumerate(everyone):
+            if node == trainer.node_rank and rank != trainer.global_rank and other is not None:
+                self._add(other, places)
         torch.distributed.barrier()  # no process ends before the others have opened its file
+        if self._own is not None:
+            self._own.close_file()
 
-    def _add(
-        self, pid: int, name: str, file: int, capacity: int, places: dict[Path, tuple[int, int, int, int]]
-    ) -> None:
-        link = Path(f"/proc/{pid}/fd/{file}")
-        with suppress(OSError):  # processes in different containers, for example
-            if name in str(link.readlink()):
-                with link.open("r+b") as opened:
-                    self._memories.append(mmap.mmap(opened.fileno(), capacity))
-                number = len(self._memories) - 1
-                self._places |= {path: (number, *place[1:]) for path, place in places.items()}
+    def _add(self, address: Address, places: dict[Path, tuple[int, int, int, int]]) -> None:
+        memory = mapped(address)
+        if memory is not None:
+            self._memories.append(memory)
+            number = len(self._memories) - 1
+            self._places |= {path: (number, *place[1:]) for path, place in places.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return KeptImages, (0,)
