@@ -13,6 +13,7 @@ Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Tensor, Tensor, int], Tensor]
 """From images uint8 (B, H, W, 3), their indices int64 (B,) and the epoch to images uint8 of the same shape."""
 
+_IMAGES_AT_A_TIME = 256  # that are selected and normalised together: for a few, the calls take longer than the work
 _AUGMENT_STREAM = 1  # separates the random numbers of the augmentation from those of the order
 
 
@@ -62,16 +63,19 @@ class InMemoryLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.indices().to(self.images.device)
-        for start in range(self.sampler.start, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
+        count = self.batch_size * max(1, _IMAGES_AT_A_TIME // self.batch_size)
+        for start in range(self.sampler.start, len(order), count):
+            chosen = order[start : start + count]
             images = self.images.index_select(0, chosen)
             if self.transform is not None:
                 images = self.transform(images, chosen, self.sampler.epoch)
-            yield self._normalise(images), self.labels[chosen]
+            batches = torch.split(self._normalise(images), self.batch_size)
+            labels = torch.split(self.labels.index_select(0, chosen), self.batch_size)
+            yield from zip(batches, labels, strict=True)
 
     def _normalise(self, images: Tensor) -> Tensor:
-        # one pass over the images, which converts bytes to floats as well
-        return torch.add(self._shift, images.permute(0, 3, 1, 2), alpha=self._scale)
+        floats = images.permute(0, 3, 1, 2).to(torch.float32)
+        return torch.add(self._shift, floats, alpha=self._scale, out=floats)  # of bytes it would make another copy
 
 
 class ShiftAndFlip:

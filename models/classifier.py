@@ -108,6 +108,15 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics.add(loss, logits, labels)
         return loss
 
+    def batches_without_hooks(self, batch_idx: int) -> float:
+        """How many of the epoch's next batches, from ``batch_idx`` on, need no ``on_train_batch_end``.
+
+        With this method a module says that a Trainer may leave out the hooks of these batches; a subclass with more of
+        them has its own.
+        """
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # a connector of the Trainer sets it
+        return interval - 1 - batch_idx % interval if interval else math.inf
+
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         # counts batches within the epoch, as the tutorials do; Lightning's own counter continues across epochs
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # a connector of the Trainer sets it

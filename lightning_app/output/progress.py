@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lightning_app.console import print_line
 from lightning_app.output.summary import duration, shown_metrics, wrapped
+from lightning_app.trainer.step_hooks import StepHooks
 from models import metric_name
 
 _LOSS_LINE = {metric_name("train", "loss"), metric_name("train", "accuracy"), "learning_rate"}
@@ -27,7 +28,7 @@ _CHANGES = 3  # columns by which the speed may become longer until the bar is dr
 _SHOWN = 8  # metrics in the line of an epoch
 
 
-class EpochBar(ProgressBar):
+class EpochBar(StepHooks, ProgressBar):
     """A bar for each epoch, with as many metrics as fit; a line with its last metrics takes its place.
 
     It is drawn a few times a second. Lightning's own bar is drawn after each batch, hundreds of times a second.
@@ -61,6 +62,10 @@ class EpochBar(ProgressBar):
             )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self._bar is not None and time.monotonic() >= self._next_update:
+            self._update(self._bar, trainer, batch_idx + 1)
+
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: Any) -> None:
         if self._bar is not None and time.monotonic() >= self._next_update:
             self._update(self._bar, trainer, batch_idx + 1)
 

@@ -1,5 +1,6 @@
 """Callbacks that measure throughput and report progress to the watchdog, and a profiler without overhead."""
 
+import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,23 +10,25 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from lightning_app.trainer.step_hooks import StepHooks
 from lightning_app.watchdog.watchdog import Watchdog
 
 
-class Throughput(pl.Callback):
+class Throughput(StepHooks, pl.Callback):
     """Counts the training images of all processes and the seconds of the training epochs, without validation."""
 
     def __init__(self) -> None:
         self.images = 0
         self.seconds = 0.0
         self._started = 0.0
+        self._processes = 1
 
     @property
     def images_per_second(self) -> float:
         return self.images / self.seconds if self.seconds else 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.monotonic()
+        self._started, self._processes = time.monotonic(), trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -36,11 +39,17 @@ class Throughput(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
-        self.images += len(first) * trainer.world_size if isinstance(first, torch.Tensor) else 0
+        self._count(batch)
+
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: torch.Tensor | None) -> None:
+        self._count(batch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
+
+    def _count(self, batch: Any) -> None:
+        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
+        self.images += len(first) * self._processes if isinstance(first, torch.Tensor) else 0
 
     def _stop(self) -> None:
         self.seconds += time.monotonic() - self._started
@@ -59,11 +68,14 @@ class LogIntervalWithinEpoch(pl.Callback):
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]  # a connector sets it
 
 
-class LogLearningRate(pl.Callback):
+class LogLearningRate(StepHooks, pl.Callback):
     """Adds ``learning_rate`` to the rows that a module logs by ``self.log``; of the first group of parameters.
 
     An ``ImageClassifier`` logs it itself, with its own rows.
     """
+
+    def batches_without_hooks(self, trainer: pl.Trainer, batch_idx: int) -> float:
+        return math.inf  # steps that Lightning logs have all hooks anyway
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if trainer._logger_connector.should_update_logs and trainer.optimizers:
@@ -81,7 +93,7 @@ class NoProfiler(PassThroughProfiler):
         return self._context
 
 
-class WatchdogProgress(pl.Callback):
+class WatchdogProgress(StepHooks, pl.Callback):
     """Reports the start of each batch and stage to the watchdog; a report takes less than a microsecond."""
 
     def __init__(self, watchdog: Watchdog, folder: Path, stall_timeout: float) -> None:
@@ -92,6 +104,9 @@ class WatchdogProgress(pl.Callback):
         self._advance("setup", trainer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._advance("training", trainer)
+
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: torch.Tensor | None) -> None:
         self._advance("training", trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:

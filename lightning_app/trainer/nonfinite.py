@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_app.errors import NonFiniteError
+from lightning_app.trainer.step_hooks import StepHooks
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ _REMEDY = "try a lower --learning_rate or --trainer.gradient_clip_val 1, or look
 _STEPS_ON_A_GPU = 50  # between looks at the loss: each one waits until the GPU has computed it
 
 
-class NonFiniteLoss(pl.Callback):
+class NonFiniteLoss(StepHooks, pl.Callback):
     """Looks at the loss of each training step, on a GPU at that of each 50th and at an epoch's last.
 
     Args:
@@ -34,7 +35,12 @@ class NonFiniteLoss(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        self._look_at(outputs.get("loss") if isinstance(outputs, Mapping) else outputs, trainer, batch_idx)
+
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: torch.Tensor | None) -> None:
+        self._look_at(loss, trainer, batch_idx)
+
+    def _look_at(self, loss: object, trainer: pl.Trainer, batch_idx: int) -> None:
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             return
         if loss.device.type == "cpu" or (batch_idx + 1) % _STEPS_ON_A_GPU == 0 or trainer.is_last_batch:

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
+from lightning_app.trainer.execution import Execution
 from lightning_app.trainer.run_trainer import RunTrainer, has_all_batches
 from lightning_app.trainer.step_hooks import StepHooks
 
@@ -18,12 +19,15 @@ class StepLoop(_TrainingEpochLoop):
     ends_batch_first = False  # whether that batch's end is still to come: its validation, if one is due
     is_batch_complete = False  # while a batch is done and its end isn't
     before_first_batch: Callable[[_DataFetcher], bool] | None = None  # returns whether it has made the iterator
+    execution: Execution
 
     @classmethod
-    def install(cls, trainer: pl.Trainer) -> None:
-        """Replaces the loop of a Trainer that hasn't been used yet."""
+    def install(cls, trainer: pl.Trainer, steps_per_execution: int | None = None) -> None:
+        """Replaces the loop of a Trainer that hasn't been used yet; see ``Execution`` for the number of steps."""
         earlier = trainer.fit_loop.epoch_loop
-        trainer.fit_loop.epoch_loop = cls(trainer, earlier.min_steps, earlier.max_steps)
+        loop = cls(trainer, earlier.min_steps, earlier.max_steps)
+        loop.execution = Execution(loop, steps_per_execution)
+        trainer.fit_loop.epoch_loop = loop
 
     @property
     def done(self) -> bool:
@@ -42,12 +46,14 @@ class StepLoop(_TrainingEpochLoop):
         if prepare is not None and prepare(data_fetcher):
             self.trainer.fit_loop._resuming_from_checkpoint = True  # Lightning makes no further iterator then
         super().on_run_start(data_fetcher)
+        self.execution.start_epoch(data_fetcher)
         _set_within_step(self.trainer, True)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         if self.ends_batch_first:
             self.ends_batch_first, self.is_batch_complete = False, True
             return
+        self.execution.run_plain_steps(data_fetcher)
         super().advance(data_fetcher)
         self.is_batch_complete = True
         for callback in self._step_hooks():

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
@@ -80,10 +81,17 @@ class StopAtBoundary(StepHooks, pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self._batches += 1
 
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: Tensor | None) -> None:
+        self._batches += 1
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._act_between_steps(trainer)
+
     def on_batch_complete(self, trainer: pl.Trainer) -> None:
         # after the last batch of an epoch come its validation and its end, which have boundaries of their own
-        if not self._is_after_step(trainer) or trainer.is_last_batch:
-            return
+        if self._is_after_step(trainer) and not trainer.is_last_batch:
+            self._act_between_steps(trainer)
+
+    def _act_between_steps(self, trainer: pl.Trainer) -> None:
         due = self._due(_BATCH)
         if due is Due.STOP:
             self._save(trainer)
