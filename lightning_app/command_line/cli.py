@@ -6,12 +6,12 @@ from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveFloat
+from jsonargparse.typing import PositiveFloat, PositiveInt
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
@@ -119,6 +119,7 @@ class RunCLI(LightningCLI):
             parser.add_argument("--init_from", type=str | None, default=None)
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
+            parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
             parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
@@ -218,7 +219,8 @@ class RunCLI(LightningCLI):
         if settings.sync_batchnorm:
             check_sync_batchnorm(self.model, trainer)
         if self._trains():
-            StepLoop.install(trainer)
+            steps = self.settings.steps_per_execution
+            StepLoop.install(trainer, None if steps == "auto" else steps)
         self._watch(trainer)
         return trainer
 

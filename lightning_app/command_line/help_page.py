@@ -42,6 +42,8 @@ _RUN_FLAGS = (
          ("fit",)),
     Flag("--on_preemption", "", "WHAT", "When Azure announces that it takes the machine away: end after a checkpoint, "
          "or save and go on, or ignore it (default: auto: end on a low-priority cluster, otherwise ignore).", ("fit",)),
+    Flag("--steps_per_execution", "", "N", "Steps of which only the last has Lightning's hooks (default: auto: as "
+         "many as nothing needs to see; 1: each step has them).", ("fit",)),
     Flag("--csv", "", "FILE", "The table (default: predictions.csv in the run folder of the network).", ("predict",)),
     Flag("--stall_timeout", "--stall_timeout", "X", "Seconds for which one process may block the others, time for "
          "reading and saving data not included."),

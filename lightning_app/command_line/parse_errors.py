@@ -76,7 +76,8 @@ def _words(hint: Any) -> list[str]:
         words = [word for part in typing.get_args(hint) for word in _words(part)]
         return [word for word in words if word != "null"] + ["null"] * ("null" in words)
     if origin is Literal:
-        return ["one of " + ", ".join(str(value) for value in typing.get_args(hint))]
+        values = [str(value) for value in typing.get_args(hint)]
+        return values if len(values) == 1 else ["one of " + ", ".join(values)]
     kind = origin or hint
     if not inspect.isclass(kind):
         return ["settings, {NAME: VALUE}"]
@@ -84,7 +85,8 @@ def _words(hint: Any) -> list[str]:
         if kind is known:
             return [word]
     if bounds := getattr(kind, "_expression", None):  # a number in bounds, of jsonargparse, such as v>0
-        return [f"a number in the bounds {bounds.replace('v', '')}".replace("in the bounds >", "above ")]
+        number = "a whole number" if issubclass(kind, int) else "a number"
+        return [f"{number} in the bounds {bounds.replace('v', '')}".replace("in the bounds >", "above ")]
     if kind.__module__ in ("collections.abc", "typing"):
         return ["a list"]
     return [f"a {kind.__name__}, by name or import path"]
