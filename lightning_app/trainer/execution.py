@@ -10,7 +10,7 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from lightning_app.trainer.plain_steps import PlainSteps
 from lightning_app.trainer.step_hooks import StepHooks
-from lightning_app.trainer.step_observers import observers, reason_for_single_steps
+from lightning_app.trainer.step_observers import observers, reason_for_single_steps, says_what_it_needs
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +87,13 @@ class Execution:
         return float(getattr(self._loop.trainer, "next_save_check", math.inf) - 1 - self._loop.global_step)
 
     def _say_once(self, reason: str) -> None:
-        if reason != self._reason:
-            self._reason = reason
-            level = logging.DEBUG if self._steps is None else logging.INFO
-            log.log(level, "--steps_per_execution: one step at a time, because %s.", reason)
+        """Where several steps were asked for, and where they would run together but for what the user has added."""
+        if reason == self._reason:
+            return
+        self._reason = reason
+        if self._steps is not None or says_what_it_needs(self._loop.trainer.lightning_module):
+            given = "auto" if self._steps is None else self._steps
+            log.info("--steps_per_execution %s: one step at a time, because %s.", given, reason)
 
 
 def _has_after(observer: StepHooks) -> bool:

@@ -12,6 +12,7 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.loops.utilities import _block_parallel_sync_behavior
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.trainer.call import _call_lightning_module_hook
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
@@ -45,8 +46,9 @@ class PlainSteps:
         self._training_step = _training_step(trainer)
         self._takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
         self._on_device = _transfer(trainer)
-        self._has_own_zero_grad = type(self._optimizer).zero_grad is not Optimizer.zero_grad
-        self._backward = module.backward if is_overridden("backward", module) else Tensor.backward
+        self._closure = _with_gradients(self._optimizer, self._compute_clipped_gradients)
+        self._has_own_zero_grad = _has_own(self._optimizer, "zero_grad")
+        self._backward = self._backward_of_module if is_overridden("backward", module) else Tensor.backward
         self._clips = bool(trainer.gradient_clip_val) or is_overridden("configure_gradient_clipping", module)
         schedules = [config for config in trainer.lr_scheduler_configs if config.interval == "step"]
         self._has_schedule = any(not config.reduce_on_plateau for config in schedules)
@@ -84,10 +86,12 @@ class PlainSteps:
             counter.ready += 1
             counter.started += 1
         steps = current.ready % self._accumulated == 0
-        if steps:
+        if self._batch is None:
+            self._skip((total, current))
+        elif steps:
             progress = loop.automatic_optimization.optim_progress.optimizer.step
             progress.increment_ready()
-            self._optimizer.step(self._compute_clipped_gradients)
+            self._optimizer.step(self._closure)
             progress.increment_completed()
         else:
             with _block_parallel_sync_behavior(self._trainer.strategy):
@@ -100,6 +104,13 @@ class PlainSteps:
             counter.completed += 1
         loop._batches_that_stepped += steps
         self._is_first = steps
+
+    def _skip(self, counters: Sequence[Any]) -> None:
+        """A batch that is None, from a collate function that leaves out what can't be read, isn't trained on."""
+        for counter in counters:
+            counter.started -= 1
+        self._loss = None
+        self._loop._warning_cache.warn("train_dataloader yielded None. If this was on purpose, ignore this warning...")
 
     def _compute_gradients(self) -> Tensor | None:
         arguments = (self._batch, self._batch_idx) if self._takes_index else (self._batch,)
@@ -133,12 +144,27 @@ class PlainSteps:
         loss = self._compute_gradients()
         if self._clips:
             trainer = self._trainer
-            self._module.configure_gradient_clipping(
+            _call_lightning_module_hook(
+                trainer,
+                "configure_gradient_clipping",
                 self._optimizer,
                 gradient_clip_val=trainer.gradient_clip_val,
                 gradient_clip_algorithm=trainer.gradient_clip_algorithm,
             )
         return loss
+
+    def _backward_of_module(self, loss: Tensor) -> None:
+        _call_lightning_module_hook(self._trainer, "backward", loss)
+
+
+def _with_gradients(optimizer: Optimizer, closure: Callable[[], Tensor | None]) -> Callable[[], Tensor | None]:
+    """The closure, which computes gradients although the optimizer may call it without; torch's own don't."""
+    is_of_torch = type(optimizer).__module__.startswith("torch.optim.")
+    return closure if is_of_torch else torch.enable_grad()(closure)
+
+
+def _has_own(optimizer: Optimizer, method: str) -> bool:
+    return getattr(type(optimizer), method) is not getattr(Optimizer, method) or method in vars(optimizer)
 
 
 def _training_step(trainer: pl.Trainer) -> Callable[..., Any]:

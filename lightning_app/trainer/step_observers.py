@@ -5,7 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import (
+    DeviceStatsMonitor,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    Timer,
+    WeightAveraging,
+)
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins import MixedPrecision, Precision
@@ -52,6 +59,16 @@ class _OfModelCheckpoint(StepHooks):
         return left * trainer.accumulate_grad_batches
 
 
+class _OfWeightAveraging(StepHooks):
+    """Its own hook is enough: it needs the weights after each step, and no outputs."""
+
+    def __init__(self, averaging: WeightAveraging) -> None:
+        self._averaging = averaging
+
+    def after_plain_batch(self, trainer: pl.Trainer, batch: Any, batch_idx: int, loss: Tensor | None) -> None:
+        self._averaging.on_train_batch_end(trainer, trainer.lightning_module, None, batch, batch_idx)
+
+
 class _OfLoggedSteps(StepHooks):
     """For a callback whose hooks do something only where Lightning logs; these steps are never plain."""
 
@@ -64,12 +81,19 @@ _LIGHTNINGS: dict[type[pl.Callback], Callable[[Any], StepHooks]] = {
     ModelCheckpoint: _OfModelCheckpoint,
     LearningRateMonitor: _OfLoggedSteps,
     DeviceStatsMonitor: _OfLoggedSteps,
+    WeightAveraging: _OfWeightAveraging,
+    EMAWeightAveraging: _OfWeightAveraging,
 }
 
 
 def reason_for_single_steps(loop: _TrainingEpochLoop, fetcher: _DataFetcher) -> str:
     """Why each step needs Lightning's hooks, or why it isn't known what else it needs; empty where it isn't so."""
     return next(filter(None, _reasons(loop, fetcher)), "")
+
+
+def says_what_it_needs(module: pl.LightningModule) -> bool:
+    """Whether a module has the method with which it lets steps run without Lightning's hooks."""
+    return hasattr(module, _LIMIT)
 
 
 def observers(trainer: pl.Trainer) -> list[StepHooks]:
@@ -97,7 +121,7 @@ def _reasons(loop: _TrainingEpochLoop, fetcher: _DataFetcher) -> Iterator[str]:
 
 def _reasons_of_module(module: pl.LightningModule) -> Iterator[str]:
     name = type(module).__name__
-    if not hasattr(module, _LIMIT):
+    if not says_what_it_needs(module):
         yield f"{name} has no method {_LIMIT}"
     if not module.automatic_optimization:
         yield f"{name} optimizes by itself"
