@@ -46,10 +46,21 @@ class Execution:
         self._limits = [partial(each.batches_without_hooks, trainer) for each in found]
         self._limits.append(trainer.lightning_module.batches_without_hooks)
 
-    def run_plain_steps(self, fetcher: _DataFetcher) -> None:
-        """Runs those that come before the next step of Lightning's."""
-        if self._plain is not None and (batches := self._batches(fetcher)) > 0:
-            self._plain.run(fetcher, batches)
+    def run_plain_steps(self, fetcher: _DataFetcher) -> bool:
+        """Runs those that come before the next step of Lightning's; returns whether training is to stop after them.
+
+        If so, Lightning logs the values of the last one, whose end is still to come.
+        """
+        if self._plain is None or (batches := self._batches(fetcher)) <= 0:
+            return False
+        self._plain.run(fetcher, batches)
+        if not self._loop.trainer.should_stop:
+            return False
+        self._loop._batches_that_stepped -= 1  # counted again at the end of the batch
+        connector = self._loop.trainer._logger_connector
+        connector.on_batch_end()
+        connector.update_train_step_metrics()
+        return True
 
     def _batches(self, fetcher: _DataFetcher) -> int:
         """How many of the next batches are those of plain steps; whole steps, where gradients are accumulated."""

@@ -56,9 +56,11 @@ class PlainSteps:
     def run(self, fetcher: _DataFetcher, batches: int) -> None:
         """Trains on this many batches, whose last one ends an optimizer step.
 
-        It ends after an earlier optimizer step if one of the calls after a batch returns true.
+        It ends after an earlier optimizer step if one of the calls after a batch returns true, or if training is asked
+        to stop.
         """
-        module, connector, results = self._module, self._trainer._logger_connector, self._loop._results
+        trainer, module, results = self._trainer, self._module, self._loop._results
+        connector = trainer._logger_connector
         module._current_fx_name = "training_step"
         results.dataloader_idx = None
         ends = False
@@ -69,9 +71,9 @@ class PlainSteps:
                 connector._first_loop_iter = connector._first_loop_iter is None
                 self._train()
                 for after in self._after:
-                    if after(self._trainer, self._batch, self._batch_idx, self._loss):
+                    if after(trainer, self._batch, self._batch_idx, self._loss):
                         ends = True
-                if ends and self._is_first:
+                if self._is_first and (ends or trainer.should_stop):
                     break
         finally:
             self._batch = self._loss = results.batch = None

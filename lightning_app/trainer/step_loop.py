@@ -53,8 +53,8 @@ class StepLoop(_TrainingEpochLoop):
         if self.ends_batch_first:
             self.ends_batch_first, self.is_batch_complete = False, True
             return
-        self.execution.run_plain_steps(data_fetcher)
-        super().advance(data_fetcher)
+        if not self.execution.run_plain_steps(data_fetcher):
+            super().advance(data_fetcher)
         self.is_batch_complete = True
         for callback in self._step_hooks():
             callback.on_batch_complete(self.trainer)

@@ -75,6 +75,15 @@ class OwnParts(Known):
         checkpoint["stepped"] = self.stepped
 
 
+class Stopping(Known):
+    """Asks for an end in the middle of an epoch."""
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Any:
+        if self.global_step == 17:
+            self.trainer.should_stop = True
+        return super().training_step(batch, batch_idx)
+
+
 def skipping(samples: list[Any]) -> Any:
     """As people leave out what can't be read: some batches have nothing left."""
     return None if float(samples[0][0][0]) < 0.2 else default_collate(samples)
@@ -106,6 +115,8 @@ VARIANTS: dict[str, tuple[Callable[[], pl.LightningModule], dict[str, Any]]] = {
     "several closures a step": (lambda: Known(lambda m: torch.optim.LBFGS(m.parameters(), lr=0.1, max_iter=3)), {}),
     "own optimizer": (lambda: Known(lambda m: WithoutGradients(m.parameters(), lr=0.05)), {}),
     "own parts": (lambda: OwnParts(partial(scheduled, interval="step")), {}),
+    "stopped": (Stopping, {}),
+    "stopped before it may": (Stopping, {"min_steps": 25}),
     "missing batches": (Known, {"collate": skipping}),
     "missing batches while accumulating": (Known, {"collate": skipping, "accumulate_grad_batches": 3}),
 }

@@ -1,0 +1,122 @@
+"""``--steps_per_execution`` on the command line: a run has the same weights, rows and checkpoints with any number."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_app.azureml.journal import read_journal
+from models import CifarNet
+from tests.support.commands import command_line, environment
+from tests.support.images import make_cifar10
+from tests.support.in_process import run_in_process
+from tests.support.known_module import difference
+
+CPU = ("--trainer.accelerator", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def flags(steps: int | str, folder: str, further: Sequence[str]) -> list[str]:
+    return [
+        *("fit", "--model", "tests.lightning_app.test_steps_per_execution.Signalled", *CPU, "--data_path", "cifar"),
+        *("--data", "datamodules.CIFAR10DataModule", "--steps_per_execution", str(steps), "--output_dir", folder),
+        *("--seed", "5", *further),
+    ]
+
+
+def rows(folder: str) -> list[dict[str, Any]]:
+    kept = ("step", "epoch", "metrics")
+    return [{name: row.get(name) for name in kept} for row in read_journal(Path(folder, "metrics.jsonl"))]
+
+
+def content(folder: str, name: str = "last") -> dict[str, Any]:
+    """Of a checkpoint, without counters of a resumed run and the identity of its journal."""
+    found: dict[str, Any] = torch.load(Path(folder, f"checkpoints/{name}.ckpt"), weights_only=True)
+    return {name: value for name, value in found.items() if name not in ("loops", "metrics_journals")}
+
+
+def assert_same_runs(one: str, other: str) -> None:
+    assert not difference(content(one), content(other))
+    assert rows(one) == rows(other)
+
+
+def train(steps: int | str, folder: str, *further: str) -> None:
+    done = run_in_process(*flags(steps, folder, further))
+    assert (done.status, done.err) == (0, ""), done
+
+
+def train_apart(steps: int | str, folder: str, *further: str, **variables: str) -> int:
+    """In a process of its own; returns its exit status."""
+    command = command_line(*flags(steps, folder, further))
+    return subprocess.run(command, env=environment() | variables, capture_output=True, timeout=600).returncode
+
+
+class Signalled(CifarNet):
+    """Sends the signal SIGNAL to its own process in the training step after AT_STEP steps."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if "AT_STEP" in os.environ and self.global_step == int(os.environ["AT_STEP"]):
+            os.kill(os.getpid(), signal.Signals[os.environ["SIGNAL"]])
+        return super().training_step(batch, batch_idx)
+
+
+USUAL = ("--batch_size", "4", "--num_epochs", "2", "--data.val_split", "40", "--trainer.log_every_n_steps", "15")
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        ("--trainer.val_check_interval", "11"),
+        ("--data.augment", "true", "--trainer.max_steps", "65", "--trainer.gradient_clip_val", "0.5"),
+    ],
+)
+def test_runs_have_the_same_weights_rows_and_checkpoints(further: Sequence[str]) -> None:
+    make_cifar10(Path("cifar"))
+    by_steps: tuple[int | str, ...] = (1, 7, "auto")
+    for steps in by_steps:
+        train(steps, f"by-{steps}", *USUAL, *further)
+
+    assert len(rows("by-1")) >= 5
+    for steps in by_steps[1:]:
+        assert_same_runs("by-1", f"by-{steps}")
+        best = [
+            torch.load(Path(folder, "checkpoints/best.ckpt"), weights_only=True) for folder in ("by-1", f"by-{steps}")
+        ]
+        assert not difference(*(found["state_dict"] for found in best))
+
+
+def test_a_signal_within_an_execution_ends_it_after_the_step_and_the_run_continues_there() -> None:
+    make_cifar10(Path("cifar"))
+    train(1, "whole", *USUAL)
+
+    assert train_apart(50, "stopped", *USUAL, AT_STEP="21", SIGNAL="SIGTERM") == 143
+    assert content("stopped")["global_step"] == 22
+    train(7, "stopped", *USUAL)
+
+    assert not difference(content("whole"), content("stopped"))
+    assert rows("whole") == rows("stopped")
+
+
+def test_two_processes_have_the_same_results() -> None:
+    make_cifar10(Path("cifar"))
+    for steps in (1, 7):
+        assert train_apart(steps, f"by-{steps}", *USUAL, "--trainer.devices", "2") == 0
+
+    assert_same_runs("by-1", "by-7")
+
+
+def test_the_number_of_steps_is_checked_before_work_starts() -> None:
+    for given in ("0", "-1", "some", "1.5"):
+        done = run_in_process("fit", *CPU, "--steps_per_execution", given)
+
+        assert done.status == 2
+        assert done.err == f"error: --steps_per_execution {given}: expected auto or a whole number above 0\n"
