@@ -5,7 +5,6 @@ They are deterministic and learnable. The code that reads real images reads them
 
 import hashlib
 import logging
-import os
 import pickle
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules import cifar10_files
+from datamodules.node_cache import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def announce(counts: Mapping[str, int]) -> None:
 
 def node_lock(folder: Path) -> FileLock:
     """A lock for the processes of this node. It isn't in the folder, which may be on a mount without file locks."""
-    return FileLock(_cache_folder() / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
+    return FileLock(cache_folder() / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
 
 
 def _draw(classes: tuple[str, ...], labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.uint8]:
@@ -127,7 +127,7 @@ def _write_image_folder(folder: Path) -> None:
 
 def _generate_once(name: str, write: Callable[[Path], None]) -> Path:
     """Runs ``write`` once per machine; other processes wait meanwhile, and none sees an incomplete folder."""
-    target = _cache_folder() / f"generated-{name}-{_VERSION}"
+    target = cache_folder() / f"generated-{name}-{_VERSION}"
     if not target.is_dir():
         with FileLock(target.with_suffix(".lock")), _renamed_when_complete(target) as folder:
             if folder is not None:
@@ -150,13 +150,3 @@ def _renamed_when_complete(target: Path) -> Iterator[Path | None]:
         folder.rename(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cache_folder() -> Path:
-    """On the node's own disk, not on a mount; one folder per user, so that no user reads files of another one."""
-    user = os.getuid() if hasattr(os, "getuid") else None  # Windows gives each user a temporary folder
-    folder = Path(tempfile.gettempdir()) / f"lightning-azureml-{user or 0}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if user is not None and folder.stat().st_uid != user:
-        raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
-    return folder

@@ -55,7 +55,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         self.paths, self.labels = list(paths), None if labels is None else list(labels)
         self.view = view
         self._kept, self._copy_of = kept or KeptImages(0), copy_of
-        self._seed = run_seed()
+        self.seed = run_seed()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -66,7 +66,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         image = self._kept.get(path)
         if image is None:
             image = self.view.prepare(torch.from_numpy(decode(path, self.view.divisor, self._copy_of(path))))
-        seen = self.view.finish(image, stream(self._seed, epoch, index))
+        seen = self.view.finish(image, stream(self.seed, epoch, index))
         return seen.permute(2, 0, 1), index if self.labels is None else self.labels[index]
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -146,8 +147,10 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return self._loader("predict")
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Normalises uint8 images to float32, on the device."""
+        """Normalises uint8 images to float32, on the device; features that take their place stay as they are."""
         images, labels = batch
+        if images.dtype != torch.uint8:
+            return batch
         return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
 
     def _read(self, root: Path, splits: Sequence[str], stage: str) -> None:

@@ -50,6 +50,7 @@ class InMemoryLoader:
         self.batch_size = batch_size
         self.sampler = sampler  # Lightning calls its method set_epoch
         self.transform = transform
+        self.mean, self.std = mean, std
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(-mean / std, device=images.device)
 
@@ -66,12 +67,16 @@ class InMemoryLoader:
         count = self.batch_size * max(1, _IMAGES_AT_A_TIME // self.batch_size)
         for start in range(self.sampler.start, len(order), count):
             chosen = order[start : start + count]
-            images = self.images.index_select(0, chosen)
-            if self.transform is not None:
-                images = self.transform(images, chosen, self.sampler.epoch)
-            batches = torch.split(self._normalise(images), self.batch_size)
+            batches = torch.split(self.images_of(chosen, self.sampler.epoch), self.batch_size)
             labels = torch.split(self.labels.index_select(0, chosen), self.batch_size)
             yield from zip(batches, labels, strict=True)
+
+    def images_of(self, indices: Tensor, epoch: int) -> Tensor:
+        """Images of an epoch, float32 (B, 3, H, W), of numbers int64 (B,)."""
+        images = self.images.index_select(0, indices)
+        if self.transform is not None:
+            images = self.transform(images, indices, epoch)
+        return self._normalise(images)
 
     def _normalise(self, images: Tensor) -> Tensor:
         floats = images.permute(0, 3, 1, 2).to(torch.float32)
@@ -93,6 +98,9 @@ class ShiftAndFlip:
         self.count, self.seed, self.margin = count, seed, margin
         self._epoch: int | None = None
         self._draws = torch.empty(0)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(count={self.count}, seed={self.seed}, margin={self.margin})"
 
     def __call__(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
         size, device = images.shape[1], images.device

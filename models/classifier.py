@@ -20,7 +20,7 @@ from models.optimizers import sgd
 from models.step_metrics import Quantity, StepMetrics
 
 Batch = tuple[Tensor, Tensor]
-"""Images, float32 (B, 3, H, W); labels, int64 (B,)."""
+"""Images, float32 (B, 3, H, W), or in their place the features of a frozen backbone (B, F); labels, int64 (B,)."""
 
 Stage = Literal["train", "val", "test"]
 
@@ -56,6 +56,9 @@ class ImageClassifier(pl.LightningModule):
     label_smoothing = 0.0  # of the training loss
     default_log_interval = 2000  # batches, as in the tutorials
     is_small = False  # whether the steps of a small batch are too short for several threads
+    feature_width = 0  # see frozen_backbone: number of features of an image
+    feature_views = 0  # see frozen_backbone: augmented views of each training image; 0: features aren't kept
+    bf16_features = False  # whether they are computed in bfloat16 where the device is made for it
 
     def __init__(self, network: nn.Module, classes: Sequence[str], learning_rate: float, momentum: float) -> None:
         super().__init__()
@@ -88,8 +91,20 @@ class ImageClassifier(pl.LightningModule):
             super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
+        return self.logits(images)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """From images (B, 3, H, W) to logits (B, len(classes)); with a ``frozen_backbone``, from its features too."""
+        logits: Tensor = self.network(inputs)
         return logits
+
+    def frozen_backbone(self) -> nn.Module | None:
+        """The part of the network that isn't trained, from images (B, 3, H, W) to features (B, F).
+
+        None where there is none. The program computes its features once for each view of an image, and passes them to
+        ``logits``; see ``lightning_app.trainer.frozen_features``.
+        """
+        return None
 
     def on_train_start(self) -> None:
         self.train_metrics.reset()  # steps of a learning rate or batch size finder don't count
@@ -98,7 +113,7 @@ class ImageClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.network(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
+        logits = self.logits(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
         if batch_idx == self._uneven_idx and self._uneven_step is not None:
             logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
             summed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
@@ -156,7 +171,7 @@ class ImageClassifier(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """From images and their indices to (indices, labels, probabilities of these labels), each of shape (B,)."""
         images, indices = batch
-        probability, label = self.network(images).softmax(1).max(1)
+        probability, label = self.logits(images).softmax(1).max(1)
         return indices, label, probability
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -170,7 +185,7 @@ class ImageClassifier(pl.LightningModule):
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
         """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""
         with running_statistics_for_single_values(self.network) as used:
-            logits: Tensor = self.network(image)
+            logits = self.logits(image)
         if used and batch_idx == 0:  # so has every other batch, and these statistics would never be learned
             raise ModelError(
                 f"a training batch of one image: batch norms of {type(self).__name__} can't be trained on one image of "
@@ -190,7 +205,7 @@ class ImageClassifier(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, batch_idx: int) -> None:
         images, labels = batch
-        logits = self.network(images)
+        logits = self.logits(images)
         losses = functional.cross_entropy(logits, labels, reduction="none")
         predicted = logits.argmax(1)
         self.eval_loss.update(losses)

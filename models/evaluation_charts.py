@@ -1,7 +1,7 @@
 """Charts of an evaluation: the confusion matrix, and the wrongly classified images with the largest loss."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,9 +12,6 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 log = logging.getLogger(__name__)
-
-Wrong = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""What ``MostWrong.compute`` returns."""
 
 Computed = tuple[Tensor, Tensor, list[str]]
 """The confusion matrix, int64 (C, C); the worst images (N, 3, 96, 96) and their captions."""
@@ -41,19 +38,29 @@ class EvaluationCharts(nn.Module):
         self.confusion = MulticlassConfusionMatrix(len(classes), validate_args=False)
         self.most_wrong = MostWrong()
         self._computed: Computed | None = None
+        self._not_shown: Tensor | None = None  # the indices of images in it in whose place there were features
+        self._shown: dict[int, Tensor] = {}  # by index, such images that an earlier evaluation has shown
         self._order: Tensor | None = None
         self._batch_size = 0
         self._paths: Sequence[Path] = ()
+        self._pictures: Callable[[Tensor], Tensor] | None = None
 
     def start(self, loader: Any) -> None:
-        """Takes the order of the images and, where there are files, their names from the loader of an evaluation."""
+        """Takes the order of the images and, where there are files, their names from the loader of an evaluation.
+
+        A loader of features has the images as well, by their indices.
+        """
         indices = getattr(getattr(loader, "sampler", None), "indices", None)
         self._order = indices() if callable(indices) else None  # None: not a loader of this project
         self._batch_size = getattr(loader, "batch_size", None) or 0
         self._paths = getattr(getattr(loader, "dataset", None), "paths", ())
+        self._pictures = getattr(loader, "pictures", None)
 
     def add(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor, batch_idx: int) -> None:
-        """Adds images (B, 3, H, W), the loss of each (B,), labels (B,) and predicted labels (B,) of a batch."""
+        """Adds images (B, 3, H, W), the loss of each (B,), labels (B,) and predicted labels (B,) of a batch.
+
+        In place of the images there may be features (B, F).
+        """
         self.confusion.update(predicted, labels)
         self.most_wrong.update(images, losses, labels, predicted, self._indices(batch_idx, labels))
 
@@ -62,34 +69,51 @@ class EvaluationCharts(nn.Module):
         images, *columns = self.most_wrong.compute()
         captions = [self._caption(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._computed = self.confusion.compute(), images, captions
+        self._not_shown = None if self._pictures is None else columns[-1]
         self.confusion.reset()
         self.most_wrong.reset()
 
     def log(self, loggers: Iterable[object], stage: str, step: int) -> None:
         """Logs the charts that were computed last, once, with each logger that accepts charts."""
-        computed, self._computed = self._computed, None
+        chart_loggers = [logger for logger in loggers if isinstance(logger, ChartLogger)]
+        computed, self._computed = self._with_images() if chart_loggers else None, None
         if computed is None:
             return
         matrix, images, captions = computed
-        chart_loggers = [logger for logger in loggers if isinstance(logger, ChartLogger)]
         for logger in chart_loggers:
             logger.log_confusion_matrix(f"{stage}_confusion_matrix", matrix.cpu().numpy(), self._classes, step)
             if captions:
                 logger.log_images(f"{stage}_most_wrong", _as_pictures(images), captions, step)
-        if chart_loggers and not captions:
+        if not captions:
             log.info("No picture of %s_most_wrong: all %s images are right.", stage, f"{int(matrix.sum()):,}")
 
     def resume_state(self) -> dict[str, Any]:
         """The charts of the last evaluation, which are logged when training ends; only rank 0 logs."""
         is_connected = torch.distributed.is_available() and torch.distributed.is_initialized()
         is_logged = self._computed is not None and not (is_connected and torch.distributed.get_rank() > 0)
-        return {"computed": self._computed if is_logged else None}
+        return {"computed": self._with_images() if is_logged else None}
 
     def load_resume_state(self, state: dict[str, Any]) -> None:
-        self._computed = state["computed"]
+        self._computed, self._not_shown = state["computed"], None
 
     def merge_resume_states(self, states: Sequence[dict[str, Any]], rank: int) -> dict[str, Any]:
         return states[0] if rank == 0 else {"computed": None}
+
+    def _with_images(self) -> Computed | None:
+        """What was computed last, with the images that features have replaced; this process must have their loader."""
+        if self._computed is not None and self._not_shown is not None:
+            matrix, _, captions = self._computed
+            self._computed, self._not_shown = (matrix, self._images(self._not_shown.cpu()), captions), None
+        return self._computed
+
+    def _images(self, indices: Tensor) -> Tensor:
+        assert self._pictures is not None
+        new = [number for number in indices.tolist() if number not in self._shown]
+        if new:
+            self._shown |= dict(zip(new, _resized(self._pictures(torch.tensor(new))), strict=True))
+        shown = [self._shown[number] for number in indices.tolist()]
+        self._shown = dict(zip(indices.tolist(), shown, strict=True))
+        return torch.stack(shown) if shown else torch.zeros(0, 3, SIDE, SIDE)
 
     def _indices(self, batch_idx: int, labels: Tensor) -> Tensor:
         """The index of each image of a batch in its data set, int64 (B,); -1 where it isn't known."""
@@ -149,19 +173,23 @@ class MostWrong(Metric):
         self.add_state("indices", torch.zeros(count, dtype=torch.int64), dist_reduce_fx=None)
 
     def update(self, images: Tensor, losses: Tensor, labels: Tensor, predicted: Tensor, indices: Tensor) -> None:
-        """Adds images (B, 3, H, W) and the loss, the label, the predicted label and the index of each, all (B,)."""
+        """Adds images (B, 3, H, W) and the loss, the label, the predicted label and the index of each, all (B,).
+
+        With features (B, F) in place of the images, the images that are kept are black.
+        """
         losses = losses.float().nan_to_num(nan=torch.inf).where(predicted != labels, -1.0)
         losses, worst = losses.topk(min(self.count, len(losses)))
         if losses[0] <= self.losses.min():
             return
         all_losses = torch.cat((self.losses, losses))
         self.losses, order = all_losses.topk(self.count)
-        self.images = torch.cat((self.images, _resized(images[worst])))[order]
+        shown = _resized(images[worst]) if images.dim() == 4 else self.images.new_zeros(len(worst), 3, SIDE, SIDE)
+        self.images = torch.cat((self.images, shown))[order]
         self.labels = torch.cat((self.labels, labels[worst]))[order]
         self.predicted = torch.cat((self.predicted, predicted[worst]))[order]
         self.indices = torch.cat((self.indices, indices[worst]))[order]
 
-    def compute(self) -> Wrong:
+    def compute(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         # with several processes, the states have a first dimension for the process
         losses, order = self.losses.flatten().topk(self.count)
         order = order[losses >= 0]

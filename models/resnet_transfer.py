@@ -32,6 +32,9 @@ class ResNetTransfer(ImageClassifier):
         step_size: Epochs after which the learning rate is multiplied by gamma.
         gamma: Factor of the learning rate.
         classes: The names of the classes; on the command line they come from the data.
+        feature_views: Augmented views of each training image. A frozen backbone computes the features of each view
+            once; the epochs use the views in turn. 0: it computes at each step, and each epoch has a view of its own.
+        bf16_features: Compute these features in bfloat16, where the processor or the GPU is made for it.
 
     Raises:
         ModelError: A value is out of range, or the weights can't be used.
@@ -47,14 +50,21 @@ class ResNetTransfer(ImageClassifier):
         step_size: int = 7,
         gamma: float = 0.1,
         classes: Sequence[str] = ("0", "1"),
+        feature_views: int = 4,
+        bf16_features: bool = False,
     ) -> None:
         if step_size < 1:
             raise ModelError(f"--model.step_size {step_size}: expected a whole number of epochs, at least 1")
+        if feature_views < 0:
+            raise ModelError(f"--model.feature_views {feature_views}: expected a whole number of views, or 0")
         super().__init__(_resnet(depth, len(classes)), classes, learning_rate, momentum)
         self.save_hyperparameters()
         self.architecture = f"resnet{depth}"
         self.weights = weights
         self.freeze_backbone = freeze_backbone
+        self.feature_width = self.network.fc.in_features  # type: ignore[union-attr,assignment]  # a linear layer
+        self.feature_views = feature_views
+        self.bf16_features = bf16_features
         self.step_size = step_size
         self.gamma = gamma
         if freeze_backbone:
@@ -69,6 +79,15 @@ class ResNetTransfer(ImageClassifier):
     def backbone(self) -> nn.Module:
         """All layers except the head, for Lightning's ``BackboneFinetuning``."""
         return nn.ModuleList(layer for name, layer in self.network.named_children() if name != _HEAD)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() == 2:
+            logits: Tensor = self.network.fc(inputs)  # type: ignore[operator]  # a module
+            return logits
+        return super().logits(inputs)
+
+    def frozen_backbone(self) -> nn.Module | None:
+        return nn.Sequential(*self.backbone.children(), nn.Flatten(1)) if self.freeze_backbone else None
 
     def prepare_data(self) -> None:
         """Downloads the ImageNet weights, or checks the file of weights, once per node."""

@@ -14,6 +14,7 @@ from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import AveragedCheckpoint
 from lightning_app.trainer.callbacks import LogLearningRate, Throughput
 from lightning_app.trainer.finders import RecordFound
+from lightning_app.trainer.frozen_features import FrozenFeatures
 from lightning_app.trainer.nonfinite import NonFiniteLoss
 from lightning_app.training import RunFolderSetup
 
@@ -38,7 +39,7 @@ def with_standard(
         logs_itself: Whether the model logs the learning rate itself, as those of this project do.
     """
     loss = NonFiniteLoss(stop=settings.azureml.stop_on_nonfinite)
-    first = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found]
+    first = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found, FrozenFeatures()]
     last: list[pl.Callback] = [] if logs_itself else [LogLearningRate()]
     if settings.trainer.enable_checkpointing is not False:
         monitor = Monitor(settings.monitor, settings.monitor_mode)
