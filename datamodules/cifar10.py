@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10
 
 from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
-from datamodules.image_files import ImageFiles, Workers, image_loader, normalise, unlabelled_images
+from datamodules.image_files import ImageFiles, Workers, image_loader, in_precision, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.node_memory import read_once_per_node
 from datamodules.sampling import epoch_sampler, run_seed, stream
@@ -150,7 +150,7 @@ class CIFAR10DataModule(pl.LightningDataModule):
         if self.trainer is None or not self.trainer.predicting:
             return batch
         images, indices = batch
-        return normalise(images, [MEAN] * 3, [STD] * 3), indices
+        return in_precision(normalise(images, [MEAN] * 3, [STD] * 3), self.trainer), indices
 
     def _read(self, files: Collection[str]) -> dict[tuple[str, str], Tensor]:
         """The images and labels in the training files, in the test file or in both, by their use."""

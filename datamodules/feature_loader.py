@@ -1,20 +1,18 @@
 """Batches of features in place of images: what a frozen backbone makes of an image is computed once."""
 
 import hashlib
-import inspect
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
 from typing import Any, Protocol
 
 import torch
-import torchvision
-from PIL import __version__ as pillow_version
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.feature_table import FeatureTable, open_table
-from datamodules.image_files import ImageFiles, ImageTransform
+from datamodules.image_files import ImageFiles
 from datamodules.in_memory import InMemoryLoader
 from datamodules.sampling import EpochSampler
 
@@ -118,6 +116,7 @@ class FeatureLoader:
         loader: DataLoader[Any] = DataLoader(
             self.dataset,
             batch_sampler=keys,
+            collate_fn=self._loader.collate_fn,
             num_workers=min(self._loader.num_workers, max(0, len(groups) - 1)),
             generator=torch.Generator(),  # otherwise the iteration would draw from the random numbers of the training
             pin_memory=self._loader.pin_memory,
@@ -157,22 +156,20 @@ def data_key(loader: Any) -> str:
         described = [pixels, loader.mean, loader.std, _described(loader.transform)]
     else:
         files: ImageFiles = loader.dataset
-        stats = [(str(path), status.st_size, status.st_mtime_ns) for path in files.paths if (status := path.stat())]
-        described = [stats, files.seed, _transforms(files.transform)]
-    versions = [torch.__version__, torchvision.__version__, pillow_version]
+        # the last names only: a mount may have another path in the next run
+        stats = [
+            (path.parts[-3:], status.st_size, status.st_mtime_ns) for path in files.paths if (status := path.stat())
+        ]
+        described = [stats, files.seed, _described(files.view)]
+    versions = [metadata.version(package) for package in ("torch", "torchvision", "pillow", "simplejpeg")]
     return hashlib.sha256(json.dumps([versions, described]).encode()).hexdigest()
 
 
-def _transforms(transform: ImageTransform) -> list[str]:
-    parts = getattr(transform, "transforms", [transform])
-    return [_described(part) for part in parts]
-
-
-def _described(part: Callable[..., Any] | None) -> str:
-    """A part of an augmentation in words; of an unknown one a unique number, so that it is that of no other run."""
-    if part is None:
+def _described(augmentation: object) -> str:
+    """An augmentation in words; of one that isn't of this project a unique number, which no other run has."""
+    if augmentation is None:
         return ""
-    if inspect.isfunction(part):
-        return f"{part.__module__}.{part.__qualname__} {hashlib.sha256(part.__code__.co_code).hexdigest()}"
-    text = repr(part)
-    return f"{type(part).__module__}.{text}" if " at 0x" not in text else uuid.uuid4().hex
+    if not type(augmentation).__module__.startswith(f"{__package__}."):
+        return uuid.uuid4().hex
+    settings = {name: value for name, value in sorted(vars(augmentation).items()) if not name.startswith("_")}
+    return f"{type(augmentation).__name__} {settings}"

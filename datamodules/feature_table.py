@@ -85,7 +85,7 @@ def open_table(key: str, view: int, count: int, width: int, dtype: torch.dtype) 
         reason = error.strerror or str(error)
     available = memory()
     if available is not None and needed > available / _OF_MEMORY:
-        log.warning("No room for features of %.1f GB, on the disk (%s) or in memory.", needed / 2**30, reason)
+        log.warning("No room for features of %s GB, on the disk (%s) or in memory.", f"{needed / 2**30:,.0f}", reason)
         return None
     log.warning("Features are kept in memory, for this run only: the disk can't have them (%s).", reason)
     return FeatureTable(None, count, width, dtype)

@@ -141,3 +141,9 @@ def normalise(images: Tensor, mean: Iterable[float], std: Iterable[float]) -> Te
     scale = 1 / (255 * torch.tensor(list(std), device=images.device)).view(3, 1, 1)
     shift = (torch.tensor(list(mean)) / torch.tensor(list(std))).to(images.device).view(3, 1, 1)
     return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).sub_(shift)
+
+
+def in_precision(images: Tensor, trainer: pl.Trainer | None) -> Tensor:
+    """In the type of ``--trainer.precision``: Lightning has converted the batch when its images were still bytes."""
+    converted: Tensor = images if trainer is None else trainer.precision_plugin.convert_input(images)
+    return converted

@@ -17,6 +17,7 @@ from datamodules.image_files import (
     Workers,
     check,
     image_loader,
+    in_precision,
     no_copy,
     normalise,
     unlabelled_images,
@@ -151,7 +152,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         images, labels = batch
         if images.dtype != torch.uint8:
             return batch
-        return normalise(images, IMAGENET_MEAN, IMAGENET_STD), labels
+        return in_precision(normalise(images, IMAGENET_MEAN, IMAGENET_STD), self.trainer), labels
 
     def _read(self, root: Path, splits: Sequence[str], stage: str) -> None:
         listed = {split: self._list(root, split) for split in splits}

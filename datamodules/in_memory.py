@@ -99,9 +99,6 @@ class ShiftAndFlip:
         self._epoch: int | None = None
         self._draws = torch.empty(0)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(count={self.count}, seed={self.seed}, margin={self.margin})"
-
     def __call__(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
         size, device = images.shape[1], images.device
         shift_y, shift_x, flip = self._shifts_and_flips(epoch, device)[indices].unbind(1)

@@ -105,10 +105,10 @@ class FrozenBackbone:
         backbone = self._model.frozen_backbone()
         assert backbone is not None
         backbone.eval()  # as in each of its steps: its batch norms keep their statistics
-        inputs = self._trainer.precision_plugin.convert_input(self.pictures(images))
+        pictures = self.pictures(images)  # outside of the Trainer's precision, as in each of its steps
         bf16 = torch.autocast(self._device.type, torch.bfloat16) if self._uses_bf16() else nullcontext()
         with torch.no_grad(), self._trainer.precision_plugin.forward_context(), bf16:
-            features: Tensor = backbone(inputs)
+            features: Tensor = backbone(pictures)
         return features
 
     def pictures(self, images: Tensor) -> Tensor:
