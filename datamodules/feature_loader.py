@@ -95,7 +95,7 @@ class FeatureLoader:
         groups = joined([table.missing(batch) for batch in batches], self._backbone.at_once)
         computed = self._compute(table, view, groups)
         for batch in batches:
-            while len(table.missing(batch)):
+            while groups and len(table.missing(batch)):
                 next(computed)
             yield table.rows(batch), self._labels[batch]
 

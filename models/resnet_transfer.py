@@ -50,7 +50,7 @@ class ResNetTransfer(ImageClassifier):
         step_size: int = 7,
         gamma: float = 0.1,
         classes: Sequence[str] = ("0", "1"),
-        feature_views: int = 4,
+        feature_views: int = 3,
         bf16_features: bool = False,
     ) -> None:
         if step_size < 1:

@@ -1,5 +1,6 @@
 """A frozen backbone computes the features of each image once, and the epochs train the head on them."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
@@ -152,6 +153,7 @@ def computes_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16", "bf16"} & set(_instructions()))
 
 
+@functools.cache
 def _instructions() -> list[str]:
     """Those sets of instructions of the processor that matter here, as Linux names them; none where it isn't Linux."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -18,7 +18,8 @@ from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from datamodules.feature_table import features_folder
 from lightning_app.checkpointing.exact_resume import ExactResume
 from lightning_app.trainer.frozen_features import FrozenBackbone, FrozenFeatures, computes_bf16
-from lightning_app.trainer.run_trainer import RunTrainer, StepLoop
+from lightning_app.trainer.run_trainer import RunTrainer
+from lightning_app.trainer.step_loop import StepLoop
 from models import ResNetTransfer
 from tests.support.commands import Command
 from tests.support.images import make_cifar10
