@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling
-.PHONY: bench-images bench-transfer clean
+.PHONY: bench-images bench-memory bench-transfer clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -55,6 +55,9 @@ bench-scaling: $(READY)  ## what a step costs with two processes, and with 16 no
 
 bench-images: $(READY)  ## loading of image files; ARGS=--mount: from a slow mount
 	$(PYTHON) -m benchmarks.image_loading $(ARGS)
+
+bench-memory: $(READY)  ## memory of four processes, and of 100 times the data
+	$(PYTHON) -m benchmarks.memory $(ARGS)
 
 bench-transfer: $(READY)  ## a frozen ResNet beside the transfer learning tutorial
 	$(PYTHON) -m benchmarks.transfer $(ARGS)

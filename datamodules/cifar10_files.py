@@ -54,8 +54,17 @@ def read_split(folder: Path, train: bool, classes: int) -> LabelledImages:
         raise DataError(
             f"--data_path {str(folder)!r}: {missing[0]!r} is missing; expected the files {', '.join(names)}"
         )
-    parts = [_read_batch(folder / name, classes) for name in names]
-    return LabelledImages(torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts]))
+    # an image takes no less of a file than of memory; what stays unused at the end takes no memory
+    at_most = sum((folder / name).stat().st_size for name in names) // _BYTES_PER_IMAGE
+    images, labels, count = torch.empty((at_most, 32, 32, 3), dtype=torch.uint8), [], 0
+    for name in names:
+        batch = _read_batch(folder / name, classes)
+        if count + len(batch) > at_most:
+            raise _unusable(folder / name, "it has more images than bytes")
+        images[count : count + len(batch)] = batch.images
+        labels.append(batch.labels)
+        count += len(batch)
+    return LabelledImages(images[:count], torch.cat(labels))
 
 
 def read_classes(folder: Path) -> list[str]:
@@ -86,7 +95,7 @@ def _read_batch(path: Path, classes: int) -> LabelledImages:
     wrong = next((label for label in labels if not _is_label(label, classes)), None)
     if wrong is not None:
         raise _unusable(path, f"found label {wrong!r}, expected whole numbers from 0 to {classes - 1}")
-    images = torch.from_numpy(np.ascontiguousarray(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)))
+    images = torch.from_numpy(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return LabelledImages(images, torch.tensor([int(label) for label in labels], dtype=torch.int64))
 
 
