@@ -40,8 +40,8 @@ format: $(READY)  ## lay the code out
 	$(PYTHON) -m ruff check --fix $(CODE)
 	$(PYTHON) -m ruff format $(CODE)
 
-bench: $(READY)  ## compare the speed with the tutorials' loop; ARGS as for fit
-	$(PYTHON) -m benchmarks.throughput $(ARGS)
+bench: $(READY)  ## compare speed and accuracy with the tutorials' loop
+	$(PYTHON) -m benchmarks $(ARGS)
 
 bench-faults: $(READY)  ## training and metrics when Azure ML fails
 	$(PYTHON) -m benchmarks.logger_faults $(ARGS)

@@ -1,9 +1,11 @@
 """The programs that this project is compared with: ``python -m benchmarks.contenders NAME ...`` runs one of them.
 
-Each prints its training speed in images a second, from its first batch on.
+Each prints its training speed in images a second, from its first batch on. ``limit`` with the environment variables
+``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT`` is one process of a loop with DDP.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,13 +15,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.datasets import CIFAR10
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from datamodules import CIFAR10DataModule
-from models.cifar_net import CifarNetwork
+from lightning_app.distributed.strategy import ddp_options
+from lightning_app.trainer.threads import limited_threads
+from models.cifar_net import CifarNet
 
 Batch = tuple[Tensor, Tensor]
 
@@ -70,13 +75,26 @@ def tutorial(data_path: str, batch_size: int, steps: int) -> float:
 
 
 def limit(data_path: str, batch_size: int, steps: int) -> float:
-    """A plain loop over batches in memory, with this project's network, layout, optimizer. Returns images a second."""
-    network = CifarNetwork(10)
+    """A plain loop over batches in memory, with this project's network, layout, optimizer. Returns images a second.
+
+    Several processes exchange gradients by DDP, with this project's options; the images of all of them count.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    model = CifarNet()
+    network: nn.Module = model.network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
     data = CIFAR10DataModule(data_path, batch_size=batch_size)
     data.setup("fit")
     batches = [batch for _, batch in zip(range(min(steps, 64)), data.train_dataloader(), strict=False)]
-    return _loop(_repeated(batches), network, optimizer, steps, item_each_step=False)
+    if processes > 1:
+        torch.distributed.init_process_group("gloo")
+        network = DistributedDataParallel(network, **ddp_options(model))
+    with limited_threads(model, data):
+        speed = _loop(_repeated(batches), network, optimizer, steps, item_each_step=False)
+    if processes > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    return processes * speed
 
 
 def usual_lightning(data_path: str, batch_size: int, steps: int) -> float:
