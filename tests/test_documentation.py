@@ -290,7 +290,7 @@ def exists(name: str) -> bool:
 def known_flags() -> set[str]:
     programs = [("lightning_app", command) for command in ("fit", "validate", "test", "predict")]
     programs += [("submit", command) for command in ABOUT]
-    modules = ("lightning_app.doctor", "lightning_app.deliver", "submit.emulator")
+    modules = ("lightning_app.doctor", "lightning_app.deliver", "submit.emulator", "benchmarks")
     pages = [help_of(*words) for words in (*programs, *((module,) for module in modules))]
     pages.append(run_python("-m", "lightning_app.fit", "--trainer.help", folder=ROOT).out)
     return {flag for page in pages for flag in flags_in(page)} | FLAG_GROUPS | flags_of_settings()
