@@ -15,11 +15,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from benchmarks import picture, start_up, throughput, time_to_accuracy
+from benchmarks import picture, start_up, throughput, time_to_accuracy, transfer
 from datamodules import generated
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("speed", "start_up", "accuracy")
+PARTS = ("speed", "start_up", "accuracy", "transfer")
 
 
 @dataclass
@@ -75,8 +75,18 @@ def measure(arguments: argparse.Namespace) -> Report:
         accuracy = time_to_accuracy.measure_all(data_path, min(rounds, 3), programs, arguments.precision)
         as_json = time_to_accuracy.as_json(accuracy)
         report.add("accuracy", "Time to accuracy", as_json, time_to_accuracy.table(accuracy))
-    if speed or accuracy:
+    if speed or accuracy:  # before the part that takes longest
         picture.draw(arguments.output / "benchmarks.svg", speed, accuracy)
+    if "transfer" in arguments.parts:
+        photos = str(Path(arguments.photos or generated.image_folder()).resolve())
+        weights = arguments.weights if arguments.weights == "none" else str(Path(arguments.weights).resolve())
+        runs = transfer.measure_all(
+            argparse.Namespace(
+                data_path=photos, weights=weights, epochs=arguments.transfer_epochs, rounds=rounds, json=None
+            )
+        )
+        title = f"A frozen ResNet-18, {arguments.transfer_epochs} epochs"
+        report.add("transfer", title, transfer.as_json(runs), transfer.table(runs))
     return report
 
 
@@ -85,8 +95,11 @@ def main() -> None:
     parser.add_argument("--data_path", help="folder with CIFAR-10; without it, images are generated")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is run; accuracy at most 3 (default: 5)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
-    parser.add_argument("--long", action="store_true", help="accuracy: the ResNet as well, ten minutes a round")
-    parser.add_argument("--precision", default="32-true", help="of the ResNet, such as bf16-mixed (default: 32-true)")
+    parser.add_argument("--long", action="store_true", help="accuracy: cifar_resnet as well, ten minutes a round")
+    parser.add_argument("--precision", default="32-true", help="of cifar_resnet, such as bf16-mixed (default: 32-true)")
+    parser.add_argument("--photos", help="transfer: folder with train/ and val/; without it, images are generated")
+    parser.add_argument("--weights", default="none", help="transfer: file of a ResNet-18's weights (default: random)")
+    parser.add_argument("--transfer_epochs", type=int, default=25, help="transfer: epochs of a run (default: 25)")
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"), help="folder (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.rounds < 1:

@@ -164,6 +164,25 @@ def _accuracies(folder: Path) -> tuple[float, float]:
     return max(values), values[-1]
 
 
+def measure_all(arguments: argparse.Namespace) -> dict[str, list[Run]]:
+    """The runs of each program, one in a round; ``arguments`` are those of the command line, with absolute paths."""
+    results: dict[str, list[Run]] = {program: [] for program in PROGRAMS}
+    for seed in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            for program, runs in results.items():
+                folder = Path(cache) / ("float32" if program == "found" else program)  # after it, with its features
+                folder.mkdir(exist_ok=True)
+                runs.append(run(program, arguments, seed, folder))
+                print(f"round {seed + 1}: {PROGRAMS[program][0]}: {runs[-1]}", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(as_json(results), indent=1))
+    return results
+
+
+def as_json(results: dict[str, list[Run]]) -> dict[str, list[dict[str, Any]]]:
+    return {program: [asdict(run) for run in runs] for program, runs in results.items()}
+
+
 def table(results: dict[str, list[Run]]) -> str:
     """Medians; ratios are medians over the rounds, with the smallest and the largest; accuracies are means."""
     columns = ["seconds", "times as fast", "whole process, s", "times as fast", "processor, s", "times as little"]
@@ -201,18 +220,7 @@ def main() -> None:
     if arguments.tutorial:
         print(json.dumps(tutorial(arguments.data_path, arguments.weights, arguments.epochs, arguments.seed)))
         return
-    results: dict[str, list[Run]] = {program: [] for program in PROGRAMS}
-    for seed in range(arguments.rounds):
-        with tempfile.TemporaryDirectory() as cache:
-            for program, runs in results.items():
-                folder = Path(cache) / ("float32" if program == "found" else program)  # after it, with its features
-                folder.mkdir(exist_ok=True)
-                runs.append(run(program, arguments, seed, folder))
-                print(f"round {seed + 1}: {PROGRAMS[program][0]}: {runs[-1]}", flush=True)
-        if arguments.json:
-            arguments.json.write_text(
-                json.dumps({program: [asdict(run) for run in runs] for program, runs in results.items()}, indent=1)
-            )
+    results = measure_all(arguments)
     threads = torch.get_num_threads()
     print(f"\nResNet-18, frozen, {arguments.epochs} epochs, {arguments.rounds} rounds, {threads} threads:\n")
     print(table(results))
