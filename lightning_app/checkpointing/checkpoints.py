@@ -1,24 +1,24 @@
-"""Writing checkpoints: the last one, and the best one where there is a validation set."""
+"""When checkpoints are saved: the last one, and the best one where there is a validation set."""
 
 import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
+from lightning_app.checkpointing.checkpoint_io import RunCheckpointIO, Saving
 from lightning_app.checkpointing.monitor import Best, Monitor
-from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
-from lightning_app.errors import UsageError, one_line
+from lightning_app.checkpointing.save_interval import SaveInterval, SaveSchedule
+from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.run_trainer import RunTrainer, has_all_batches
 from lightning_app.trainer.step_hooks import StepHooks
@@ -26,42 +26,34 @@ from lightning_app.trainer.step_hooks import StepHooks
 log = logging.getLogger(__name__)
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes to a file beside the target and renames it, so that an earlier checkpoint survives a full disk.
-
-    Lightning's own class writes to the temporary folder first. That is often another file system, where a rename is a
-    copy, which can be interrupted.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with unfinished.open("wb") as file:
-                torch.save(with_plain_hyperparameters(checkpoint), file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError on a full disk
-            unfinished.unlink(missing_ok=True)
-            kept = f"the earlier checkpoint is kept in {str(target)!r}; " if target.exists() else ""
-            raise UsageError(
-                f"--output_dir: could not save {str(target)!r} ({_reason(error)}); {kept}"
-                "free some space, or give another folder"
-            ) from error
-
-
 class RunCheckpoints(StepHooks, Checkpoint):
-    """Saves ``last.ckpt`` after each epoch, and ``best.ckpt`` when the monitored metric is the best so far.
+    """Saves ``last.ckpt`` often, and ``best.ckpt`` when the monitored metric is the best so far.
 
-    Where training stops within an epoch, ``last.ckpt`` holds the state before Lightning ends that epoch.
+    ``last.ckpt`` is saved at an interval, at the end of each epoch and of training. Where training stops within an
+    epoch, it holds the state before Lightning ends that epoch.
     """
 
-    def __init__(self, folder: RunFolder, monitor: Monitor) -> None:
+    def __init__(self, folder: RunFolder, monitor: Monitor, interval: SaveInterval | None = None) -> None:
         self._folder = folder
         self.monitor = monitor
+        self._schedule = SaveSchedule(interval) if interval else None
         self._has_validated = self._is_checked = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not isinstance(trainer, RunTrainer):
+            return
+        if (writing := _checkpoint_io(trainer)) is not None:
+            writing.when_failed = partial(_check_soon, trainer)
+        if self._schedule is not None:
+            trainer.next_save_check = self._schedule.begin(trainer.global_step)
+
+    def on_save_check(self, trainer: pl.Trainer) -> None:
+        assert isinstance(trainer, RunTrainer)
+        saves, trainer.next_save_check = trainer.strategy.broadcast(self._decide(trainer))
+        if (writing := _checkpoint_io(trainer)) is not None:
+            writing.raise_failure()
+        if saves:
+            self._save(trainer, self._folder.last, is_interval=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
@@ -72,15 +64,22 @@ class RunCheckpoints(StepHooks, Checkpoint):
             self._save_if_best(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save_if_best(trainer)
-        if has_all_batches(trainer):
-            trainer.save_checkpoint(self._folder.last)
+        # at the end of an epoch both have the same state
+        also = [self._folder.last] if has_all_batches(trainer) else []
+        if not self._save_if_best(trainer, *also) and also:
+            self._save(trainer, *also)
         if not self._is_checked and (self._has_validated or not sum(trainer.num_val_batches)):
             self._is_checked = True
             self.monitor.check_logged([*trainer.callback_metrics], validated=self._has_validated)
 
     def on_stop_within_epoch(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self._folder.last)
+        self._save(trainer, self._folder.last)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        finish_writing(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        finish_writing(trainer)  # of those that other callbacks have saved at the end of training
 
     def state_dict(self) -> dict[str, Any]:
         # the seed chose the validation images, and the command validate must choose the same ones
@@ -89,19 +88,45 @@ class RunCheckpoints(StepHooks, Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.monitor.load_state_dict(state_dict)
 
-    def _save_if_best(self, trainer: pl.Trainer) -> None:
+    def _decide(self, trainer: pl.Trainer) -> tuple[bool, int]:
+        """Whether to save now, and the next step at which to ask; what rank 0 decides counts for all."""
+        writing = _checkpoint_io(trainer)
+        if self._schedule is None or not trainer.is_global_zero:
+            return False, sys.maxsize
+        return self._schedule.check(trainer.global_step, is_writing=writing is not None and writing.is_writing)
+
+    def _save_if_best(self, trainer: pl.Trainer, *also: Path) -> bool:
         # rank 0 decides: a metric that isn't reduced differs between processes, and all of them must save together
         best: Best | None = trainer.strategy.broadcast(self._new_best(trainer))
-        if best is not None:
-            self.monitor.best = best
-            trainer.save_checkpoint(self._folder.best)
-            if trainer.is_global_zero:
-                write = partial(self._write_best_metrics, self._described(trainer, best))
-                # after the checkpoint, which is written when the step is complete
-                if isinstance(trainer, RunTrainer):
-                    trainer.when_complete(write)
-                else:
-                    write()
+        if best is None:
+            return False
+        self.monitor.best = best
+        metrics = partial(self._write_best_metrics, self._described(trainer, best)) if trainer.is_global_zero else None
+        self._save(trainer, self._folder.best, *also, then=metrics)
+        return True
+
+    def _save(
+        self, trainer: pl.Trainer, *paths: Path, is_interval: bool = False, then: Callable[[], None] | None = None
+    ) -> None:
+        """Saves one state in each of the paths, when the step is complete, and does something after that."""
+        if self._folder.last in paths and self._schedule is not None:
+            self._schedule.saved(trainer.global_step)
+
+        def save() -> None:
+            writing = _checkpoint_io(trainer)
+            if writing is not None:
+                with writing.saving(Saving(paths[1:], is_interval, then)):
+                    trainer.save_checkpoint(paths[0])
+                return
+            for path in paths:
+                trainer.save_checkpoint(path)
+            if then is not None:
+                then()
+
+        if isinstance(trainer, RunTrainer):
+            trainer.when_complete(save)
+        else:
+            save()
 
     def _described(self, trainer: pl.Trainer, best: Best) -> dict[str, Any]:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
@@ -149,7 +174,21 @@ def keep_apart(callbacks: Sequence[pl.Callback], folder: RunFolder) -> None:
             )
 
 
-def _reason(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:  # the file's own error is the cause of torch.save's
-        error = error.__cause__ or error.__context__ or error
-    return getattr(error, "strerror", None) or one_line(error)
+def finish_writing(trainer: pl.Trainer) -> None:
+    """Waits until the run's checkpoints are written.
+
+    Raises:
+        UsageError: One of them can't be.
+    """
+    if (writing := _checkpoint_io(trainer)) is not None:
+        writing.finish_writing()
+
+
+def _checkpoint_io(trainer: pl.Trainer) -> RunCheckpointIO | None:
+    """None if the user's own plugin writes the checkpoints, before ``save_checkpoint`` returns."""
+    plugin = trainer.strategy.checkpoint_io
+    return plugin if isinstance(plugin, RunCheckpointIO) else None
+
+
+def _check_soon(trainer: RunTrainer) -> None:
+    trainer.next_save_check = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 DEFAULT_INTERVAL = "5m"
-EXPECTED = "a number of steps such as 500, or a time such as 30s, 5m or 1h"
+_EXPECTED = "a number of steps such as 500, or a time such as 30s, 5m or 1h"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_SECONDS = 1e9  # 32 years
 _TRIED_AGAIN = 10  # parts of the interval, where a save has to wait for the one before
@@ -21,14 +21,14 @@ class SaveInterval:
 
     @classmethod
     def parse(cls, text: str | int) -> "SaveInterval":
-        """From ``500``, ``30s``, ``5m`` or ``1h``; ValueError with what is expected."""
+        """From ``500``, ``30s``, ``5m`` or ``1h``; a ValueError says what is expected."""
         found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([smh]?)", str(text).strip())
         number, unit = found.groups() if found else ("0", "s")
         if unit and 1 <= float(number) * _UNITS[unit] <= _MOST_SECONDS:
             return cls(seconds=float(number) * _UNITS[unit])
         if not unit and number.isdecimal() and int(number) > 0:
             return cls(steps=int(number))
-        raise ValueError(f"expected {EXPECTED}")
+        raise ValueError(_EXPECTED)
 
 
 class SaveSchedule:

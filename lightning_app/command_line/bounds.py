@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lightning_app.checkpointing.save_interval import SaveInterval
 from lightning_app.command_line.construction_errors import named_classes
 from lightning_app.command_line.flags import short_name, shown
 from lightning_app.command_line.parse_errors import expected_words
@@ -31,6 +32,7 @@ _LEAST = {
     "trainer.gradient_clip_val": 0,
     "trainer.fast_dev_run": 0,
     "trainer.devices": -1,  # all of them
+    "checkpoint_keep": 0,
 }
 _SHARES = {f"trainer.{name}" for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches",
                                          "limit_predict_batches", "overfit_batches", "val_check_interval")}  # fmt: skip
@@ -51,7 +53,7 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
         UsageError: A value is out of the bounds of what uses it.
     """
     for path, value in _leaves(settings):
-        if expected := _expected(path, value):
+        if expected := _expected_interval(value) if path == "checkpoint_every" else _expected(path, value):
             raise UsageError(f"{short_name(path)} {shown(value)}: expected {expected}")
     for path, class_path, arguments in named_classes(settings):
         _check_null(path, class_path, arguments)
@@ -87,6 +89,14 @@ def _expected_text(path: str, value: str) -> str | None:
         return _NAMES[path]
     if path == "trainer.max_time" and re.search(r"\d{7}", value):
         return "a time, DD:HH:MM:SS, of less than a million days"
+    return None
+
+
+def _expected_interval(value: Any) -> str | None:
+    try:
+        SaveInterval.parse(value)
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -5,6 +5,7 @@ import logging
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,15 @@ from pytorch_lightning.loggers import Logger
 from lightning_app import evaluation, training
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpointing.checkpoint_files import require_same_weights
+from lightning_app.checkpointing.checkpoint_io import AtomicCheckpointIO, RunCheckpointIO
 from lightning_app.checkpointing.checkpoints import keep_apart
+from lightning_app.checkpointing.kept_checkpoints import DEFAULT_KEEP
 from lightning_app.checkpointing.monitor import Mode
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
+from lightning_app.checkpointing.save_interval import DEFAULT_INTERVAL
 from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
@@ -56,6 +60,8 @@ from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
+
+_SECONDS_TO_WRITE = 10.0
 
 
 class RunCLI(LightningCLI):
@@ -117,6 +123,8 @@ class RunCLI(LightningCLI):
         if subcommand == "fit":
             parser.add_argument("--resume", type=str, default="auto")
             parser.add_argument("--init_from", type=str | None, default=None)
+            parser.add_argument("--checkpoint_every", type=int | str, default=DEFAULT_INTERVAL)
+            parser.add_argument("--checkpoint_keep", type=int, default=DEFAULT_KEEP)
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
             parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
@@ -198,7 +206,7 @@ class RunCLI(LightningCLI):
         settings = self._get(self.config_init, "trainer")
         processes = AzureMLEnvironment()
         kwargs |= trainer_settings.for_lightning(settings, trains=self._trains()) | {
-            "plugins": trainer_settings.plugins(settings, processes),
+            "plugins": trainer_settings.plugins(settings, processes, self._checkpoint_io()),
             "callbacks": self._callbacks(settings),
         }
         if settings.log_every_n_steps is None and not settings.barebones:  # None is Lightning's own default
@@ -223,6 +231,14 @@ class RunCLI(LightningCLI):
             StepLoop.install(trainer, None if steps == "auto" else steps)
         self._watch(trainer)
         return trainer
+
+    def _checkpoint_io(self) -> AtomicCheckpointIO:
+        if not self._trains():
+            return AtomicCheckpointIO()
+        writing = RunCheckpointIO(self.folder, self.settings.checkpoint_keep)
+        # when another process has failed, the watchdog ends this one, also while a checkpoint is being written
+        self.watchdog.before_end.append(partial(writing.finish_writing, _SECONDS_TO_WRITE))
+        return writing
 
     def _trains(self) -> bool:
         """Whether the command is ``fit`` and leaves a run folder."""

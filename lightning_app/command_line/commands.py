@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.checkpointing.kept_checkpoints import DEFAULT_KEEP
+from lightning_app.checkpointing.save_interval import DEFAULT_INTERVAL
 from lightning_app.command_line import class_help
 from lightning_app.command_line.checkpoint_settings import settings_of_checkpoint
 from lightning_app.command_line.cli import RunCLI
@@ -61,7 +63,8 @@ def show_class_help(request: Sequence[str], watchdog: Watchdog) -> None:
 
 def owners() -> Owners:
     """What the help of a command lists, see ``help_page``."""
-    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | TRAINER_DEFAULTS
+    saving = {"checkpoint_every": DEFAULT_INTERVAL, "checkpoint_keep": DEFAULT_KEEP}
+    defaults = {"seed_everything": SEED, "stall_timeout": Timeouts.stall} | saving | TRAINER_DEFAULTS
     return Owners(
         (CifarNet, CifarResNet, ResNetTransfer), (CIFAR10DataModule, ImageFolderDataModule), AzureMLRunLogger, defaults
     )

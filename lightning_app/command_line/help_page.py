@@ -37,6 +37,12 @@ _RUN_FLAGS = (
          "continue from.", ("fit",)),
     Flag("--init_from", "", "FILE", "Begin a new run with the weights in a checkpoint or a state_dict of torch.",
          ("fit",)),
+    Flag("--checkpoint_every", "--checkpoint_every", "N", "Steps or time between two saves within an epoch, such as "
+         "500, 30s or 1h.", ("fit",)),
+    Flag("--checkpoint_keep", "--checkpoint_keep", "N", "Checkpoints to keep beside last.ckpt and best.ckpt.",
+         ("fit",)),
+    Flag("--checkpoint_dir", "", "DIR", "A second folder, such as a mounted one, for copies from which a run continues "
+         "whose --output_dir is lost.", ("fit",)),
     Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
     Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
          ("fit",)),

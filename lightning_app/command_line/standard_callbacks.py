@@ -9,6 +9,7 @@ from lightning_app.azureml.journal_position import JournalPosition
 from lightning_app.checkpointing.checkpoints import RunCheckpoints
 from lightning_app.checkpointing.exact_resume import ExactResume
 from lightning_app.checkpointing.monitor import Monitor
+from lightning_app.checkpointing.save_interval import SaveInterval
 from lightning_app.output.summary import RunRecord
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import AveragedCheckpoint
@@ -43,5 +44,8 @@ def with_standard(
     last: list[pl.Callback] = [] if logs_itself else [LogLearningRate()]
     if settings.trainer.enable_checkpointing is not False:
         monitor = Monitor(settings.monitor, settings.monitor_mode)
-        last += [RunCheckpoints(folder, monitor), AveragedCheckpoint(folder)]
+        last += [
+            RunCheckpoints(folder, monitor, SaveInterval.parse(settings.checkpoint_every)),
+            AveragedCheckpoint(folder),
+        ]
     return [*first, *callbacks, *last]

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BatchSizeFinder, Checkpoint, StochasticWeightAveraging, WeightAveraging
 
+from lightning_app.checkpointing.checkpoints import finish_writing
+from lightning_app.checkpointing.sidecar import sidecar_path
 from lightning_app.run_folder import RunFolder
 
 
@@ -23,7 +25,9 @@ class AveragedCheckpoint(Checkpoint):
         if not any(_is_applied(trainer, swa) for swa in _swa(trainer)):
             return
         trainer.save_checkpoint(self._folder.last)
+        finish_writing(trainer)
         if trainer.is_global_zero and self._folder.best.exists():
+            sidecar_path(self._folder.best).unlink(missing_ok=True)
             self._folder.best.replace(self._folder.best.with_name("best-before-averaging.ckpt"))
 
 

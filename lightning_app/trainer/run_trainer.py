@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
@@ -18,6 +18,14 @@ class End:
 
     reason: str
     by: str = ""
+
+
+@runtime_checkable
+class WritesLater(Protocol):
+    """A CheckpointIO that may write when training goes on already."""
+
+    def finish_writing(self) -> None:
+        """Waits until what was saved is written; raises UsageError if it can't be."""
 
 
 class RunTrainer(pl.Trainer):
@@ -56,9 +64,16 @@ class RunTrainer(pl.Trainer):
         else:
             action()
 
-    def save_now(self, filepath: Any) -> None:
-        """Where the process is about to end; ``Position`` says what of the step is left."""
+    def save_now(self, filepath: Any, *, waits: bool = True) -> None:
+        """At a boundary between two batches, although the end of a step is still to come: ``Position`` says what is.
+
+        Args:
+            filepath: Of the checkpoint.
+            waits: Until it is written, as where the process is about to end.
+        """
         super().save_checkpoint(filepath)
+        if waits and isinstance(writing := self.strategy.checkpoint_io, WritesLater):
+            writing.finish_writing()
 
     def complete_step(self) -> None:
         """Called between two steps and between two epochs: writes the checkpoints that were asked for meanwhile."""

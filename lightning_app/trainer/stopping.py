@@ -2,11 +2,15 @@
 
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
+from lightning_app.checkpointing.checkpoints import finish_writing
+from lightning_app.checkpointing.sidecar import read_sidecar
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
@@ -56,15 +60,23 @@ class StopAtBoundary(StepHooks, pl.Callback):
 
     def _what_is_saved(self, done: tuple[int, int]) -> str:
         assert self._folder is not None
-        if self._saved is None:
+        saved = self._in_last or self._saved
+        if saved is None:
             return "nothing is saved, and the same command begins the training again"
-        what = "them" if self._saved == done else _count(self._saved)
+        what = "them" if saved == done else _count(saved)
         return f"{self._folder.last} has {what}, and the same command continues from there"
 
     @property
     def _done(self) -> tuple[int, int]:
         assert self._trainer is not None
         return self._trainer.current_epoch, self._trainer.global_step
+
+    @property
+    def _in_last(self) -> tuple[int, int] | None:
+        """Epochs and steps in the last checkpoint, where it says so; it may be written later than it was saved."""
+        assert self._folder is not None
+        sidecar = read_sidecar(self._folder.last) if self._saves else None
+        return None if sidecar is None else (sidecar.epoch, sidecar.step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         signals.install_again()
@@ -155,8 +167,10 @@ class StopAtBoundary(StepHooks, pl.Callback):
         due = self._due(stage, can_save=self._trainer.global_step > 0)
         if due is Due.STOP:
             self._watchdog.report_stopping()
+            self._try(partial(finish_writing, self._trainer))
             self._stop()
         elif due is Due.SAVE:
+            finish_writing(self._trainer)
             self._report_save()
 
     def _save_and_go_on(self, trainer: pl.Trainer) -> None:
@@ -178,12 +192,18 @@ class StopAtBoundary(StepHooks, pl.Callback):
         self._watchdog.report_stopping()
         if not self._saves or self._folder is None:
             return
-        try:
-            assert isinstance(trainer, RunTrainer)
-            trainer.save_now(self._folder.last)
+        assert isinstance(trainer, RunTrainer)
+        if self._try(partial(trainer.save_now, self._folder.last)):
             self._saved = self._done
+
+    def _try(self, save: Callable[[], None]) -> bool:
+        """Whether the last step is saved; if not, the process ends all the same, and says so."""
+        try:
+            save()
         except UsageError as error:
             self._problem = f" The last step couldn't be saved: {error}"
+            return False
+        return True
 
     def _stop(self) -> None:
         assert self._point.cause is not None

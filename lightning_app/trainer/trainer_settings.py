@@ -9,7 +9,6 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
-from lightning_app.checkpointing.checkpoints import AtomicCheckpointIO
 from lightning_app.errors import UsageError
 from lightning_app.output.progress import in_terminal
 from lightning_app.trainer.callbacks import NoProfiler
@@ -47,7 +46,7 @@ def for_lightning(settings: Namespace, *, trains: bool) -> dict[str, Any]:
     return arguments
 
 
-def plugins(settings: Namespace, processes: ClusterEnvironment) -> list[Any]:
+def plugins(settings: Namespace, processes: ClusterEnvironment, writing: CheckpointIO) -> list[Any]:
     """This project's plugins and those of the user, whose way of writing checkpoints goes before this project's.
 
     Raises:
@@ -61,7 +60,7 @@ def plugins(settings: Namespace, processes: ClusterEnvironment) -> list[Any]:
             "variables; leave it out"
         )
     writes = any(isinstance(plugin, CheckpointIO) for plugin in chosen)
-    return [*chosen, processes] if writes else [*chosen, processes, AtomicCheckpointIO()]
+    return [*chosen, processes] if writes else [*chosen, processes, writing]
 
 
 def require_supported(trainer: pl.Trainer, settings: Namespace) -> None:

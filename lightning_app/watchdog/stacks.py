@@ -23,7 +23,7 @@ _FRAME = re.compile(r'^  File "(?P<file>.*)", line \d+, in (?P<function>.*)$', r
 _COLLECTIVE = "torch/distributed/"
 _BACKWARD = ("torch/autograd/graph.py", "torch/autograd/__init__.py")
 # may take minutes, on a mount or over the network
-_SLOW_FUNCTIONS = {"prepare_data", "setup", "save_checkpoint", "load_checkpoint"}
+_SLOW_FUNCTIONS = {"prepare_data", "setup", "save_checkpoint", "load_checkpoint", "finish_writing"}
 _SLOW_FILES = (
     "torch/utils/data/dataloader.py",
     "torch/serialization.py",

@@ -56,9 +56,10 @@ def _held(job: Job) -> Mapping[str, list[tuple[int | None, float]]]:
 
 
 def _files(folder: Path) -> set[str]:
-    """Without the report of the processes that were killed, which stays."""
+    """Without the report of the processes that were killed, and without earlier checkpoints: at which steps these were
+    saved depends on where the training was stopped."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {str(path) for path in paths if path.name != "failures.txt"}
+    return {str(path) for path in paths if path.name != "failures.txt" and not path.match("step-*.ckpt*")}
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -10,12 +10,12 @@ TORCHRUN = (str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node=2
 _COMMON = ("--trainer.accelerator", "cpu", "--trainer.callbacks+=tests.kills.phases.Phases")
 _CIFAR = (
     *("--data_path", "{data}/cifar", "--data.augment", "true", "--data.val_split", "40", "--learning_rate", "0.02"),
-    *("--trainer.log_every_n_steps", "7", "--trainer.val_check_interval", "10"),
+    *("--trainer.log_every_n_steps", "7", "--trainer.val_check_interval", "10", "--checkpoint_every", "7"),
 )
 _RESNET = (
     *("--model", "ResNetTransfer", "--model.weights", "none", "--model.freeze_backbone", "false"),
     *("--data_path", "{data}/photos", "--data.image_size", "32", "--learning_rate", "0.002"),
-    *("--trainer.log_every_n_steps", "4", "--batch_size", "4", "--num_epochs", "4"),
+    *("--trainer.log_every_n_steps", "4", "--batch_size", "4", "--num_epochs", "4", "--checkpoint_every", "2"),
 )
 
 
@@ -27,7 +27,8 @@ class Training:
         name: For the tables.
         flags: Of ``fit``; ``{data}`` is the folder of the images.
         steps: Optimizer steps of the whole training.
-        interval: Steps from one checkpoint to the next.
+        interval: Steps of an epoch, at the end of which a checkpoint is saved in any case; those within are skipped
+            while one is being written.
         processes: How many train together.
         launcher: What starts them; nothing: Lightning.
     """

@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_the_last_complete_checkpoint(run: Command, cifar10: 
     assert "kept in 'disk/run/checkpoints/last.ckpt'" in outcome.err
     checkpoint = torch.load("survived/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["epoch"] == 0
-    assert [path.name for path in Path("survived/checkpoints").iterdir()] == ["last.ckpt"]
+    assert sorted(path.name for path in Path("survived/checkpoints").iterdir()) == ["last.ckpt", "last.ckpt.json"]
 
 
 def test_a_failed_download_is_one_line_and_leaves_no_run_folder(

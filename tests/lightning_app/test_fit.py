@@ -56,7 +56,8 @@ def test_without_arguments_a_network_learns_generated_images(run: Command) -> No
         "hparams.yaml",
         "metrics.jsonl",
     ]
-    assert [path.name for path in Path("outputs/checkpoints").iterdir()] == ["last.ckpt"]
+    saved = sorted(path.name for path in Path("outputs/checkpoints").iterdir())
+    assert saved == ["last.ckpt", "last.ckpt.json", "step-000002500.ckpt", "step-000002500.ckpt.json"]
 
 
 def test_the_journal_holds_the_mean_loss_of_each_interval(run: Command, cifar10: Path) -> None:

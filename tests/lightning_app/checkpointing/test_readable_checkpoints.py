@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
-from lightning_app.checkpointing.checkpoints import AtomicCheckpointIO
+from lightning_app.checkpointing.checkpoint_io import AtomicCheckpointIO
 from lightning_app.checkpointing.readable_checkpoints import is_readable
 from tests.lightning_app.test_hyperparameters import VALUES, Mode, Schedule
 
