@@ -121,8 +121,12 @@ class RunFolder:
     def holds_a_run(self) -> bool:
         return any(path.exists() for path in (self.last, self.best, self.journal, self.config))
 
-    def check_writable(self) -> None:
-        """Raises UsageError if the files of a run can't be written to the folder; leaves no file behind."""
+    def check_writable(self, flag: str = "--output_dir") -> None:
+        """Raises UsageError if the files of a run can't be written to the folder; leaves no file behind.
+
+        Args:
+            flag: That names the folder, for the message.
+        """
         existing = self.root
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -132,18 +136,18 @@ class RunFolder:
             tempfile.TemporaryFile(dir=existing).close()
         except OSError as error:
             raise UsageError(
-                f"--output_dir {str(self.root)!r}: can't be written ({error.strerror}); give another folder"
+                f"{flag} {str(self.root)!r}: can't be written ({error.strerror}); give another folder"
             ) from error
-        self._check_kinds()
+        self._check_kinds(flag)
 
-    def _check_kinds(self) -> None:
+    def _check_kinds(self, flag: str) -> None:
         logged = (self.journal, self.journal_identity, self.hyperparameters, self.delivery_log, self.sender_log)
         for path in (*logged, self.config, self.last, self.best, self.best_metrics, self.run_lock, self.run_holder):
             if path.is_dir():
-                raise UsageError(f"--output_dir: {str(path)!r} is a folder; expected a file; remove or rename it")
+                raise UsageError(f"{flag}: {str(path)!r} is a folder; expected a file; remove or rename it")
         for path in (self.last.parent, self.charts, self.previous):
             if path.exists() and not path.is_dir():
-                raise UsageError(f"--output_dir: {str(path)!r} is a file; expected a folder; remove or rename it")
+                raise UsageError(f"{flag}: {str(path)!r} is a file; expected a folder; remove or rename it")
 
     def archive(self) -> Path:
         """Moves the files of an earlier run to a new folder ``previous/NNN`` and returns that folder."""

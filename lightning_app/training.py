@@ -109,12 +109,13 @@ class RunFolderSetup(pl.Callback):
     def __init__(
         self,
         folder: RunFolder,
+        checkpoint_dir: RunFolder | None,
         lock: RunLock,
         plan: ResumePlan,
         write_config: Callable[[], None],
         create_loggers: Callable[[pl.Trainer], Sequence[Logger]],
     ) -> None:
-        self._folder, self._lock, self._plan = folder, lock, plan
+        self._folder, self._checkpoint_dir, self._lock, self._plan = folder, checkpoint_dir, lock, plan
         self._write_config, self._create_loggers = write_config, create_loggers
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -131,7 +132,9 @@ class RunFolderSetup(pl.Callback):
         if self._plan.archive_previous:
             which = f" ({self._plan.archived})" if self._plan.archived else ""
             log.info("%s: the earlier run%s was moved to %s", self._folder.root, which, self._folder.archive())
-        checkpoint = self._plan.checkpoint
+        checkpoint, copies = self._plan.checkpoint, self._checkpoint_dir
+        if checkpoint is None and copies is not None and copies.holds_a_run():
+            log.info("%s: the earlier run's copies were moved to %s", copies.root, copies.archive())
         continues_here = checkpoint is not None and checkpoint.parent.resolve() == self._folder.last.parent.resolve()
         remove_leftovers(self._folder, self._plan.steps_done if continues_here else None)
         self._write_config()

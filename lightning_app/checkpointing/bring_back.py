@@ -1,8 +1,6 @@
 """Brings the files that a resume needs into the run folder, from the folder where another attempt has left them."""
 
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from lightning_app.azureml.journal import count_lines
 from lightning_app.azureml.journal_identity import folder_label, read_identity, recovered_identity, save_identity
 from lightning_app.azureml.journal_position import positions_in
 from lightning_app.checkpointing.candidates import Candidate, candidates
+from lightning_app.checkpointing.copied_files import copy_file
 from lightning_app.checkpointing.sidecar import sidecar_path
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
@@ -41,7 +40,7 @@ def bring_back(
         folder.last.parent.mkdir(parents=True, exist_ok=True)
         _bring_logged(found.folder, content, folder)
         for path in (found.folder.config, found.folder.best_metrics):
-            _copy(path, folder.root / path.relative_to(found.folder.root))
+            copy_file(path, folder.root / path.relative_to(found.folder.root))
         if found.folder.best.is_file():
             # the best one may be the chosen one as well
             _bring_checkpoint(found.folder.best, folder.best, move=move and found.path != found.folder.best)
@@ -72,12 +71,12 @@ def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFold
     # a copied delivery log may be older or newer than the journal: a new one asks Azure ML which values it has
     folder.delivery_log.unlink(missing_ok=True)
     for path in (source.hyperparameters, source.journal):
-        _copy(path, folder.root / path.name)
+        copy_file(path, folder.root / path.name)
     if identity is not None:
         save_identity(folder, identity)
     for chart in sorted(source.charts.glob("*")) if source.charts.is_dir() else ():
         if not chart.name.startswith("."):
-            _copy(chart, folder.charts / chart.name)
+            copy_file(chart, folder.charts / chart.name)
 
 
 def _keep_former(folder: RunFolder) -> None:
@@ -96,21 +95,5 @@ def _bring_checkpoint(source: Path, target: Path, *, move: bool) -> None:
     if move:
         source.replace(target)
     else:
-        _copy(source, target)
-    _copy(sidecar_path(source), sidecar_path(target))
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Nothing where there is no such file. The target is complete or unchanged."""
-    if not source.is_file():
-        return
-    target.parent.mkdir(exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, unfinished)
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+        copy_file(source, target)
+    copy_file(sidecar_path(source), sidecar_path(target))

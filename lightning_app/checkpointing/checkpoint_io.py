@@ -5,7 +5,6 @@ import errno
 import hashlib
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Any, BinaryIO, cast
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from lightning_app.checkpointing.checkpoint_dir import CheckpointDir
+from lightning_app.checkpointing.copied_files import unfinished_copy
 from lightning_app.checkpointing.kept_checkpoints import DEFAULT_KEEP, put, put_last, remove_earlier
 from lightning_app.checkpointing.position import Position
 from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
@@ -73,10 +74,12 @@ class RunCheckpointIO(AtomicCheckpointIO):
     Args:
         folder: The run folder.
         keep: Number of earlier checkpoints that are kept beside these two.
+        second: A second folder for the checkpoints; None for no copies.
     """
 
-    def __init__(self, folder: RunFolder, keep: int = DEFAULT_KEEP) -> None:
+    def __init__(self, folder: RunFolder, keep: int = DEFAULT_KEEP, second: RunFolder | None = None) -> None:
         self._folder, self._keep = folder, keep
+        self._copies = None if second is None else CheckpointDir(second, folder, keep)
         self._memory = SnapshotMemory()
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._writes: list[Future[None]] = []
@@ -162,29 +165,32 @@ class RunCheckpointIO(AtomicCheckpointIO):
         """In the thread. It raises nothing: nobody would be there to catch it."""
         try:
             try:
-                self._put(content, targets)
+                sidecar = self._put(content, targets)
             except _Error as error:
                 if _number(error) != errno.ENOSPC or not remove_earlier(self._folder, 0, 0):
                     raise
-                self._put(content, targets)
+                sidecar = self._put(content, targets)
             if saving.then is not None:
                 saving.then()
             self._warned = ""
+            if self._copies is not None:
+                self._copies.copy(targets, sidecar)
         except Exception as error:
             self._fail(targets[0], content, error, saving)
 
-    def _put(self, content: Mapping[str, Any], targets: tuple[Path, ...]) -> None:
+    def _put(self, content: Mapping[str, Any], targets: tuple[Path, ...]) -> Sidecar:
         written = write_unfinished(content, targets[-1])
         sidecar = Sidecar(int(content["global_step"]), _epochs(content), written.bytes, written.sha256)
         try:
             if self._folder.best in targets:  # before the last one, in which the best score is
-                source = _copy(written.path, self._folder.best) if len(targets) > 1 else written.path
+                source = unfinished_copy(written.path, self._folder.best) if len(targets) > 1 else written.path
                 put(source, self._folder.best, sidecar)
             if self._folder.last in targets:
                 put_last(written.path, self._folder, sidecar, self._keep)
         except OSError:
             written.path.unlink(missing_ok=True)
             raise
+        return sidecar
 
     def _fail(self, target: Path, content: Mapping[str, Any], error: Exception, saving: Saving) -> None:
         if not saving.is_interval or not self._folder.last.exists():
@@ -256,19 +262,6 @@ class _Hashing:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _copy(source: Path, target: Path) -> Path:
-    """A copy, and not a second name: what damages one of the two on the disk leaves the other one."""
-    copy = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, copy)
-        with copy.open("rb+") as file:
-            os.fsync(file.fileno())
-    except OSError:
-        copy.unlink(missing_ok=True)
-        raise
-    return copy
 
 
 def _epochs(content: Mapping[str, Any]) -> int:

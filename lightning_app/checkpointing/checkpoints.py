@@ -40,6 +40,9 @@ class RunCheckpoints(StepHooks, Checkpoint):
         self._has_validated = self._is_checked = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # here and not where a score is judged: by then the best one so far may still wait to be written
+        if not self._folder.best.exists():  # a run that continues that of another folder
+            self.monitor.best = None
         if not isinstance(trainer, RunTrainer):
             return
         if (writing := _checkpoint_io(trainer)) is not None:
@@ -143,8 +146,6 @@ class RunCheckpoints(StepHooks, Checkpoint):
         score = trainer.callback_metrics.get(self.monitor.name or "")
         if not trainer.is_global_zero or score is None:
             return None
-        if not self._folder.best.exists():  # a run that continues that of another folder
-            self.monitor.best = None
         is_better = self.monitor.is_better(float(score))
         return Best(float(score), trainer.current_epoch + 1, trainer.global_step) if is_better else None
 

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml import job
 from lightning_app.azureml.journal_identity import folder_label
 from lightning_app.azureml.run_files import RunFilesError, close_unused, files_of_this_run
 from lightning_app.checkpointing.candidates import Candidate, Choice, attempts, candidates
+from lightning_app.checkpointing.checkpoint_dir import FLAG
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.run_settings import differences, is_generated, read_settings
 from lightning_app.checkpointing.service_checkpoints import ServiceCheckpoints, folders_like, staging_folder
@@ -40,11 +40,11 @@ class Elsewhere:
         folder: RunFolder,
         config: Mapping[str, Any],
         resume: str = "auto",
-        checkpoint_dir: str | None = None,
+        checkpoint_dir: RunFolder | None = None,
         lock: RunLock | None = None,
     ) -> None:
         self._folder, self._config, self._resume, self._lock = folder, config, resume, lock
-        self._checkpoint_dir = None if checkpoint_dir is None else RunFolder(Path(checkpoint_dir))
+        self._checkpoint_dir = checkpoint_dir
         self._found: list[RunFolder] | None = None
         self._service: ServiceCheckpoints | None = None
         self._at_service: Choice | None = None
@@ -58,7 +58,11 @@ class Elsewhere:
         self._exit.close()
 
     def folders(self) -> list[RunFolder]:
-        """Those on this machine's disks that hold checkpoints of this run."""
+        """Those on this machine's disks that hold checkpoints of this run.
+
+        Raises:
+            UsageError: ``--checkpoint_dir`` holds those of another run.
+        """
         if self._found is None:
             named = [] if self._checkpoint_dir is None else [self._checkpoint_dir]
             places = [each for each in [*attempts(self._folder), *named] if not self._is_own(each) and candidates(each)]
@@ -120,11 +124,16 @@ class Elsewhere:
         try:
             settings = read_settings(place)
         except UsageError as error:
+            if place == self._checkpoint_dir:  # it would be written over
+                raise
             log.warning("%s: its checkpoints aren't used.", str(error).partition(";")[0])
             return False
         changed = differences(settings, self._config) if settings else "it has no config.yaml"
         if settings and not changed and is_generated(settings) != is_generated(self._config):
             changed = "generated images against real ones"
         if changed and place == self._checkpoint_dir:
-            log.warning("--checkpoint_dir %s: holds another run (%s), which isn't used.", place.root, changed)
+            raise UsageError(
+                f"{FLAG} {str(place.root)!r}: holds the checkpoints of another run ({changed}); give another "
+                "folder, or --resume never to move them to its folder previous"
+            )
         return not changed and (self._resume == "auto" or settings.get("resume") == self._resume)

@@ -27,7 +27,7 @@ def plan_resume(
     folder: RunFolder,
     resume: str,
     config: Mapping[str, Any],
-    checkpoint_dir: str | None = None,
+    checkpoint_dir: RunFolder | None = None,
     lock: RunLock | None = None,
 ) -> ResumePlan:
     """Decides from ``--resume`` and from what the folder and the other places hold.

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 
 from lightning_app import evaluation, training
 from lightning_app.azureml_logger import AzureMLRunLogger
+from lightning_app.checkpointing.checkpoint_dir import given_checkpoint_dir
 from lightning_app.checkpointing.checkpoint_files import require_same_weights
 from lightning_app.checkpointing.checkpoint_io import AtomicCheckpointIO, RunCheckpointIO
 from lightning_app.checkpointing.checkpoints import keep_apart
@@ -26,8 +27,8 @@ from lightning_app.checkpointing.monitor import Mode
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
-from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
 from lightning_app.checkpointing.save_interval import DEFAULT_INTERVAL
+from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
 from lightning_app.command_line import saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
@@ -125,6 +126,7 @@ class RunCLI(LightningCLI):
             parser.add_argument("--init_from", type=str | None, default=None)
             parser.add_argument("--checkpoint_every", type=int | str, default=DEFAULT_INTERVAL)
             parser.add_argument("--checkpoint_keep", type=int, default=DEFAULT_KEEP)
+            parser.add_argument("--checkpoint_dir", type=str | None, default=None)
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
             parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
@@ -168,8 +170,8 @@ class RunCLI(LightningCLI):
         if detect_launch().rank == 0:
             self.lock.acquire()
         config = yaml.safe_load(self._settings_as_yaml())
-        checkpoint_dir = self.settings.get("checkpoint_dir")
-        self.plan = plan_resume(self.folder, self.settings.resume, config, checkpoint_dir, self.lock)
+        self.checkpoint_dir = given_checkpoint_dir(self.settings.checkpoint_dir, self.folder)
+        self.plan = plan_resume(self.folder, self.settings.resume, config, self.checkpoint_dir, self.lock)
         # with more than one process, the others wait for this one: training.train returns in all of them
         if self.plan.tested and detect_launch().world_size == 1:
             log.info("%s", training.finished_message(self.folder, self.plan))
@@ -235,7 +237,7 @@ class RunCLI(LightningCLI):
     def _checkpoint_io(self) -> AtomicCheckpointIO:
         if not self._trains():
             return AtomicCheckpointIO()
-        writing = RunCheckpointIO(self.folder, self.settings.checkpoint_keep)
+        writing = RunCheckpointIO(self.folder, self.settings.checkpoint_keep, self.checkpoint_dir)
         # when another process has failed, the watchdog ends this one, also while a checkpoint is being written
         self.watchdog.before_end.append(partial(writing.finish_writing, _SECONDS_TO_WRITE))
         return writing
@@ -256,7 +258,9 @@ class RunCLI(LightningCLI):
         show_bar = self._trains() and trainer_settings.shows_own_bar(settings)
         if self._trains():
             assert self.lock is not None
-            setup = RunFolderSetup(self.folder, self.lock, self.plan, self._write_config, self._create_loggers)
+            setup = RunFolderSetup(
+                *(self.folder, self.checkpoint_dir, self.lock, self.plan, self._write_config, self._create_loggers)
+            )
             found = RecordFound(self.settings, self._write_config)
             logs_itself = self._models_log_interval is not None
             callbacks = with_standard(callbacks, self.settings, self.folder, setup, found, logs_itself=logs_itself)

@@ -106,29 +106,31 @@ def test_a_damaged_one_elsewhere_is_named_too(folder: RunFolder, caplog: pytest.
 def test_the_second_folder_is_one_of_the_places(folder: RunFolder, tmp_path: Path) -> None:
     leave("mount/run", 3)
 
-    plan = plan_resume(folder, "auto", CONFIG, "mount/run", RunLock(folder))
+    plan = plan_resume(folder, "auto", CONFIG, RunFolder(Path("mount/run")), RunLock(folder))
 
     assert plan == ResumePlan(folder.last, epochs_done=3, steps_done=30)
-    assert plan_resume(RunFolder(tmp_path / "mount" / "run"), "auto", CONFIG, "mount/run").steps_done == 30
+    assert (
+        plan_resume(RunFolder(tmp_path / "mount" / "run"), "auto", CONFIG, RunFolder(Path("mount/run"))).steps_done
+        == 30
+    )
 
 
 @pytest.mark.parametrize("change", [{"seed_everything": 4}, {"data": None}])
-def test_another_run_there_is_not_used(
-    folder: RunFolder, change: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    leave("mount", 3, CONFIG | change)
+def test_another_run_there_is_not_used(folder: RunFolder, change: dict[str, Any]) -> None:
+    left = leave("mount", 3, CONFIG | change)
     leave("outputs/retry_001", 3, CONFIG | change)
 
-    assert plan_resume(folder, "auto", CONFIG, "mount") == ResumePlan()
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("--checkpoint_dir mount: holds another run (")
+    assert plan_resume(folder, "auto", CONFIG) == ResumePlan()
+    with pytest.raises(UsageError, match="--checkpoint_dir 'mount': holds the checkpoints of another run"):
+        plan_resume(folder, "auto", CONFIG, left)
 
 
-def test_settings_that_cannot_be_read_there_are_named(folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    leave("mount", 3).config.write_text("{")
+def test_settings_that_cannot_be_read_there_are_named(folder: RunFolder) -> None:
+    left = leave("mount", 3)
+    left.config.write_text("{")
 
-    assert plan_resume(folder, "auto", CONFIG, "mount") == ResumePlan()
-    assert "'mount/config.yaml': can't be read (it is not YAML)" in caplog.text
+    with pytest.raises(UsageError, match=r"config\.yaml.*can't be read \(it is not YAML\)"):
+        plan_resume(folder, "auto", CONFIG, left)
 
 
 def test_a_restart_on_an_empty_disk_continues_before_it_takes_another_runs_checkpoint(folder: RunFolder) -> None:
@@ -138,7 +140,9 @@ def test_a_restart_on_an_empty_disk_continues_before_it_takes_another_runs_check
 
     leave("mount", 3, config)
 
-    assert plan_resume(folder, "first", config, "mount") == ResumePlan(folder.last, epochs_done=3, steps_done=30)
+    assert plan_resume(folder, "first", config, RunFolder(Path("mount"))) == ResumePlan(
+        folder.last, epochs_done=3, steps_done=30
+    )
 
 
 def test_what_the_folder_has_logged_stays_where_it_is_more_or_is_moved(folder: RunFolder) -> None:
