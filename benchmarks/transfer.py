@@ -38,7 +38,7 @@ from benchmarks.tables import markdown
 from benchmarks.throughput import ROOT
 from datamodules import generated
 from datamodules.image_folder import IMAGENET_MEAN, IMAGENET_STD
-from models.resnet_transfer import load_backbone
+from models.backbone_weights import load_backbone
 
 BATCH_SIZE, WORKERS = 4, 2
 TUTORIAL = "tutorial"

@@ -76,6 +76,7 @@ class ImageClassifier(pl.LightningModule):
         self.eval_charts = EvaluationCharts(self.classes)
         self._uneven_step: UnevenStep | None = None
         self._uneven_idx = -1  # its batch_idx; -1 is no batch
+        self._logged_group = 0  # the parameter group whose learning rate is logged
 
     @property
     def trains_buffers(self) -> bool:
@@ -182,6 +183,13 @@ class ImageClassifier(pl.LightningModule):
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         return sgd(trained, self.learning_rate, self.momentum, self._trainer, **options)
 
+    def _step_loss(self, logits: Tensor, labels: Tensor, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of a training step, and the logits (B, C) and labels (B,) of those images that count in it."""
+        if batch_idx == self._uneven_idx and self._uneven_step is not None:
+            logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
+            return functional.cross_entropy(logits, labels, reduction="sum") * self._uneven_step.weight, logits, labels
+        return functional.cross_entropy(logits, labels), logits, labels
+
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
         """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""
         with running_statistics_for_single_values(self.network) as used:
@@ -214,11 +222,19 @@ class ImageClassifier(pl.LightningModule):
 
     def _computed_evaluation(self) -> dict[Quantity, Tensor]:
         """The metrics of all images since the last call; the charts are computed as well."""
+        means = self._computed_means()
+        self.eval_charts.compute()
+        return means
+
+    def _computed_means(self) -> dict[Quantity, Tensor]:
         means: dict[Quantity, Tensor] = {"loss": self.eval_loss.compute(), "accuracy": self.eval_accuracy.compute()}
         self.eval_loss.reset()
         self.eval_accuracy.reset()
-        self.eval_charts.compute()
         return means
+
+    def _more_val_metrics(self) -> dict[str, Tensor]:
+        """Further metrics of the last validation, by their names in its row."""
+        return {}
 
     def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:
         metrics = {metric_name(stage, quantity): value for quantity, value in means.items()}
@@ -228,8 +244,11 @@ class ImageClassifier(pl.LightningModule):
             metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step, sync_dist=not on_step
         )
         values = {name: float(value) for name, value in metrics.items()}
+        if stage == "val" and (more := self._more_val_metrics()):
+            self.log_dict(more, logger=False, on_step=False, on_epoch=True, sync_dist=True)
+            values |= {name: float(value) for name, value in more.items()}
         if stage == "train":
-            values["learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+            values["learning_rate"] = float(self.trainer.optimizers[0].param_groups[self._logged_group]["lr"])
         if stage != "test":  # the test comes after all epochs
             values["epoch"] = self.current_epoch
         for logger in self.loggers:

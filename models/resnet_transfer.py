@@ -1,6 +1,6 @@
 """Transfer learning: a pretrained ResNet with a new head."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,12 +8,18 @@ import torch
 import torchvision
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.classifier import ImageClassifier
+from models.backbone_weights import backbone_weights, load_backbone
+from models.classifier import Batch, ImageClassifier, metric_name
 from models.errors import ModelError
+from models.heads import Evaluated, Heads, best_of, parsed_rates, require_apart, summed
+from models.optimizers import may_fuse
+from models.step_metrics import Quantity
 
 Depth = Literal[18, 34, 50, 101, 152]
 _HEAD = "fc"  # torchvision's name of a ResNet's last layer
+_HEADS_KEY = "heads"  # in checkpoints of a training with several learning rates
 
 
 class ResNetTransfer(ImageClassifier):
@@ -35,6 +41,9 @@ class ResNetTransfer(ImageClassifier):
         feature_views: Augmented views of each training image. A frozen backbone computes the features of each view
             once; the epochs use the views in turn. 0: it computes at each step, and each epoch has a view of its own.
         bf16_features: Compute these features in bfloat16, where the processor or the GPU is made for it.
+        learning_rates: Several learning rates, such as 0.1,0.01,0.001, in place of ``learning_rate``: a frozen backbone
+            has a head for each, as if each were trained alone. Each validation chooses the head with the highest
+            accuracy, and of equal ones that with the lowest loss: it is the network's, and the checkpoint's.
 
     Raises:
         ModelError: A value is out of range, or the weights can't be used.
@@ -52,7 +61,16 @@ class ResNetTransfer(ImageClassifier):
         classes: Sequence[str] = ("0", "1"),
         feature_views: int = 3,
         bf16_features: bool = False,
+        learning_rates: Sequence[float] | str | None = None,
     ) -> None:
+        rates = parsed_rates(learning_rates)
+        if rates and not freeze_backbone:
+            raise ModelError(
+                "--model.learning_rates: needs a frozen backbone, whose features all heads share; leave out "
+                "--model.freeze_backbone false, or give one --learning_rate"
+            )
+        if rates and feature_views == 0:
+            raise ModelError("--model.learning_rates: needs features; give --model.feature_views 1 or more")
         if step_size < 1:
             raise ModelError(f"--model.step_size {step_size}: expected a whole number of epochs, at least 1")
         if feature_views < 0:
@@ -65,6 +83,10 @@ class ResNetTransfer(ImageClassifier):
         self.feature_width = self.network.fc.in_features  # type: ignore[union-attr,assignment]  # a linear layer
         self.feature_views = feature_views
         self.bf16_features = bf16_features
+        self.learning_rates = rates
+        self.heads: Heads | None = None  # in fit, if there are several learning rates
+        self._evaluated: list[Evaluated] = []  # by batch
+        self._val_means: list[dict[Quantity, Tensor]] = []  # by head, of the last validation
         self.step_size = step_size
         self.gamma = gamma
         if freeze_backbone:
@@ -96,10 +118,14 @@ class ResNetTransfer(ImageClassifier):
         if self.weights == "DEFAULT":
             self._imagenet_weights()
         else:  # before the run folder is prepared
-            _backbone_weights(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
+            backbone_weights(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
 
     def setup(self, stage: str) -> None:
-        """Loads the pretrained weights, except those of the head."""
+        """Loads the pretrained weights, except those of the head; makes several heads where there are several rates."""
+        if stage == "fit" and self.learning_rates:
+            require_apart(self.trainer)
+            layer: Any = self.network.fc
+            self.heads = Heads(layer, self.learning_rates)
         if stage != "fit" or not self._is_fresh_run() or self.weights == "none":
             return
         if self.weights == "DEFAULT":
@@ -108,14 +134,104 @@ class ResNetTransfer(ImageClassifier):
         else:
             load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
 
+    def teardown(self, stage: str) -> None:
+        self.heads, self._logged_group = None, 0
+
+    def on_fit_start(self) -> None:
+        if self.heads is not None and self._is_fresh_run():  # --init_from may have changed the chosen head by now
+            self.heads.begin_equal()
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.heads is None:
+            return
+        if not hasattr(self.trainer.train_dataloader, "pictures"):
+            raise ModelError("--model.learning_rates: needs features in place of images; see FrozenFeatures")
+        if not sum(self.trainer.num_val_batches):
+            raise ModelError("--model.learning_rates: needs validation images, by which the best head is chosen")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.heads is not None:
+            checkpoint[_HEADS_KEY] = self.heads.saved()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.heads is not None:
+            self.heads.load_saved(checkpoint.get(_HEADS_KEY))
+            self._logged_group = self.heads.chosen
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.heads is None:
+            return super().training_step(batch, batch_idx)
+        inputs, labels = batch
+        losses = []
+        for number, logits in enumerate(self.heads.logits(self._features(inputs))):
+            loss, counted_logits, counted_labels = self._step_loss(logits, labels, batch_idx)
+            losses.append(loss)
+            if number == self.heads.chosen:
+                self.train_metrics.add(loss, counted_logits, counted_labels)
+        return summed(losses)
+
     def on_train_epoch_start(self) -> None:
         """Stops the batch norms of a frozen backbone from updating; a linear head is the same in both modes."""
         if self.freeze_backbone:
             self.network.eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.sgd()
+        optimizer = self.sgd() if self.heads is None else self._sgd_of_heads(self.heads)
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.step_size, self.gamma)]
+
+    def _sgd_of_heads(self, heads: Heads) -> torch.optim.SGD:
+        groups = [{"params": heads.parameters_of(number), "lr": rate} for number, rate in enumerate(heads.rates)]
+        fused = may_fuse(list(heads.parameters()), self.trainer)
+        return torch.optim.SGD(groups, momentum=self.momentum, fused=fused)
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        """Features (B, F); also from images, which a loader of features yields where there is no room for features."""
+        if inputs.dim() == 2:
+            return inputs
+        backbone = self.frozen_backbone()
+        assert backbone is not None
+        with torch.no_grad():
+            features: Tensor = backbone(inputs)
+        return features
+
+    def _evaluate(self, batch: Batch, batch_idx: int) -> None:
+        if self.heads is None:
+            super()._evaluate(batch, batch_idx)
+            return
+        inputs, labels = batch
+        every = torch.stack(list(self.heads.logits(self._features(inputs))))
+        losses = torch.stack([functional.cross_entropy(logits, labels, reduction="none") for logits in every])
+        self._evaluated.append((losses, every.argmax(2), labels))
+
+    def _computed_evaluation(self) -> dict[Quantity, Tensor]:
+        if self.heads is None:
+            return super()._computed_evaluation()
+        self._val_means = [self._means_of(number) for number in range(len(self.heads.rates))]
+        if not self.trainer.sanity_checking:
+            self.heads.choose(best_of(self._val_means))
+            self._logged_group = self.heads.chosen
+        for batch_idx, (losses, predicted, labels) in enumerate(self._evaluated):
+            own, no_images = losses[self.heads.chosen], losses.new_empty(len(labels), 0)
+            self.eval_charts.add(no_images, own, labels, predicted[self.heads.chosen], batch_idx)
+        self._evaluated.clear()
+        self.eval_charts.compute()
+        return self._val_means[self.heads.chosen]
+
+    def _means_of(self, number: int) -> dict[Quantity, Tensor]:
+        for losses, predicted, labels in self._evaluated:
+            self.eval_loss.update(losses[number])
+            self.eval_accuracy.update(predicted[number], labels)
+        return self._computed_means()
+
+    def _more_val_metrics(self) -> dict[str, Tensor]:
+        if self.heads is None:
+            return {}
+        return {
+            f"{metric_name('val', quantity)}_lr_{rate:g}": value
+            for rate, means in zip(self.heads.rates, self._val_means, strict=True)
+            for quantity, value in means.items()
+        }
 
     def _is_fresh_run(self) -> bool:
         return self.trainer.ckpt_path is None
@@ -138,53 +254,3 @@ def _resnet(depth: Depth, num_classes: int) -> nn.Module:
     network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
     # the layout of the images; if gradients and DDP's buckets differ in strides, DDP copies each gradient and warns
     return network.to(memory_format=torch.channels_last)
-
-
-_NETWORK_PREFIX = "network."  # where ImageClassifier keeps its network
-
-
-def load_backbone(network: nn.Module, path: Path, *, architecture: str, head: str) -> None:
-    """Copies the weights from the file into the network, except those of the layer called ``head``.
-
-    Raises:
-        ModelError: The file can't be read, or holds the weights of another architecture.
-    """
-    weights = _backbone_weights(network, path, architecture=architecture, head=head)
-    network.load_state_dict(weights, strict=False)
-
-
-def _backbone_weights(network: nn.Module, path: Path, *, architecture: str, head: str) -> dict[str, Tensor]:
-    weights = {name: value for name, value in _read(path).items() if not name.startswith(f"{head}.")}
-    expected = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
-    missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    reshaped = [n for n in sorted(expected.keys() & weights.keys()) if expected[n].shape != weights[n].shape]
-    if missing or unknown or reshaped:
-        name = (reshaped or missing or unknown)[0]
-        in_file = tuple(weights[name].shape) if name in weights else "none"
-        in_network = tuple(expected[name].shape) if name in expected else "none"
-        raise ModelError(
-            f"--model.weights {str(path)!r}: holds the weights of another network than {architecture}: "
-            f"{len(missing)} missing, {len(unknown)} unknown, {len(reshaped)} of another shape, such as {name!r} "
-            f"({in_file} in the file, {in_network} in {architecture}); give weights of {architecture}, or none"
-        )
-    return weights
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ModelError(f"--model.weights {str(path)!r}: no such file; expected DEFAULT, none or a file of weights")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason:.120})") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        state: Mapping[str, Any] = content["state_dict"]
-        return {
-            name.removeprefix(_NETWORK_PREFIX): value
-            for name, value in state.items()
-            if name.startswith(_NETWORK_PREFIX)
-        }
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"--model.weights {str(path)!r}: expected a state dict or a checkpoint of this project")
-    return dict(content)

@@ -16,6 +16,7 @@ from torch import Tensor
 from datamodules.feature_loader import FeatureLoader
 from datamodules.feature_table import features_folder
 from lightning_app.console import format_count
+from lightning_app.errors import UsageError
 from models import ImageClassifier
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class FrozenFeatures(pl.Callback):
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]  # a connector of the Trainer sets it
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         if reason := _reason_against(pl_module, datamodule, callbacks):
+            if getattr(pl_module, "learning_rates", ()):
+                raise UsageError(
+                    f"--model.learning_rates: needs features in place of images, but {reason}; remove that, or give "
+                    "one --learning_rate"
+                )
             log.info("The frozen backbone computes at each step: %s.", reason)
             return
         backbone = FrozenBackbone(trainer, pl_module, datamodule)
