@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_app.azureml.drawings import as_png, draw_confusion_matrix, draw_images
+from lightning_app.azureml.drawings import as_png, confusion_matrix_png, images_png
 from lightning_app.azureml.pictures import are_several, as_array, as_picture
 from lightning_app.azureml.plain_objects import to_plain
 from lightning_app.azureml.plain_values import to_json_number
@@ -36,7 +36,7 @@ class Charts:
         numbers = _as_matrix(name, matrix, None if class_labels is None else list(class_labels))
         labels = [str(label) for label in (range(len(numbers)) if class_labels is None else class_labels)]
         cells = [[None if np.isnan(number) else number for number in row] for row in numbers.tolist()]
-        picture = as_png(draw_confusion_matrix(numbers, labels, _title(name, step)))
+        picture = confusion_matrix_png(numbers, labels, _title(name, step))
         self._save("confusion_matrix", name, step, {"class_labels": labels, "matrix": cells}, picture)
 
     def image(self, name: str, image: Any, step: Any) -> None:
@@ -56,7 +56,7 @@ class Charts:
             )
         for first in range(0, len(pictures), _IMAGES_IN_A_PICTURE):
             part = slice(first, first + _IMAGES_IN_A_PICTURE)
-            self._save("image", name, step, {}, as_png(draw_images(pictures[part], texts[part], _title(name, step))))
+            self._save("image", name, step, {}, images_png(pictures[part], texts[part], _title(name, step)))
 
     def table(self, name: str, columns: Mapping[Any, Iterable[Any]], step: Any) -> None:
         """``columns``: the cells of each column, by its name; all columns have the same length."""

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,27 @@ def draw_images(pictures: Sequence[Image.Image], captions: Sequence[str], title:
         axes.set_axis_off()
         axes.set_title(caption, fontsize=9, parse_math=False)
     return figure
+
+
+def confusion_matrix_png(matrix: NDArray[Any], labels: Sequence[str], title: str) -> bytes:
+    """The file of ``draw_confusion_matrix``, which isn't drawn again for the next logger."""
+    key = (matrix.dtype.str, matrix.shape, matrix.tobytes(), tuple(labels), title)
+    return _drawn_once("confusion_matrix", key, lambda: draw_confusion_matrix(matrix, labels, title))
+
+
+def images_png(pictures: Sequence[Image.Image], captions: Sequence[str], title: str) -> bytes:
+    """The file of ``draw_images``, which isn't drawn again for the next logger."""
+    pixels = tuple((picture.mode, picture.size, picture.tobytes()) for picture in pictures)
+    return _drawn_once("images", (pixels, tuple(captions), title), lambda: draw_images(pictures, captions, title))
+
+
+_last_drawn: dict[str, tuple[Hashable, bytes]] = {}  # by kind: what was drawn, and its file
+
+
+def _drawn_once(kind: str, key: Hashable, draw: "Callable[[], Figure]") -> bytes:
+    if kind not in _last_drawn or _last_drawn[kind][0] != key:
+        _last_drawn[kind] = key, as_png(draw())
+    return _last_drawn[kind][1]
 
 
 def as_png(picture: Any) -> bytes:

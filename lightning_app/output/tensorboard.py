@@ -11,7 +11,7 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app.azureml.drawings import as_png, draw_confusion_matrix, draw_images
+from lightning_app.azureml.drawings import confusion_matrix_png, images_png
 from lightning_app.azureml.pictures import as_picture
 
 
@@ -34,12 +34,13 @@ class RunTensorBoard(TensorBoardLogger):
     @rank_zero_only
     def log_confusion_matrix(self, name: str, matrix: Any, class_labels: Sequence[str], step: int = 0) -> None:
         """``matrix``: counts, (C, C), a row per true class, a column per predicted class."""
-        self._add_figure(name, draw_confusion_matrix(np.asarray(matrix), class_labels, name), step)
+        self._add_picture(name, confusion_matrix_png(np.asarray(matrix), class_labels, f"{name}, step {step:,}"), step)
 
     @rank_zero_only
     def log_images(self, name: str, images: Any, captions: Sequence[str], step: int = 0) -> None:
         """``images``: (N, H, W, 3), floats from 0 to 1, drawn as one picture with a caption each."""
-        self._add_figure(name, draw_images([as_picture(image) for image in images], captions, name), step)
+        pictures = [as_picture(image) for image in images]
+        self._add_picture(name, images_png(pictures, captions, f"{name}, step {step:,}"), step)
 
     @rank_zero_only
     def log_outcome(self) -> None:
@@ -62,7 +63,7 @@ class RunTensorBoard(TensorBoardLogger):
             self.log_outcome()
         super().finalize(status)
 
-    def _add_figure(self, name: str, figure: Any, step: int) -> None:
-        with Image.open(io.BytesIO(as_png(figure))) as picture:
+    def _add_picture(self, name: str, png: bytes, step: int) -> None:
+        with Image.open(io.BytesIO(png)) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         self.experiment.add_image(name, pixels, step, dataformats="HWC")

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from lightning_app.azureml import drawings
 from lightning_app.azureml.chart_files import ChartFile
-from lightning_app.azureml.drawings import shortened
+from lightning_app.azureml.drawings import confusion_matrix_png, images_png, shortened
 from lightning_app.azureml_logger import AzureMLRunLogger
 from tests.lightning_app.test_azureml_logger import run_script
 from tests.support.jobs import Job
@@ -332,3 +333,25 @@ def test_long_names_with_a_common_beginning_stay_apart() -> None:
     assert len(short) == 100
     assert max(map(len, short)) == 24
     assert shortened("bee", 24) == "bee"
+
+
+def test_a_chart_is_drawn_once_for_several_loggers_and_again_when_anything_in_it_is_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn, draw = [], drawings.as_png
+    monkeypatch.setattr(drawings, "as_png", lambda figure: drawn.append(1) or draw(figure))
+    matrix, image = np.eye(2), Image.new("RGB", (4, 4))
+
+    first = confusion_matrix_png(matrix, ["a", "b"], "title, step 1")
+    assert confusion_matrix_png(matrix.copy(), ["a", "b"], "title, step 1") == first
+    assert len(drawn) == 1
+    confusion_matrix_png(matrix * 2, ["a", "b"], "title, step 1")
+    confusion_matrix_png(matrix * 2, ["a", "c"], "title, step 1")
+    assert len(drawn) == 3
+
+    picture = images_png([image], ["a"], "title, step 1")
+    assert images_png([image.copy()], ["a"], "title, step 1") == picture
+    assert len(drawn) == 4
+    images_png([Image.new("RGB", (4, 4), "red")], ["a"], "title, step 1")
+    images_png([image], ["b"], "title, step 1")
+    assert len(drawn) == 6
