@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling
-.PHONY: bench-images bench-memory bench-transfer clean
+.PHONY: bench-images bench-memory bench-checkpoints bench-transfer clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -58,6 +58,9 @@ bench-images: $(READY)  ## loading of image files; ARGS=--mount: from a slow mou
 
 bench-memory: $(READY)  ## memory of four processes, and of 100 times the data
 	$(PYTHON) -m benchmarks.memory $(ARGS)
+
+bench-checkpoints: $(READY)  ## what saving often costs, and the start of a resume
+	$(PYTHON) -m benchmarks.checkpoint_cost $(ARGS)
 
 bench-transfer: $(READY)  ## a frozen ResNet beside the transfer learning tutorial
 	$(PYTHON) -m benchmarks.transfer $(ARGS)
