@@ -44,8 +44,11 @@ class Journal:
 
     @property
     def position(self) -> int:
-        """The number of the next row, counted from the beginning of the run."""
-        return self.identity.first_row + self._count()
+        """The number of the next row, counted from the beginning of the run; of a repeated one while rows repeat."""
+        first_row = self.identity.first_row
+        with self._lock:
+            repeated = self._repetitions.next_line
+            return first_row + (self._count() if repeated is None else repeated)
 
     def append(self, step: int, epoch: int | None, metrics: Mapping[str, float]) -> bool:
         """Writes a row; returns False for a repetition, which isn't written."""
@@ -69,15 +72,15 @@ class Journal:
         with self._lock:
             self._follow_file()
             first = row - self._identity.first_row
-            self._repetitions = Repetitions(
-                found for line, found in numbered_rows(self._folder.journal) if line >= first
-            )
+            rows = numbered_rows(self._folder.journal)
+            self._repetitions = Repetitions((line, found) for line, found in rows if line >= first)
 
     def continue_after_step(self, step: int) -> None:
         """As ``continue_from``, for a checkpoint that doesn't know the row: those of later steps may come again."""
         with self._lock:
             self._follow_file()
-            self._repetitions = Repetitions(row for row in read_journal(self._folder.journal) if row["step"] > step)
+            rows = numbered_rows(self._folder.journal)
+            self._repetitions = Repetitions((line, row) for line, row in rows if row["step"] > step)
 
     def continue_at(self, positions: Mapping[str, int]) -> None:
         """As ``continue_from``, at the position of this journal; at none of them nothing is a repetition.

@@ -117,6 +117,24 @@ def test_the_position_counts_the_complete_rows_of_all_who_write(folder: RunFolde
     assert positions == [1, 2, 3, 4, 4, 0]
 
 
+def test_while_rows_repeat_the_position_is_that_of_the_next_one_that_repeats(folder: RunFolder) -> None:
+    """A run that is killed while it repeats rows continues from a checkpoint that it has saved meanwhile."""
+    for step in (2, 4, 6, 8):
+        Journal(folder).append(step, 0, {"loss": 1.0})
+    second = Journal(folder)
+    second.continue_from(1)
+    assert not second.append(4, 0, {"loss": 1.0})
+    assert second.position == 2
+
+    third = Journal(folder)
+    third.continue_at({third.identity.id: second.position})
+    written = [third.append(step, 0, {"loss": 1.0}) for step in (6, 8, 10)]
+
+    assert written == [False, False, True]
+    assert third.position == 5
+    assert [row["step"] for row in read_journal(folder.journal)] == [2, 4, 6, 8, 10]
+
+
 def test_the_checkpoint_of_another_journal_makes_nothing_a_repetition(folder: RunFolder) -> None:
     Journal(folder).append(10, 0, {"a": 1.0})
 
