@@ -15,6 +15,10 @@ RESUME_PATH = "{resume}"
 """The placeholder for the path of the outputs of the run that the job resumes."""
 
 
+CHECKPOINT_PATH = "{checkpoints}"
+"""The placeholder for the path of the folder of a datastore to which the job copies its checkpoints."""
+
+
 @dataclass(frozen=True)
 class RegisteredDataset:
     """A registered dataset of the workspace; ``version`` is a number or "latest"."""
@@ -67,6 +71,7 @@ class Job:
         source_directory: The folder that the snapshot is made of.
         compute: The name of the compute cluster.
         resume: The outputs of the run that it resumes; None for a new training.
+        checkpoints: Where copies of its checkpoints are kept, when its nodes are gone; None for nowhere.
         max_duration_seconds: Azure ML ends the job after it; None for the limit of Azure ML.
         shared_memory: Of each container, such as "8g".
     """
@@ -81,6 +86,7 @@ class Job:
     launcher: Launcher = "pytorch"
     data: RegisteredDataset | DatastorePath | None = None
     resume: DatastorePath | None = None
+    checkpoints: DatastorePath | None = None
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     shared_memory: str = "8g"
     max_duration_seconds: int | None = None

@@ -3,28 +3,36 @@
 azureml-core is imported inside the functions, so that a wrong command line is reported without it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from submit.job import Job
-from submit.preflight.findings import Finding, note
+from lightning_app.command_line.flags import flag_names
+from submit.job import CHECKPOINT_PATH, DatastorePath, Job
+from submit.preflight.findings import Finding, note, warning
 
 if TYPE_CHECKING:
     from azureml.core import Workspace
 
 VARIABLE = "LIGHTNING_APP_LOW_PRIORITY"  # the training watches for the notice of an eviction
+CHECKPOINT_DIR = "--checkpoint_dir"
+FOLDER = "lightning-azureml/{run-id}"  # of the default datastore; Azure ML puts the id in
 
 
 def for_cluster(job: Job, workspace: "Workspace") -> Job:
-    """The job, which watches for the notice of an eviction where its cluster has low priority."""
+    """The job, with a notice to watch for and a folder for its checkpoints where its cluster has low priority."""
     from azureml.core.compute import ComputeTarget
 
     return for_low_priority(job) if is_low_priority(ComputeTarget(workspace, job.compute)) else job
 
 
 def for_low_priority(job: Job) -> Job:
-    """As ``for_cluster``, for a cluster that has low priority. A variable that the user has set stays."""
-    return replace(job, environment_variables={VARIABLE: "1", **job.environment_variables})
+    """As ``for_cluster``, for a cluster that has low priority. What the user has set stays."""
+    job = replace(job, environment_variables={VARIABLE: "1", **job.environment_variables})
+    if has_checkpoint_dir(job.command):
+        return job
+    folder = DatastorePath(None, FOLDER, "mount")
+    return replace(job, command=(*job.command, CHECKPOINT_DIR, CHECKPOINT_PATH), checkpoints=folder)
 
 
 def is_low_priority(compute: Any) -> bool:
@@ -32,9 +40,17 @@ def is_low_priority(compute: Any) -> bool:
     return str(getattr(compute, "vm_priority", "")).lower() == "lowpriority"
 
 
-def about_evictions(given: str) -> Finding:
+def has_checkpoint_dir(command: Sequence[str]) -> bool:
+    return CHECKPOINT_DIR in flag_names(command)
+
+
+def about_evictions(given: str, job: Job) -> Finding:
     """What a user should know of a low-priority cluster; ``given`` names it."""
-    return note(
-        f"{given}: Azure may take its low-priority nodes away; Azure ML then starts the job again, which continues "
-        "from the outputs of the run"
-    )
+    taken = f"{given}: Azure may take its low-priority nodes away; Azure ML then starts the job again, which continues"
+    if has_checkpoint_dir(job.command):
+        return warning(
+            f"{taken} from {CHECKPOINT_DIR}; if that is a folder of the node it is lost with it: leave the flag out, "
+            "and the job gets a folder of the datastore"
+        )
+    where = FOLDER.format_map({"run-id": "RUN"})
+    return note(f"{taken} from the checkpoints that it copies to {where} in the workspace's default datastore")

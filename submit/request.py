@@ -23,8 +23,14 @@ from submit.job import (
     Launcher,
     RegisteredDataset,
 )
-from submit.low_priority import VARIABLE
-from submit.sdk_v1 import DATA, DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER, JOB_KEY
+from submit.low_priority import CHECKPOINT_DIR, VARIABLE
+from submit.sdk_v1 import (
+    CHECKPOINTS_PLACEHOLDER,
+    DATA,
+    DATASET_PLACEHOLDER,
+    DATASTORE_PATH_PLACEHOLDER,
+    JOB_KEY,
+)
 
 ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
 _RESUME = "--resume"
@@ -139,7 +145,10 @@ def _training_command(definition: Mapping[str, Any]) -> list[str]:
     command = shlex.split(definition.get("command") or "")
     if tuple(command[: len(TRAINING)]) != TRAINING:
         raise SubmitError(f"the run's command is {' '.join(command)!r}; expected a run that submit run has sent")
-    return [DATA_PATH if word in _DATA_PLACEHOLDERS else word for word in without_flag(command, _RESUME)]
+    command = without_flag(command, _RESUME)
+    if last_value(command, CHECKPOINT_DIR) == CHECKPOINTS_PLACEHOLDER:  # the new run has a folder of its own
+        command = without_flag(command, CHECKPOINT_DIR)
+    return [DATA_PATH if word in _DATA_PLACEHOLDERS else word for word in command]
 
 
 def _environment(section: Mapping[str, Any]) -> CuratedEnvironment | BuiltEnvironment:

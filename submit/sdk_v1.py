@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError, describe_error
 from submit.job import (
+    CHECKPOINT_PATH,
     DATA_PATH,
     RESUME_PATH,
     BuiltEnvironment,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from azureml.core.runconfig import (
         DataReferenceConfiguration,
         MpiConfiguration,
+        OutputData,
         PyTorchConfiguration,
         RunConfiguration,
     )
@@ -34,6 +36,8 @@ DATA = "data"  # the name of the input in the request
 DATASTORE_PATH_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{DATA}"  # the service replaces it by a path in the command
 DATASET_PLACEHOLDER = f"DatasetConsumptionConfig:{DATA}"
 RESUME = "resume"
+CHECKPOINTS = "checkpoints"
+CHECKPOINTS_PLACEHOLDER = f"DatasetOutputConfig:{CHECKPOINTS}"
 RESUME_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{RESUME}"
 JOB_KEY = "LIGHTNING_APP_JOB_KEY"  # by which the processes of a job know one another
 JOB_KEY_SHOWN = "(random, chosen when the job is sent)"
@@ -84,7 +88,11 @@ def _with_key(job: Job, key: str) -> dict[str, str]:
 
 def _command(job: Job) -> list[str]:
     # azureml-core joins the words with spaces, so each is quoted, except what the service replaces
-    replaced = {DATA_PATH: _data_placeholder(job), RESUME_PATH: RESUME_PLACEHOLDER}
+    replaced = {
+        DATA_PATH: _data_placeholder(job),
+        RESUME_PATH: RESUME_PLACEHOLDER,
+        CHECKPOINT_PATH: CHECKPOINTS_PLACEHOLDER,
+    }
     return [replaced.get(word) or shlex.quote(word) for word in job.command]
 
 
@@ -165,6 +173,22 @@ def _add_data(run_config: "RunConfiguration", job: Job) -> None:
         run_config.data_references[DATA] = _reference(job.data)
     if job.resume is not None:
         run_config.data_references[RESUME] = _reference(job.resume)
+    if job.checkpoints is not None:
+        run_config.output_data[CHECKPOINTS] = _output(job.checkpoints)
+
+
+def _output(path: DatastorePath) -> "OutputData":
+    """What an OutputFileDatasetConfig becomes, whose module loads azureml-dataprep: a mounted folder of a datastore.
+
+    Each file is uploaded when it is closed.
+    """
+    from azureml.core import runconfig
+
+    destination = runconfig.DataPath(path.datastore or DEFAULT_DATASTORE, path.path)
+    registration = runconfig.RegistrationOptions(dataset_registration_options=runconfig.DatasetRegistrationOptions())
+    options = runconfig.OutputOptions(registration_options=registration, mount_options=runconfig.MountOptions())
+    output: OutputData = runconfig.OutputData(runconfig.DataLocation(data_path=destination), path.access, options)
+    return output
 
 
 def _reference(path: DatastorePath) -> "DataReferenceConfiguration":

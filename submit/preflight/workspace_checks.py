@@ -66,7 +66,7 @@ def check_compute(workspace: "Workspace", job: Job) -> list[Finding]:
         return list(_about_state(given, compute))
     if kind != _CLUSTER:
         return [error(f"{given}: is a compute of type {kind}; expected a cluster ({_CLUSTER}), see submit compute")]
-    evictions = [about_evictions(given)] if is_low_priority(compute) else []
+    evictions = [about_evictions(given, job)] if is_low_priority(compute) else []
     found = [*_about_state(given, compute), *_about_nodes(given, compute, job), *_about_gpus(workspace, compute, job)]
     return [*found, *evictions]
 

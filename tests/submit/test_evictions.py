@@ -1,9 +1,10 @@
 """A rehearsed job that is preempted ends as if it had not been; and what submit does for a low-priority cluster."""
 
+import json
+import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from submit.emulator.state import MetricRow, Run
 from submit.errors import SubmitError
 from submit.execution.comparison import LAST, differences
 from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
-from submit.job import BuiltEnvironment, Job
+from submit.job import CHECKPOINT_PATH, BuiltEnvironment, DatastorePath, Job
 from submit.low_priority import VARIABLE, for_low_priority
 from submit.main import parse_command
 from submit.request import resumed_job
@@ -59,25 +60,28 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("flags", "stops", "kills", "continues"),
+    ("flags", "stops", "kills", "lost"),
     [
-        (["--evict", "40:kept,100:lost,170:withdrawn"], 2, 0, 2),
-        (["--evict", "40,100,200", "--processes_per_node", "2"], 3, 0, 3),
-        # the processes are killed, after the checkpoint of the first epoch; then nothing is collected
-        (["--evict", "160:kept,190:lost", "--on_preemption", "ignore"], 0, 2, 1),
+        (["--evict", "40:kept,100:lost,170:withdrawn"], 2, 0, 1),
+        (["--evict", "40,100,200", "--evict_disk", "lost", "--processes_per_node", "2"], 3, 0, 3),
+        # the processes are killed, between two checkpoints, and nothing of the node is collected
+        (["--evict", "60:kept,130:lost", "--on_preemption", "ignore", "--checkpoint_every", "25"], 0, 2, 1),
     ],
 )
 def test_a_job_that_is_preempted_ends_as_if_it_had_not_been(
-    flags: list[str], stops: int, kills: int, continues: int, project: Path
+    flags: list[str], stops: int, kills: int, lost: int, project: Path
 ) -> None:
-    """Where its outputs are lost with the node, it continues from those that Azure ML has collected."""
+    """Where its outputs are lost with the node, it continues from the copies in the datastore."""
     done = run(project, *flags)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("  Stopped by preemption (") == stops
     assert done.stdout.count("the processes had ended by themselves, and saved") == stops
     assert done.stdout.count("the processes were killed") == kills
-    assert done.stdout.count("  Continuing from ") == continues
+    assert done.stdout.count("  Continuing from ") == stops + kills
+    assert (
+        len(re.findall(r"/checkpoints/last.ckpt: this run's newest checkpoint, after \d+ steps", done.stdout)) == lost
+    )
     assert done.stdout.count("Azure has withdrawn the notice; training goes on.") == flags[1].count("withdrawn")
     assert f"{LAST} has the same weights, bit by bit, and the service has the same" in done.stdout
     command = next(line for line in done.stdout.splitlines() if line.startswith("  python -m submit run "))
@@ -173,17 +177,59 @@ def test_an_eviction_that_cannot_be_planned_is_one_line(text: str) -> None:
         parse_command(["rehearse", "--evict", text])
 
 
-def test_a_job_on_a_low_priority_cluster_watches_for_the_notice() -> None:
-    assert for_low_priority(JOB) == replace(JOB, environment_variables={VARIABLE: "1"})
+def test_a_job_for_a_low_priority_cluster_has_a_folder_for_its_checkpoints() -> None:
+    job = for_low_priority(JOB)
+
+    assert job.command[-2:] == ("--checkpoint_dir", CHECKPOINT_PATH)
+    assert job.checkpoints == DatastorePath(None, "lightning-azureml/{run-id}", "mount")
+    request = build_request(job)["Configuration"]
+    assert request["environmentVariables"] == {VARIABLE: "1"}
+    assert request["command"].endswith(" --checkpoint_dir DatasetOutputConfig:checkpoints")
+    output = request["outputData"]["checkpoints"]
+    assert output["mechanism"] == "mount"
+    assert output["outputLocation"]["dataPath"] == {
+        "datastoreName": "workspaceblobstore",
+        "relativePath": "lightning-azureml/{run-id}",
+    }
+
+
+SDKS_OWN = """
+import json
+from azureml.core import RunConfiguration
+from azureml._execution._commands import _serialize_run_config_to_dict
+from azureml.data import OutputFileDatasetConfig
+config = RunConfiguration()
+written = OutputFileDatasetConfig("checkpoints", ("workspaceblobstore", "lightning-azureml/{run-id}")).as_mount()
+config.output_data["checkpoints"] = written._to_output_data()
+print(json.dumps(_serialize_run_config_to_dict(config)["outputData"]))
+"""
+
+
+@pytest.mark.slow
+def test_the_folder_is_requested_as_azureml_core_requests_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SDKS_OWN], capture_output=True, text=True, timeout=120, check=True)
+
+    assert build_request(for_low_priority(JOB))["Configuration"]["outputData"] == json.loads(done.stdout)
 
 
 def test_what_the_user_has_set_for_it_stays() -> None:
-    given = replace(JOB, environment_variables={VARIABLE: "0"})
+    given = Job(
+        "exp",
+        (*JOB.command, "--checkpoint_dir=/mnt/own"),
+        Path(),
+        "gpu-cluster",
+        JOB.environment,
+        environment_variables={VARIABLE: "0"},
+    )
 
     assert for_low_priority(given) == given
 
 
-def test_a_resumed_run_watches_where_its_own_cluster_has_low_priority() -> None:
+def test_a_resumed_run_has_a_folder_of_its_own_for_its_checkpoints() -> None:
     definition = build_request(for_low_priority(JOB))["Configuration"]
 
-    assert resumed_job(definition, "exp", Path(), "outputs of the other run", []).environment_variables == {}
+    job = resumed_job(definition, "exp", Path(), "outputs of the other run", [])
+
+    assert job.command == (*JOB.command, "--resume", "{resume}")
+    assert job.environment_variables == {}
+    assert for_low_priority(job).command == (*job.command, "--checkpoint_dir", CHECKPOINT_PATH)

@@ -58,7 +58,10 @@ def test_a_job_on_a_low_priority_cluster_watches_for_its_eviction(submitter: Sub
     assert sent.status == 0, sent.err
     notes = [line for line in sent.err.splitlines() if line.startswith("note: --compute 'cheap': ")]
     assert "Azure may take its low-priority nodes away" in notes[0]
-    assert submitter.service.jobs[-1].definition["Configuration"]["environmentVariables"][VARIABLE] == "1"
+    assert "the checkpoints that it copies to lightning-azureml/RUN" in notes[0]
+    configuration = submitter.service.jobs[-1].definition["Configuration"]
+    assert configuration["environmentVariables"][VARIABLE] == "1"
+    assert configuration["command"].endswith(" --checkpoint_dir DatasetOutputConfig:checkpoints")
 
 
 def test_the_snapshot_holds_the_program_and_no_more(submitter: Submitter) -> None:
