@@ -1,4 +1,6 @@
-"""Transfer learning with a frozen ResNet-18, beside the transfer learning tutorial: ``python -m benchmarks.transfer``.
+"""Transfer learning with a ResNet-18, beside the transfer learning tutorial: ``python -m benchmarks.transfer``.
+
+The backbone is frozen, or with ``--finetune`` trained as well.
 
 Each round runs all programs with the same seed, so that the runs of a ratio are close in time. Every run is a process
 of its own and begins without features of an earlier one, except the row that says otherwise.
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +45,19 @@ from models.backbone_weights import load_backbone
 
 BATCH_SIZE, WORKERS = 4, 2
 TUTORIAL = "tutorial"
-PROGRAMS = {  # and this project's flags
+Programs = dict[str, tuple[str, tuple[str, ...]]]
+"""By name, a title and flags."""
+
+PROGRAMS: Programs = {
     TUTORIAL: ("the tutorial's loop", ()),
     "float32": ("this project", ()),
     "bf16": ("this project, features in bfloat16", ("--model.bf16_features", "true")),
     "found": ("this project, features of an earlier run", ()),
     "each_step": ("this project, backbone at each step", ("--model.feature_views", "0")),
+}
+FINE_TUNING: Programs = {
+    TUTORIAL: ("the tutorial's loop", ("--finetune",)),
+    "fine_tuned": ("this project", ("--model.freeze_backbone", "false")),
 }
 
 
@@ -70,18 +80,18 @@ class Run:
     last: float
 
 
-def tutorial(data_path: str, weights: str, epochs: int, seed: int) -> dict[str, float]:
-    """The tutorial's training with a fixed feature extractor: its loop, transforms, schedule, and copy of the best."""
+def tutorial(data_path: str, weights: str, epochs: int, seed: int, finetune: bool) -> dict[str, float]:
+    """The tutorial's training, by default of the head only: its loop, transforms, schedule, and copy of the best."""
     torch.manual_seed(seed)
     loaders = _tutorial_loaders(data_path)
     network = torchvision.models.resnet18(weights=None)
     if weights != "none":
         load_backbone(network, Path(weights), architecture="resnet18", head="fc")
     for parameter in network.parameters():
-        parameter.requires_grad = False
+        parameter.requires_grad = finetune
     network.fc = nn.Linear(network.fc.in_features, 2)
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(network.fc.parameters(), lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD((network if finetune else network.fc).parameters(), lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.1)
     started, best, accuracy = time.monotonic(), 0.0, 0.0
     best_weights = copy.deepcopy(network.state_dict())
@@ -129,16 +139,17 @@ def _tutorial_loaders(data_path: str) -> dict[str, DataLoader[Any]]:
     }
 
 
-def run(program: str, arguments: argparse.Namespace, seed: int, cache: Path) -> Run:
+def run(program: str, flags: Sequence[str], arguments: argparse.Namespace, seed: int, cache: Path) -> Run:
     """One run in a process of its own, with temporary files in ``cache``."""
     with tempfile.TemporaryDirectory() as folder:
         if program == TUTORIAL:
             command = ["-m", "benchmarks.transfer", "--tutorial", "--seed", str(seed), "--data_path"]
             command += [arguments.data_path, "--weights", arguments.weights, "--epochs", str(arguments.epochs)]
+            command += flags
         else:
             command = ["-m", "lightning_app.fit", "--model", "ResNetTransfer", "--model.weights", arguments.weights]
             command += ["--data_path", arguments.data_path, "--batch_size", str(BATCH_SIZE), "--seed", str(seed)]
-            command += ["--num_workers", str(WORKERS), "--num_epochs", str(arguments.epochs), *PROGRAMS[program][1]]
+            command += ["--num_workers", str(WORKERS), "--num_epochs", str(arguments.epochs), *flags]
             command += ["--output_dir", f"{folder}/outputs"]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(
@@ -164,16 +175,16 @@ def _accuracies(folder: Path) -> tuple[float, float]:
     return max(values), values[-1]
 
 
-def measure_all(arguments: argparse.Namespace) -> dict[str, list[Run]]:
+def measure_all(arguments: argparse.Namespace, programs: Programs = PROGRAMS) -> dict[str, list[Run]]:
     """The runs of each program, one in a round; ``arguments`` are those of the command line, with absolute paths."""
-    results: dict[str, list[Run]] = {program: [] for program in PROGRAMS}
+    results: dict[str, list[Run]] = {program: [] for program in programs}
     for seed in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
             for program, runs in results.items():
                 folder = Path(cache) / ("float32" if program == "found" else program)  # after it, with its features
                 folder.mkdir(exist_ok=True)
-                runs.append(run(program, arguments, seed, folder))
-                print(f"round {seed + 1}: {PROGRAMS[program][0]}: {runs[-1]}", flush=True)
+                runs.append(run(program, programs[program][1], arguments, seed, folder))
+                print(f"round {seed + 1}: {programs[program][0]}: {runs[-1]}", flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(as_json(results), indent=1))
     return results
@@ -183,12 +194,12 @@ def as_json(results: dict[str, list[Run]]) -> dict[str, list[dict[str, Any]]]:
     return {program: [asdict(run) for run in runs] for program, runs in results.items()}
 
 
-def table(results: dict[str, list[Run]]) -> str:
+def table(results: dict[str, list[Run]], programs: Programs = PROGRAMS) -> str:
     """Medians; ratios are medians over the rounds, with the smallest and the largest; accuracies are means."""
     columns = ["seconds", "times as fast", "whole process, s", "times as fast", "processor, s", "times as little"]
     rows = []
     for program, runs in results.items():
-        cells = [PROGRAMS[program][0]]
+        cells = [programs[program][0]]
         for name in ("seconds", "process_seconds", "cpu_seconds"):
             values = [getattr(run, name) for run in runs]
             ratios = [getattr(first, name) / value for first, value in zip(results[TUTORIAL], values, strict=True)]
@@ -208,6 +219,7 @@ def main() -> None:
     parser.add_argument("--weights", default="none", help="file with the weights of a ResNet-18 (default: random)")
     parser.add_argument("--epochs", type=int, default=25, help="epochs of a run (default: 25)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with a seed of its own (default: 5)")
+    parser.add_argument("--finetune", action="store_true", help="train the whole network, not only its head")
     parser.add_argument("--json", type=Path, help="file for all measurements")
     parser.add_argument("--tutorial", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -218,12 +230,15 @@ def main() -> None:
     if arguments.weights != "none":
         arguments.weights = str(Path(arguments.weights).resolve())
     if arguments.tutorial:
-        print(json.dumps(tutorial(arguments.data_path, arguments.weights, arguments.epochs, arguments.seed)))
+        result = tutorial(arguments.data_path, arguments.weights, arguments.epochs, arguments.seed, arguments.finetune)
+        print(json.dumps(result))
         return
-    results = measure_all(arguments)
+    programs = FINE_TUNING if arguments.finetune else PROGRAMS
+    results = measure_all(arguments, programs)
+    kind = "fine-tuned" if arguments.finetune else "frozen"
     threads = torch.get_num_threads()
-    print(f"\nResNet-18, frozen, {arguments.epochs} epochs, {arguments.rounds} rounds, {threads} threads:\n")
-    print(table(results))
+    print(f"\nResNet-18, {kind}, {arguments.epochs} epochs, {arguments.rounds} rounds, {threads} threads:\n")
+    print(table(results, programs))
 
 
 if __name__ == "__main__":
