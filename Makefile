@@ -62,7 +62,7 @@ bench-memory: $(READY)  ## memory of four processes, and of 100 times the data
 bench-checkpoints: $(READY)  ## what saving often costs, and the start of a resume
 	$(PYTHON) -m benchmarks.checkpoint_cost $(ARGS)
 
-bench-transfer: $(READY)  ## a frozen ResNet beside the transfer tutorial; ARGS=--finetune
+bench-transfer: $(READY)  ## a ResNet beside the transfer tutorial; ARGS=--finetune
 	$(PYTHON) -m benchmarks.transfer $(ARGS)
 
 clean:  ## remove what the commands made, except runs

@@ -15,6 +15,7 @@ from models.errors import ModelError
 
 Schedule = Literal["constant", "one_cycle"]
 
+_MOST_COPIED = 2**16  # see _is_copied; more of them take longer to copy than the fused kernel saves
 _FUSED_ON = ("cpu", "cuda")  # the devices on which every supported version of torch has SGD as one kernel
 _WARM_UP = 0.2  # of all steps: the part in which one_cycle raises the learning rate
 
@@ -71,10 +72,19 @@ def _one_cycle_factor(step: int, steps: int) -> float:
 
 
 def may_fuse(parameters: Sequence[Parameter], trainer: pl.Trainer | None) -> bool:
-    """Whether one kernel can update the parameters.
+    """Whether one kernel can update the parameters, and is faster than one for each parameter. Both compute the same.
 
     A fused optimizer divides gradients by the loss scale of mixed precision itself, after Lightning clips them; so
     Lightning refuses to clip, for the flag and for a module or callback that does it.
     """
     mixed = trainer is not None and isinstance(trainer.precision_plugin, MixedPrecision)
-    return not mixed and all(parameter.device.type in _FUSED_ON for parameter in parameters)
+    copied = sum(parameter.numel() for parameter in parameters if _is_copied(parameter))
+    return not mixed and all(each.device.type in _FUSED_ON for each in parameters) and copied <= _MOST_COPIED
+
+
+def _is_copied(parameter: Parameter) -> bool:
+    """On the CPU the fused kernel copies what isn't contiguous, as weights with the channels last, four times a step.
+
+    For the 11 million weights of a ResNet-18 with one thread, it takes 11.7 ms, and the usual kernels take 6.3 ms.
+    """
+    return parameter.device.type == "cpu" and not parameter.is_contiguous()
