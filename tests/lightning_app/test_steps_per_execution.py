@@ -1,5 +1,6 @@
 """``--steps_per_execution`` on the command line: a run has the same weights, rows and checkpoints with any number."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -120,3 +121,49 @@ def test_the_number_of_steps_is_checked_before_work_starts() -> None:
 
         assert done.status == 2
         assert done.err == f"error: --steps_per_execution {given}: expected auto or a whole number above 0\n"
+
+
+LONG = ("--batch_size", "4", "--num_epochs", "2", "--data.augment", "true", "--trainer.log_every_n_steps", "300")
+ONE_CYCLE = ("--model.schedule", "one_cycle")
+VARIANTS: dict[str, Sequence[str]] = {
+    "plain": (),
+    "schedule": ONE_CYCLE,
+    "clipping": ("--trainer.gradient_clip_val", "0.5"),
+    "bf16": ("--trainer.precision", "bf16-mixed"),
+    "accumulation": ("--trainer.accumulate_grad_batches", "3", "--num_epochs", "6"),
+    "averaging": ("--trainer.callbacks", "EMAWeightAveraging", "--trainer.callbacks.decay", "0.99"),
+    "two processes": ("--trainer.devices", "2", "--batch_size", "2"),
+    "stopped and killed": ONE_CYCLE,
+}
+
+
+def train_disturbed(steps: int, folder: str, *further: str) -> None:
+    """Stopped after step 1,438 and killed in step 1,700, both within an execution."""
+    assert train_apart(steps, folder, *further, AT_STEP="1437", SIGNAL="SIGTERM") == 143
+    assert content(folder)["global_step"] == 1438
+    assert train_apart(steps, folder, *further, AT_STEP="1700", SIGNAL="SIGKILL") == -signal.SIGKILL
+    assert train_apart(steps, folder, *further) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_after_two_thousand_steps_all_numbers_of_steps_have_the_same_weights(variant: str) -> None:
+    make_cifar10(Path("cifar"), images_per_file=800)
+    further = (*LONG, *VARIANTS[variant])
+    for steps in (1, 7, 50):
+        if variant == "stopped and killed" and steps > 1:
+            train_disturbed(steps, f"by-{steps}", *further)
+        elif variant == "two processes":
+            assert train_apart(steps, f"by-{steps}", *further) == 0
+        else:
+            train(steps, f"by-{steps}", *further)
+
+    digests = [weights_digest(f"by-{steps}") for steps in (1, 7, 50)]
+    print(f"{variant}: {content('by-1')['global_step']} steps, weights {', '.join(digests)}")
+    assert_same_runs("by-1", "by-7")
+    assert_same_runs("by-1", "by-50")
+
+
+def weights_digest(folder: str) -> str:
+    tensors = content(folder)["state_dict"].values()
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in tensors)).hexdigest()[:12]
