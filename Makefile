@@ -17,9 +17,9 @@ CODE := lightning_app datamodules models submit tests benchmarks
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
 
-setup: $(READY)  ## install everything (the other commands do so by themselves)
+setup: $(READY)  ## install everything; the other commands do so, too
 
-fit: $(READY)  ## train on generated images; ARGS="--data_path DIR": on yours
+fit: $(READY)  ## train on generated images, or ARGS="--data_path DIR"
 	$(PYTHON) -m lightning_app.fit $(ARGS)
 
 test: $(READY)  ## run the tests
@@ -28,7 +28,7 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(ARGS)
 
-test-kills: $(READY)  ## kill and stop trainings at random moments; ARGS="--seed 1"
+test-kills: $(READY)  ## kill and stop trainings at random; ARGS="--seed 1"
 	$(PYTHON) -m tests.kills $(ARGS)
 
 check: $(READY)  ## look for mistakes: ruff and mypy

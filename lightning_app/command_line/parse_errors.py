@@ -175,7 +175,7 @@ def _no_class(flag: str, name: str) -> str:
         return f"{flag} {name}: needs a package that isn't installed, or its import path"
     if not names:
         return f"{flag} {shown(name)}: no such class; give one by its import path, such as my_module.MyClass"
-    listed = f"expected {', '.join(names)}" if len(names) <= 2 else f"{flag}.help lists the known ones"
+    listed = f"expected {', '.join(names)}" if len(names) <= 3 else f"{flag}.help lists the known ones"
     return f"{flag} {shown(name)}: no such class{hint or f'; {listed}'}, or give an import path"
 
 
