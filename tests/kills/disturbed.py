@@ -107,11 +107,11 @@ class DisturbedRun:
         if not self._wait(attempt, moment):
             return False
         phase = attempt.phase()
-        if what == "launcher":
+        ranks = range(self._training.processes) if what == "both" else [int(what[-1])] if what != "launcher" else []
+        sent = [attempt.send(number, rank) for rank in ranks]
+        if not any(sent):
+            what = "launcher"  # also where the rank isn't there yet
             attempt.process.send_signal(number)
-        else:
-            for rank in range(self._training.processes) if what == "both" else [int(what.removeprefix("rank "))]:
-                attempt.send(number, rank)
         if remaining := attempt.remaining():
             self._fail(attempt, f"these processes still run {ENDED:.0f} s after {number.name}: {remaining}")
         self._check_stop(attempt, phase, number)

@@ -14,6 +14,8 @@ from lightning_app.errors import UsageError
 from lightning_app.watchdog.watchdog import Watchdog
 from tests.support.unstarted_cli import UnstartedCLI
 
+NO_CLASS = "no such class; expected CifarNet, CifarResNet, ResNetTransfer, or give an import path"
+
 
 @pytest.fixture(autouse=True)
 def in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,9 +50,8 @@ def message_of(words: str) -> str:
         ("cifar", "cifar: expected a flag, such as --data_path DIR"),
         ("--model.lr 0.1", "--model.lr: models.CifarNet has no such setting; did you mean learning_rate?"),
         ("--model ResNet50", "--model ResNet50: no such class; did you mean --model ResNetTransfer --model.depth 50?"),
-        ("--model VGG", "--model VGG: no such class; expected CifarNet, CifarResNet, ResNetTransfer, or give an import path"),
-        ("--model CIFAR10DataModule",
-         "--model CIFAR10DataModule: no such class; expected CifarNet, CifarResNet, ResNetTransfer, or give an import path"),
+        ("--model VGG", f"--model VGG: {NO_CLASS}"),
+        ("--model CIFAR10DataModule", f"--model CIFAR10DataModule: {NO_CLASS}"),
         ("--model no_module.M", "--model no_module.M: No module named 'no_module'"),
         ("--model models.metric_name", "--model models.metric_name: expected a subclass of LightningModule"),
         ("--model ResNetTransfer --model.weights null", "--model.weights null: expected text"),
