@@ -65,6 +65,7 @@ class AzureMLRunLogger(Logger):
     def _reset(self) -> None:
         """The state that belongs to this process."""
         self._opened: OpenFolder | None = None
+        self._has_opened = False  # the folder's files are this run's, also when it is closed
         self._run: Any = None
         self._waited = 0.0  # at the end, for ``run``
         self._next_poll = 0.0
@@ -110,7 +111,7 @@ class AzureMLRunLogger(Logger):
         The Trainer reads this property before it calls LightningCLI's SaveConfigCallback, which refuses to overwrite
         the ``config.yaml`` of an earlier run: it is moved to ``previous/NNN``.
         """
-        if self._opened is None and (moved := self._folder.archive_config()):
+        if not self._has_opened and (moved := self._folder.archive_config()):
             log.info("%s: the earlier run's settings are moved to %s", self.save_dir, moved)
         return RunWhenUsed(self)
 
@@ -269,6 +270,7 @@ class AzureMLRunLogger(Logger):
     def _open(self) -> OpenFolder:
         if self._opened is None:
             self._opened = open_folder(self._folder, self._priority, id(self))
+            self._has_opened = True
             atexit.register(self.close)
         return self._opened
 

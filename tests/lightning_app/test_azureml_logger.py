@@ -348,6 +348,17 @@ def test_tags_and_charts_are_delivered_while_rows_keep_coming(job: Job) -> None:
         training.communicate()
 
 
+def test_settings_of_its_own_run_stay_when_it_is_asked_after_its_end(logger: AzureMLRunLogger) -> None:
+    """As a signal at the end of the program may have it."""
+    logger.log_metrics({"loss": 1.0}, 1)
+    config = Path(logger.save_dir) / "config.yaml"
+    config.write_text("seed: 0\n")
+    logger.close()
+
+    assert logger.experiment is not None
+    assert config.exists()
+
+
 def test_a_journal_that_is_deleted_during_the_run_is_created_again(logger: AzureMLRunLogger) -> None:
     logger.log_metrics({"loss": 1.0}, 1)
     (Path(logger.save_dir) / "metrics.jsonl").unlink()
