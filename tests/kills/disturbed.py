@@ -169,7 +169,7 @@ class DisturbedRun:
         if progress[0].pid == 0:  # it was still loading libraries, and had no handler yet
             allowed |= {-number, 1}
         if phase == "end":
-            allowed |= {0}
+            allowed |= {0, -number}  # the program has ended its work, and its handlers with it
         if status not in allowed:
             self._fail(attempt, f"exit status {status} after {number.name} in {phase}")
 
