@@ -87,7 +87,7 @@ def seconds_to_first_step(network: Network, data: Sequence[str], steps: int, sto
         started = time.time()
         out = fit(network, Path(folder), *data, *limit, "--trainer.callbacks", _FIRST)
         if stopped is not None and f"and {steps - 1:,} steps." not in out:
-            raise SystemExit(f"it doesn't continue after {steps - 1} steps: {out}")
+            raise SystemExit(f"it doesn't continue after {steps - 1} steps: {out[:500]}")
         return float(_after("reached", out)) - started
 
 
@@ -108,9 +108,11 @@ def measure(network: Network, data: Sequence[str], rounds: int) -> list[str]:
         lambda: seconds_of_training(network, data, str(EVERY)),
         rounds,
     )
+    print(f"{network.name}: {saving}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         stopped = Path(folder)
-        fit(network, stopped, *data, "--trainer.max_steps", str(network.stopped), "--trainer.limit_val_batches", "0")
+        limit = ("--trainer.max_steps", str(network.stopped), "--trainer.limit_val_batches", "0")
+        fit(network, stopped, *data, *limit, "--trainer.callbacks", _FIRST)  # with other callbacks it is another run
         starting = ratios(
             lambda: seconds_to_first_step(network, data, network.stopped + 1, stopped),
             lambda: seconds_to_first_step(network, data, 1, None),
