@@ -108,7 +108,6 @@ def measure(network: Network, data: Sequence[str], rounds: int) -> list[str]:
         lambda: seconds_of_training(network, data, str(EVERY)),
         rounds,
     )
-    print(f"{network.name}: {saving}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         stopped = Path(folder)
         limit = ("--trainer.max_steps", str(network.stopped), "--trainer.limit_val_batches", "0")

@@ -10,6 +10,8 @@ from lightning_app.errors import UsageError
 
 TENSORBOARD_ROOT = Path("logs")  # in the working directory: Azure ML streams events from there
 
+EARLIER = re.compile(r"step-(\d{9,})\.ckpt")  # the name of a checkpoint that was the last one
+
 # of at least two letters: C:/ is a folder of Windows; a Path has one slash of two left
 _URL = re.compile(r"([\w+.-]+::)*[A-Za-z][\w+.-]+:/")
 

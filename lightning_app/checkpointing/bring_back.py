@@ -10,7 +10,7 @@ from lightning_app.azureml.journal import count_lines
 from lightning_app.azureml.journal_identity import folder_label, read_identity, recovered_identity, save_identity
 from lightning_app.azureml.journal_position import positions_in
 from lightning_app.checkpointing.candidates import Candidate, candidates
-from lightning_app.checkpointing.copied_files import copy_file
+from lightning_app.checkpointing.copied_files import copy_checkpoint, copy_file
 from lightning_app.checkpointing.sidecar import sidecar_path
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
@@ -90,10 +90,9 @@ def _keep_former(folder: RunFolder) -> None:
 
 
 def _bring_checkpoint(source: Path, target: Path, *, move: bool) -> None:
-    """With the file beside it, which comes after it as when it is written."""
+    if not move:
+        copy_checkpoint(source, target)
+        return
     sidecar_path(target).unlink(missing_ok=True)
-    if move:
-        source.replace(target)
-    else:
-        copy_file(source, target)
+    source.replace(target)
     copy_file(sidecar_path(source), sidecar_path(target))

@@ -12,11 +12,10 @@ from lightning_app.checkpointing.checkpoint_shape import require_resumable
 from lightning_app.checkpointing.pickled_step import pickled_step
 from lightning_app.checkpointing.sidecar import damage, read_sidecar, sidecar_path
 from lightning_app.errors import UsageError
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import EARLIER, RunFolder
 
 log = logging.getLogger(__name__)
 
-EARLIER = re.compile(r"step-(\d{9,})\.ckpt")  # the name of a checkpoint that was the last one
 _RETRY = re.compile(r"retry_\d{3}")  # how Azure ML names the folder of a job's next attempt
 
 

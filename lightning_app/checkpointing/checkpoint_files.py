@@ -12,20 +12,32 @@ from lightning_app.checkpointing.sidecar import damage
 from lightning_app.errors import UsageError
 
 
+def load_plain(path: Path, shown: str) -> Any:
+    """The content of a file of torch.save, which may be tensors and plain values only; nothing in it is executed.
+
+    Args:
+        path: The file.
+        shown: What it is, for a message.
+
+    Raises:
+        UsageError: The file is damaged, or holds something else.
+    """
+    if problem := damage(path):
+        raise UsageError(f"{shown}: can't be read ({problem})")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
+        problem = "it holds something other than tensors and plain values, which isn't loaded"
+        raise UsageError(f"{shown}: can't be read ({problem})") from error
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint; its tensors stay on disk until they are used.
 
     Raises:
         UsageError: The file is damaged, or isn't a checkpoint of Lightning.
     """
-    problem = damage(path)
-    if problem:
-        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
-        problem = "it holds something other than tensors and plain values, which isn't loaded"
-        raise UsageError(f"checkpoint {str(path)!r}: can't be read ({problem})") from error
+    content = load_plain(path, f"checkpoint {str(path)!r}")
     if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
         raise UsageError(f"checkpoint {str(path)!r}: not a checkpoint of Lightning")
     require_readable(path, content)

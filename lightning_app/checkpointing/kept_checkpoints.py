@@ -6,12 +6,11 @@ name, ``step-000001500.ckpt``, as a second name first.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from lightning_app.checkpointing.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import EARLIER, RunFolder
 
 DEFAULT_KEEP = 2
 
@@ -62,7 +61,7 @@ def remove_earlier(folder: RunFolder, step: int, keep: int) -> bool:
 
 def _steps(folder: RunFolder) -> Iterator[int]:
     for path in folder.last.parent.glob("step-*.ckpt.json"):
-        found = re.fullmatch(r"step-([0-9]{9,})\.ckpt\.json", path.name)
+        found = EARLIER.fullmatch(path.name.removesuffix(".json"))
         if found and path == sidecar_path(folder.earlier(int(found[1]))):
             yield int(found[1])
 

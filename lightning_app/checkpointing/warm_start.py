@@ -12,7 +12,8 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightning_app.checkpointing.sidecar import damage, file_hash
+from lightning_app.checkpointing.checkpoint_files import load_plain
+from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.distributed.sync import checkpoint_everywhere
 from lightning_app.errors import UsageError
 
@@ -63,14 +64,7 @@ def read_weights(path: Path) -> Weights:
     given = f"--init_from {str(path)!r}"
     if not path.is_file():
         raise UsageError(f"{given}: no such file; expected a checkpoint of Lightning or a state_dict of torch")
-    if problem := damage(path):
-        raise UsageError(f"{given}: can't be read ({problem})")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
-        problem = "it holds something other than tensors and plain values, which isn't loaded"
-        raise UsageError(f"{given}: can't be read ({problem})") from error
-    found = _weights_in(content)
+    found = _weights_in(load_plain(path, given))
     if not found:
         raise UsageError(f"{given}: no weights in it; expected a checkpoint of Lightning or a state_dict of torch")
     return found
