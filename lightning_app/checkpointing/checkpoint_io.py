@@ -18,7 +18,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning_app.checkpointing.checkpoint_dir import CheckpointDir
 from lightning_app.checkpointing.copied_files import unfinished_copy
 from lightning_app.checkpointing.kept_checkpoints import DEFAULT_KEEP, put, put_last, remove_earlier
-from lightning_app.checkpointing.position import Position
+from lightning_app.checkpointing.position import epochs_in
 from lightning_app.checkpointing.readable_checkpoints import with_plain_hyperparameters
 from lightning_app.checkpointing.sidecar import Sidecar, read_sidecar, sidecar_path
 from lightning_app.checkpointing.snapshot import SnapshotMemory
@@ -180,7 +180,7 @@ class RunCheckpointIO(AtomicCheckpointIO):
 
     def _put(self, content: Mapping[str, Any], targets: tuple[Path, ...]) -> Sidecar:
         written = write_unfinished(content, targets[-1])
-        sidecar = Sidecar(int(content["global_step"]), _epochs(content), written.bytes, written.sha256)
+        sidecar = Sidecar(int(content["global_step"]), epochs_in(content), written.bytes, written.sha256)
         try:
             if self._folder.best in targets:  # before the last one, in which the best score is
                 source = unfinished_copy(written.path, self._folder.best) if len(targets) > 1 else written.path
@@ -262,13 +262,6 @@ class _Hashing:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _epochs(content: Mapping[str, Any]) -> int:
-    try:
-        return Position.read(content).epoch
-    except (LookupError, TypeError):  # one without the state of its loops
-        return int(content.get("epoch", 0))
 
 
 def _number(error: BaseException) -> int | None:

@@ -9,7 +9,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_app.checkpointing.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from lightning_app.checkpointing.checkpoint_files import read_checkpoint
+from lightning_app.checkpointing.position import epochs_in
+from lightning_app.checkpointing.sidecar import Sidecar, damage, file_hash, read_sidecar, sidecar_path, write_sidecar
+from lightning_app.errors import UsageError
 from lightning_app.run_folder import EARLIER, RunFolder
 
 DEFAULT_KEEP = 2
@@ -57,6 +60,20 @@ def remove_earlier(folder: RunFolder, step: int, keep: int) -> bool:
             path.unlink(missing_ok=True)
             sidecar_path(path).unlink()
     return bool(removed)
+
+
+def complete_sidecars(folder: RunFolder) -> None:
+    """Writes the sidecars that a process didn't come to write: it was killed after a checkpoint had got its name.
+
+    A training that was finished by then writes nothing any more, and ``put_last`` keeps a former one by its sidecar.
+    What can't be read, or can't be written, stays as it is.
+    """
+    for path in (folder.last, folder.best):
+        with contextlib.suppress(OSError, UsageError):
+            if path.is_file() and read_sidecar(path) is None and not damage(path):
+                content = read_checkpoint(path)
+                step, size = int(content["global_step"]), path.stat().st_size
+                write_sidecar(path, Sidecar(step, epochs_in(content), size, file_hash(path)))
 
 
 def _steps(folder: RunFolder) -> Iterator[int]:

@@ -52,6 +52,14 @@ class Position:
         return cls(epochs["started"] - 1, batches)
 
 
+def epochs_in(checkpoint: Mapping[str, Any]) -> int:
+    """Complete epochs of a checkpoint, also of one without the state of its loops."""
+    try:
+        return Position.read(checkpoint).epoch
+    except (LookupError, TypeError):
+        return int(checkpoint.get("epoch", 0))
+
+
 def images_per_step(loader: Any) -> int:
     """Of all processes, for a loader of this project; 0 for any other."""
     sampler = getattr(loader, "sampler", None)

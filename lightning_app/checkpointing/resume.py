@@ -9,6 +9,7 @@ from typing import Any
 from lightning_app.checkpointing.bring_back import bring_back
 from lightning_app.checkpointing.candidates import Choice, candidates, choose, set_aside
 from lightning_app.checkpointing.elsewhere import Elsewhere
+from lightning_app.checkpointing.kept_checkpoints import complete_sidecars
 from lightning_app.checkpointing.resume_plan import ResumePlan, has_test_metrics, plan_from
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.run_settings import differences, is_generated, read_settings
@@ -83,6 +84,7 @@ def _continue(folder: RunFolder, config: Mapping[str, Any], elsewhere: Elsewhere
         if fresh.archive_previous:
             log.info("%s: the earlier run was moved to %s", folder.root, folder.archive())
         bring_back(found, choice.content, folder, elsewhere.shown(found), move=elsewhere.is_downloaded(found))
+    complete_sidecars(folder)
     path = found.path if found.folder == folder else folder.last
     plan = plan_from(path, choice.content, config, earlier=read_settings(folder))
     return replace(plan, tested=plan.finished and has_test_metrics(folder, plan.steps_done))

@@ -1,6 +1,8 @@
 """What ``--resume`` decides, with checkpoints in Lightning's format; test_fit has whole runs."""
 
+import hashlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from lightning_app.checkpointing.position import KEY
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
+from lightning_app.checkpointing.sidecar import Sidecar, read_sidecar
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 from tests.support.checkpoint_files import content, counter
@@ -68,6 +71,29 @@ def test_an_unfinished_run_continues(folder: RunFolder) -> None:
     save(folder, epochs=2, config=CONFIG)
 
     assert plan_resume(folder, "auto", CONFIG) == ResumePlan(folder.last, epochs_done=2, steps_done=20)
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_process_that_was_killed_between_a_checkpoint_and_its_sidecar_leaves_nothing_open(
+    folder: RunFolder, epochs: int
+) -> None:
+    save(folder, epochs, CONFIG)
+    shutil.copyfile(folder.last, folder.best)
+
+    plan_resume(folder, "auto", CONFIG)
+
+    for path in (folder.last, folder.best):
+        written = path.read_bytes()
+        expected = Sidecar(10 * epochs, epochs, len(written), hashlib.sha256(written).hexdigest())
+        assert read_sidecar(path) == expected
+
+
+def test_a_damaged_best_checkpoint_without_a_sidecar_stays_as_it_is(folder: RunFolder) -> None:
+    save(folder, 3, CONFIG)
+    folder.best.write_bytes(folder.last.read_bytes()[:-100])
+
+    assert plan_resume(folder, "auto", CONFIG).finished
+    assert read_sidecar(folder.best) is None
 
 
 def test_a_run_without_checkpoint_and_settings_is_archived(folder: RunFolder) -> None:
