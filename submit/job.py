@@ -1,9 +1,16 @@
 """The description of a job: what runs, where, and on which data. It knows no SDK."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+JOB_KEY = "LIGHTNING_APP_JOB_KEY"
+"""The variable by which the processes of a job know one another."""
+
+DEFAULT_DATASTORE = "workspaceblobstore"
+"""The datastore that every workspace has."""
 
 Launcher = Literal["pytorch", "mpi"]
 Access = Literal["mount", "download"]
@@ -13,7 +20,6 @@ DATA_PATH = "{data}"
 
 RESUME_PATH = "{resume}"
 """The placeholder for the path of the outputs of the run that the job resumes."""
-
 
 CHECKPOINT_PATH = "{checkpoints}"
 """The placeholder for the path of the folder of a datastore to which the job copies its checkpoints."""
@@ -95,3 +101,12 @@ class Job:
     def processes(self) -> int:
         """The number of processes on all nodes."""
         return self.nodes * self.processes_per_node
+
+
+def variables_with_key(job: Job, *, is_sent: bool) -> dict[str, str]:
+    """The job's variables, with a key of its own where it has several processes; a user's own key stays.
+
+    Unless the job is sent now, the key is a text that says when it is chosen.
+    """
+    key = secrets.token_hex(16) if is_sent else "(random, chosen when the job is sent)"
+    return ({JOB_KEY: key} if job.processes > 1 else {}) | dict(job.environment_variables)

@@ -1,43 +1,24 @@
-"""What a job gets on a low-priority cluster, so that it goes on when Azure has taken its nodes away.
-
-azureml-core is imported inside the functions, so that a wrong command line is reported without it.
-"""
+"""What a job gets on a low-priority cluster, so that it goes on when Azure has taken its nodes away."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from lightning_app.command_line.flags import flag_names
 from submit.job import CHECKPOINT_PATH, DatastorePath, Job
 from submit.preflight.findings import Finding, note, warning
-
-if TYPE_CHECKING:
-    from azureml.core import Workspace
 
 VARIABLE = "LIGHTNING_APP_LOW_PRIORITY"  # the training watches for the notice of an eviction
 CHECKPOINT_DIR = "--checkpoint_dir"
 FOLDER = "lightning-azureml/{run-id}"  # of the default datastore; Azure ML puts the id in
 
 
-def for_cluster(job: Job, workspace: "Workspace") -> Job:
-    """The job, with a notice to watch for and a folder for its checkpoints where its cluster has low priority."""
-    from azureml.core.compute import ComputeTarget
-
-    return for_low_priority(job) if is_low_priority(ComputeTarget(workspace, job.compute)) else job
-
-
 def for_low_priority(job: Job) -> Job:
-    """As ``for_cluster``, for a cluster that has low priority. What the user has set stays."""
+    """The job, with a notice to watch for and a folder for its checkpoints. What the user has set stays."""
     job = replace(job, environment_variables={VARIABLE: "1", **job.environment_variables})
     if has_checkpoint_dir(job.command):
         return job
     folder = DatastorePath(None, FOLDER, "mount")
     return replace(job, command=(*job.command, CHECKPOINT_DIR, CHECKPOINT_PATH), checkpoints=folder)
-
-
-def is_low_priority(compute: Any) -> bool:
-    """Whether Azure may take the nodes of a compute of the workspace away."""
-    return str(getattr(compute, "vm_priority", "")).lower() == "lowpriority"
 
 
 def has_checkpoint_dir(command: Sequence[str]) -> bool:

@@ -3,43 +3,25 @@
 import difflib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from submit.errors import SubmitError
 from submit.preflight.findings import Finding, error
 
-if TYPE_CHECKING:
-    from azureml.core import Workspace
-
 RECOMMENDED_SIZE = "Standard_NC4as_T4_v3"  # the smallest with a GPU
 
 
-def gpus_of(workspace: "Workspace", vm_size: str) -> int | None:
+def gpus_of(sizes: Mapping[str, int] | None, vm_size: str) -> int | None:
     """The number of GPUs of a size; None if the workspace doesn't say."""
-    return {name.lower(): gpus for name, gpus in (supported_sizes(workspace) or {}).items()}.get(vm_size.lower())
+    return {name.lower(): gpus for name, gpus in (sizes or {}).items()}.get(vm_size.lower())
 
 
-def supported_sizes(workspace: "Workspace") -> Mapping[str, int] | None:
-    """The number of GPUs by size, for the sizes of the workspace's region.
-
-    None without the rights to the subscription that the list needs, and that creating or using a cluster doesn't need.
-    """
-    from azureml.core.compute import AmlCompute
-
-    try:
-        return {size["name"]: int(size.get("gpus") or 0) for size in AmlCompute.supported_vmsizes(workspace)}
-    except Exception:  # azureml-core raises errors of several libraries
-        return None
-
-
-def require_size(workspace: "Workspace", vm_size: str) -> None:
+def require_size(location: str, names: Mapping[str, int] | None, vm_size: str) -> None:
     """The service's own list decides; the table of retired sizes is for the message, and where there is no list.
 
     Raises:
         SubmitError: The region has no such machines.
     """
     instead = successor(vm_size)
-    names = supported_sizes(workspace)
     if names is None:
         if instead:
             raise SubmitError(f"--vm_size {vm_size!r}: Azure has retired this size; take {instead!r}")
@@ -49,7 +31,7 @@ def require_size(workspace: "Workspace", vm_size: str) -> None:
         close = difflib.get_close_matches(vm_size.lower(), by_lower, n=3)
         nearest = ", ".join(repr(by_lower[name]) for name in close) or f"such as {next(iter(names))!r}"
         advice = f"Azure has retired this size; take {instead!r}" if instead else f"nearest are {nearest}"
-        raise SubmitError(f"--vm_size {vm_size!r}: {workspace.location} has no such machines; {advice}")
+        raise SubmitError(f"--vm_size {vm_size!r}: {location} has no such machines; {advice}")
 
 
 _SUCCESSORS = {

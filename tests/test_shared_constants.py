@@ -12,7 +12,7 @@ from lightning_app.preemption import watcher
 from lightning_app.run_folder import RunFolder
 from lightning_app.watchdog import keys
 from models import CifarNet
-from submit import low_priority, sdk_v1
+from submit import job, low_priority
 from submit.commands import resume
 from submit.emulator import limits
 from submit.execution import comparison, nodes, processes, rehearse
@@ -48,7 +48,7 @@ def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
 
 
 def test_submit_gives_a_job_the_key_that_the_watchdog_reads() -> None:
-    assert sdk_v1.JOB_KEY == keys.JOB_KEY
+    assert job.JOB_KEY == keys.JOB_KEY
 
 
 def test_submit_sets_the_variables_that_the_watcher_of_preemption_reads() -> None:

@@ -1,9 +1,17 @@
 """The artifacts of a run, which are its files at Azure ML, and which failures of such requests may pass."""
 
+import sys
 from typing import Any
 
 ORIGIN = "ExperimentRun"
 _TRANSIENT = {408, 425, 429}  # and all from 500 on
+# of the libraries below the SDKs, which have no common base class
+_CONNECTION_ERRORS = (
+    ("requests.exceptions", "RequestException"),
+    ("msrest.exceptions", "ClientRequestError"),
+    ("azure.core.exceptions", "ServiceRequestError"),
+    ("azure.core.exceptions", "ServiceResponseError"),
+)
 
 
 def artifact_paths(run: Any) -> list[str]:
@@ -36,7 +44,7 @@ def is_transient(error: BaseException | None) -> bool:
         status = http_status(error)
         if status is not None:
             return status >= 500 or status in _TRANSIENT
-        if isinstance(error, _connection_errors()):
+        if isinstance(error, (ConnectionError, TimeoutError, *_connection_errors())):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -51,7 +59,6 @@ def http_status(error: BaseException) -> int | None:
 
 
 def _connection_errors() -> tuple[type[BaseException], ...]:
-    from msrest.exceptions import ClientRequestError
-    from requests.exceptions import RequestException
-
-    return (ConnectionError, TimeoutError, ClientRequestError, RequestException)
+    """Those of the libraries that are loaded; no other can have raised the error."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in _CONNECTION_ERRORS)
+    return tuple(each for each in found if each is not None)

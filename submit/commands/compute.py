@@ -3,9 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from submit.commands.flags import count
+from submit.commands.flags import add_workspace, count, open_workspace
 from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
@@ -36,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--low_priority", action="store_true", help="cheaper nodes, which Azure may take away during a job"
     )
-    parser.add_argument(
-        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
-    )
+    add_workspace(parser)
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
@@ -51,17 +48,7 @@ def _nodes(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from submit.compute import (
-        Cluster,
-        check_cluster,
-        cluster_differences,
-        cluster_errors,
-        create_cluster,
-        describe_cluster,
-        find_cluster,
-        wait_for_cluster,
-    )
-    from submit.workspace import open_workspace
+    from submit.cluster import Cluster, check_cluster, cluster_differences, describe_cluster, wait_for_cluster
 
     wanted = Cluster(
         options.name,
@@ -72,13 +59,13 @@ def _run(options: argparse.Namespace) -> int:
         options.low_priority,
     )
     check_cluster(wanted)
-    workspace = open_workspace(options.workspace)
-    found = find_cluster(workspace, wanted.name)
-    cluster = found or create_cluster(workspace, wanted)
+    workspace = open_workspace(options)
+    found = workspace.find_cluster(wanted.name)
+    cluster = found or workspace.create_cluster(wanted)
     wait_for_cluster(cluster)
     print(f"{cluster.name} {'exists' if found else 'is created'}: {describe_cluster(cluster)}")
     for difference in cluster_differences(cluster, wanted):
         print(difference)
-    for error in cluster_errors(cluster):
+    for error in cluster.errors:
         print(f"warning: {error}", file=sys.stderr)
     return 0

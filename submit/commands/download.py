@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from submit.commands.flags import add_json, add_run
+from submit.commands.flags import add_json, add_run, find_run
 from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
@@ -30,10 +30,9 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _download(options: argparse.Namespace) -> int:
     from submit.runs.download import download
-    from submit.runs.run_info import find_run
     from submit.runs.table import to_json
 
-    run = find_run(options.run_id, options.workspace)
+    run = find_run(options)
     target = options.target or Path(run.id)
     files = []
     for file in download(run, options.what, target, _print_error):

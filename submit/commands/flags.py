@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
+from submit.interface import Run, Workspace
 from submit.options import EnvironmentOptions, JobOptions
+from submit.sdk import NAMES, choose_sdk
 
 EPILOG = """\
 All other flags are those of python -m lightning_app.fit and are passed to it,
@@ -85,9 +87,7 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
-    group.add_argument(
-        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
-    )
+    add_workspace(group)
     group.add_argument("--experiment", default="lightning-azureml", metavar="NAME", help="(default: lightning-azureml)")
     group.add_argument(
         "--max_duration", type=seconds, metavar="TIME", help="the job ends after it; such as 90m, 12h or 2d"
@@ -102,15 +102,26 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dry_run", action="store_true", help="print the request and send nothing")
 
 
+def find_run(given: argparse.Namespace) -> Run:
+    """The run that the flags of ``add_run`` name."""
+    return open_workspace(given).find_run(given.run_id)
+
+
+def open_workspace(given: argparse.Namespace) -> Workspace:
+    """The workspace that the flags of ``add_workspace`` name."""
+    return choose_sdk(given.sdk).open_workspace(given.workspace)
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", help="id of the run, which submit run prints")
     add_workspace(parser)
 
 
-def add_workspace(parser: argparse.ArgumentParser) -> None:
+def add_workspace(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
     )
+    parser.add_argument("--sdk", choices=NAMES, help=argparse.SUPPRESS)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

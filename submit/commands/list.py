@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from submit.commands.flags import add_json, add_workspace, count
+from submit.commands.flags import add_json, add_workspace, count, open_workspace
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 def _show(options: argparse.Namespace) -> int:
     if options.sweep:
         return _show_sweep(options)
-    from submit.runs.run_info import list_runs
     from submit.runs.table import format_table, to_json
-    from submit.workspace import open_workspace
 
-    runs = list_runs(open_workspace(options.workspace), options.experiment, options.limit)
+    runs = open_workspace(options).list_runs(options.experiment, options.limit)
     if options.json:
         print(to_json([_content(entry) for entry in runs]))
     elif runs:
@@ -52,11 +50,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _show_sweep(options: argparse.Namespace) -> int:
-    from submit.runs.run_info import find_run
     from submit.runs.table import format_table, to_json
     from submit.sweep.children import sweep_result
 
-    result = sweep_result(find_run(options.sweep, options.workspace))
+    result = sweep_result(open_workspace(options).find_run(options.sweep))
     runs = result.runs[: options.limit]
     if options.json:
         print(to_json([asdict(each) for each in runs]))

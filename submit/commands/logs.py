@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from submit.commands.flags import add_run
+from submit.commands.flags import add_run, find_run
 from submit.errors import FAILED, ServiceError, exit_status
 
 if TYPE_CHECKING:
-    from azureml.core import Run
-
+    from submit.interface import Run
     from submit.runs.logs import LogReader
 
 TAKES_TRAINING_FLAGS = False
@@ -37,9 +36,8 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from submit.runs.logs import LogReader, log_names, named_log
     from submit.runs.retry import service_errors
-    from submit.runs.run_info import find_run
 
-    run = find_run(options.run_id, options.workspace)
+    run = find_run(options)
     with service_errors(f"the logs of {run.id}"):
         names = log_names(run) if options.list or options.file else []
     if options.list:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from submit.commands.flags import add_json, add_run
+from submit.commands.flags import add_json, add_run, find_run
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
@@ -28,11 +28,10 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _register(options: argparse.Namespace) -> int:
     from submit.runs.register import register, require_name
-    from submit.runs.run_info import find_run
     from submit.runs.table import to_json
 
     require_name(options.name, options.description)
-    run = find_run(options.run_id, options.workspace)
+    run = find_run(options)
     model = register(run, options.name, options.description)
     if model.left_out:
         print(

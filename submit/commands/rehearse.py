@@ -7,6 +7,7 @@ from pathlib import Path
 from submit.commands.flags import add_job_flags, count, job_options, seconds
 from submit.execution.comparison import differences
 from submit.execution.eviction_plan import OUTCOMES, Evictions, Outcome, PlannedEviction
+from submit.sdk import choose_sdk
 from submit.submission import prepare_job
 
 TAKES_TRAINING_FLAGS = True
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.execution.verdict import format_verdict
 
     require_extra()
-    job = prepare_job(job_options(options), training, dry_run=options.dry_run)
+    job = prepare_job(job_options(options), choose_sdk(options.sdk), training, dry_run=options.dry_run)
     if job is None:
         return 0
     evictions = _planned(options)

@@ -11,8 +11,7 @@ from submit.commands.flags import add_run
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
-    from azureml.core import Run
-
+    from submit.interface import Run
     from submit.job import Job
 
 TAKES_TRAINING_FLAGS = True
@@ -48,42 +47,36 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.preflight.checks import check_resumed_job
-    from submit.preflight.workspace_checks import check_workspace
     from submit.runs.logs import wait_for_run
-    from submit.runs.run_info import find_run
-    from submit.submission import send_job
+    from submit.sdk import choose_sdk
+    from submit.submission import send_checked
     from submit.training_flags import check_training_flags
 
-    before = find_run(options.run_id, options.workspace)
-    job = _job(before, options.source_directory, training)
+    sdk = choose_sdk(options.sdk)
+    workspace = sdk.open_workspace(options.workspace)
+    job = _job(workspace.find_run(options.run_id), options.source_directory, training)
     if options.compute is not None:
         job = replace(job, compute=options.compute)
-    check_resumed_job(job, training)
+    check_resumed_job(job, sdk, training)
     check_training_flags(training, job.source_directory)
-    check_workspace(before.experiment.workspace, job)
-    sent = send_job(job, before.experiment.workspace)
-    print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
+    sent = send_checked(job, workspace)
     return wait_for_run(sent) if options.wait else 0
 
 
 def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
-    from lightning_app.azureml.run_artifacts import artifact_paths
     from submit.errors import SubmitError
-    from submit.request import require_more_training, resumed_job
-    from submit.runs import artifacts
+    from submit.resuming import require_more_training
     from submit.runs.retry import service_errors
     from submit.runs.run_info import ENDED
 
     with service_errors(f"run {before.id}"):
-        details = before.get_details()
-        names = artifact_paths(before)
-    if details["status"] not in ENDED:
-        raise SubmitError(f"run {before.id} is {details['status']}; it can be resumed when it has ended")
-    if not any(map(_CHECKPOINT.fullmatch, names)):
-        raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
-    definition = details.get("runDefinition") or {}
-    outputs = artifacts.artifact_store_path(before, "outputs")
-    job = resumed_job(definition, before.experiment.name, folder, outputs, training)
-    if details["status"] == "Completed":
-        require_more_training(before.id, definition, training)
+        status = before.status()
+        names = before.paths()
+        if status not in ENDED:
+            raise SubmitError(f"run {before.id} is {status}; it can be resumed when it has ended")
+        if not any(map(_CHECKPOINT.fullmatch, names)):
+            raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
+        job = before.resumed(folder, training)
+        if status == "Completed":
+            require_more_training(before.id, before.command(), training)
     return job

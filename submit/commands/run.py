@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from submit.commands.flags import add_job_flags, job_options
-from submit.submission import prepare_job
+from submit.sdk import choose_sdk
+from submit.submission import prepare_job, send_checked
 
 TAKES_TRAINING_FLAGS = True
 
@@ -16,17 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the job is sent, and with ``--wait`` the exit status of the run."""
-    job = prepare_job(job_options(options), training, dry_run=options.dry_run)
+    sdk = choose_sdk(options.sdk)
+    job = prepare_job(job_options(options), sdk, training, dry_run=options.dry_run)
     if job is None:
         return 0
-    from submit.preflight.workspace_checks import check_workspace
-    from submit.submission import send_job
-    from submit.workspace import open_workspace
-
-    workspace = open_workspace(options.workspace)
-    check_workspace(workspace, job)
-    sent = send_job(job, workspace)
-    print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
+    sent = send_checked(job, sdk.open_workspace(options.workspace))
     if options.wait:
         from submit.runs.logs import wait_for_run
 

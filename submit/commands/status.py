@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from submit.commands.flags import add_json, add_run
+from submit.commands.flags import add_json, add_run, find_run
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from submit.runs.run_info import find_run, get_run_info
+    from submit.runs.retry import service_errors
     from submit.runs.table import format_table, to_json
 
-    info = get_run_info(find_run(options.run_id, options.workspace))
+    run = find_run(options)
+    with service_errors(f"run {run.id}"):
+        info = run.info()
     print(to_json(_content(info)) if options.json else format_table(_rows(info)))
     return 0
 

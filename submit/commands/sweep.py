@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from submit.commands.flags import add_job_flags, count, job_options
 from submit.options import SweepOptions
 from submit.preflight.checks import check_job
-from submit.submission import to_yaml
+from submit.preflight.findings import report_findings
+from submit.sdk import choose_sdk
+from submit.submission import show_run
 from submit.sweep.describe import describe_sweep, parameter
 from submit.sweep.drawn_values import check_drawn_values, with_first_values
 from submit.sweep.validation import check_sweep
@@ -29,24 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the sweep is sent."""
+    sdk = choose_sdk(options.sdk)
     sweep = describe_sweep(job_options(options), sweep_options(options), training)
     check_sweep(sweep, training)
-    check_job(sweep.job, with_first_values(training, sweep), options.conda_file)
-    from submit.sweep.sdk_v1 import build_request, require_sdk
-
-    require_sdk()
+    check_job(sweep.job, sdk, with_first_values(training, sweep), options.conda_file)
+    sdk.require_sweeps()
     check_drawn_values(training, sweep)
     if options.dry_run:
-        print(to_yaml(build_request(sweep)), end="")
+        print(sdk.sweep_request(sweep), end="")
         return 0
-    from submit.preflight.workspace_checks import check_workspace
-    from submit.sweep.sdk_v1 import send_sweep
-    from submit.workspace import open_workspace
-
-    workspace = open_workspace(options.workspace)
-    check_workspace(workspace, sweep.job)
-    sent = send_sweep(sweep, workspace)
-    print(f"Run {sent.id}\n{sent.get_portal_url()}", flush=True)
+    workspace = sdk.open_workspace(options.workspace)
+    report_findings(workspace.findings(sweep.job))
+    show_run(workspace.send_sweep(sweep))
     return 0
 
 

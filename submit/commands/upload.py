@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from submit.commands.flags import add_workspace, open_workspace
 from submit.errors import exit_status
 
 TAKES_TRAINING_FLAGS = False
@@ -25,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--datastore", metavar="NAME", help="datastore (default: that of the workspace)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files with other content")
-    parser.add_argument(
-        "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
-    )
+    add_workspace(parser)
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
@@ -38,5 +37,5 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     from submit.upload.upload import upload
 
-    print(upload(options.src, options.target, options.datastore, options.overwrite, options.workspace))
+    print(upload(options.src, options.target, options.datastore, options.overwrite, lambda: open_workspace(options)))
     return 0

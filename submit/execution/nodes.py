@@ -15,7 +15,7 @@ from submit.execution.inputs import Inputs
 from submit.execution.launchers import ProcessRank, process_ranks, variables
 from submit.execution.mount import Mount
 from submit.execution.processes import ProcessStart
-from submit.request import JobShape, job_command, job_shape, job_variables
+from submit.v1.request import JobShape, job_command, job_shape, job_variables
 
 # The address of all nodes, which are folders of this machine. The training refuses 127.0.0.1 as the address of rank 0
 # of several nodes, because on a cluster that is each node itself; on Linux, 127.0.0.2 is this machine as well.

@@ -111,7 +111,7 @@ def _submit(job: Job, service: "AzureMLEmulator", root: Path, priority: str) -> 
     from azureml.core import Workspace
     from azureml.core.authentication import TokenAuthentication
 
-    from submit.submission import send_job
+    from submit.v1.job import send_job
 
     config = service.write_workspace_config(root)
     authentication = TokenAuthentication(lambda audience: service.user_token(), cloud="AzureCloud")

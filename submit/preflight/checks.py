@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from submit import program
+from submit.interface import Sdk
 from submit.job import BuiltEnvironment, Job
 from submit.preflight import secrets, snapshot_checks, training_files
 from submit.preflight.findings import Finding, error, note, report_findings, warning
@@ -24,14 +25,14 @@ from submit.training_flags import trains_on_generated_images
 def check_snapshot(snapshot: Snapshot, arguments: Sequence[str] = ()) -> list[Finding]:
     """Findings about a snapshot for a training command with these arguments, errors first."""
     if snapshot.impossible:
-        return snapshot_checks.check_impossible(snapshot)  # azureml-core stops there, so nothing else is known
+        return snapshot_checks.check_impossible(snapshot)  # the SDK stops there, so nothing else is known
     return sorted(_snapshot_findings(snapshot, arguments), key=lambda finding: finding.level)
 
 
-def check_folder(folder: Path, arguments: Sequence[str] = ()) -> list[Finding]:
+def check_folder(folder: Path, sdk: Sdk, arguments: Sequence[str] = ()) -> list[Finding]:
     if not folder.is_dir():
         return [error(f"--source_directory {str(folder)!r}: not a folder; expected the folder of the project")]
-    return check_snapshot(Snapshot.of(folder), arguments)
+    return check_snapshot(Snapshot.of(folder, sdk.ignore_rules), arguments)
 
 
 def _snapshot_findings(snapshot: Snapshot, arguments: Sequence[str]) -> Iterator[Finding]:
@@ -42,28 +43,28 @@ def _snapshot_findings(snapshot: Snapshot, arguments: Sequence[str]) -> Iterator
     yield from training_files.check_named_files(snapshot, arguments)
 
 
-def check_job(job: Job, training: Sequence[str], conda_file: Path | None = None) -> None:
-    """Prints warnings, and removes credentials from the git addresses that azureml-core would send.
+def check_job(job: Job, sdk: Sdk, training: Sequence[str], conda_file: Path | None = None) -> None:
+    """Prints warnings, and removes credentials from the git addresses that the SDK would send.
 
     Raises:
         PreflightError: The job must not be sent; there is a line for each reason.
     """
-    report_findings(_job_findings(job, training, conda_file))
+    report_findings(_job_findings(job, sdk, training, conda_file))
     os.environ.update(clean_addresses(job.source_directory, os.environ))
 
 
-def check_resumed_job(job: Job, training: Sequence[str]) -> None:
+def check_resumed_job(job: Job, sdk: Sdk, training: Sequence[str]) -> None:
     """As ``check_job``, without warnings about what the recorded run has, which nobody has given now.
 
     Raises:
         PreflightError: The job must not be sent; there is a line for each reason.
     """
-    findings = [*check_compute_name(job.compute), *check_folder(job.source_directory, training)]
+    findings = [*check_compute_name(job.compute), *check_folder(job.source_directory, sdk, training)]
     report_findings([*findings, *check_addresses(job.source_directory, os.environ)])
     os.environ.update(clean_addresses(job.source_directory, os.environ))
 
 
-def _job_findings(job: Job, training: Sequence[str], conda_file: Path | None) -> Iterator[Finding]:
+def _job_findings(job: Job, sdk: Sdk, training: Sequence[str], conda_file: Path | None) -> Iterator[Finding]:
     yield from check_experiment_name(job.experiment)
     yield from check_compute_name(job.compute)
     yield from check_shm_size(job.shared_memory)
@@ -74,7 +75,7 @@ def _job_findings(job: Job, training: Sequence[str], conda_file: Path | None) ->
         yield from check_conda_file(conda_file)
     yield from _about_data(job, training)
     yield from _about_program(job)
-    yield from check_folder(job.source_directory, training)
+    yield from check_folder(job.source_directory, sdk, training)
     yield from check_addresses(job.source_directory, os.environ)
 
 

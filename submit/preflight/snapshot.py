@@ -7,7 +7,7 @@ so that ``name/`` excludes the content of a folder but not the folder. Links are
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,19 @@ class Snapshot:
     links: Mapping[str, Path] = field(default_factory=dict)  # symbolic links among them, to their targets
     impossible: Mapping[str, str] = field(default_factory=dict)  # to the reason why azureml-core would stop
     unreadable: tuple[str, ...] = ()  # azureml-core prints a line and leaves them out
+    package: str = ""  # of the SDK
 
     @classmethod
-    def of(cls, folder: Path) -> "Snapshot":
-        """Reads a folder as azureml-core does."""
-        walk = _Walk(Path(os.path.normpath(folder.absolute())))
+    def of(cls, folder: Path, ignore_rules: "Callable[[Path], IgnoreRules]") -> "Snapshot":
+        """Reads a folder as the SDK does."""
+        folder = Path(os.path.normpath(folder.absolute()))
+        walk = _Walk(folder, ignore_rules(folder))
         if walk.rules.can_be_read():
             walk.enter(walk.folder, (walk.root,))
         elif used := ignore_file(walk.folder):
-            walk.impossible[used.name] = "an ignore file with characters or patterns that azureml-core can't read"
-        return cls(walk.folder, walk.files, walk.links, walk.impossible, tuple(walk.unreadable))
+            reason = f"an ignore file with characters or patterns that {walk.rules.package} can't read"
+            walk.impossible[used.name] = reason
+        return cls(walk.folder, walk.files, walk.links, walk.impossible, tuple(walk.unreadable), walk.rules.package)
 
     @property
     def size(self) -> int:
@@ -50,10 +53,10 @@ class Snapshot:
 
 
 class _Walk:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: "IgnoreRules") -> None:
         self.folder = folder
         self.root = folder.resolve()
-        self.rules = IgnoreRules(folder)
+        self.rules = rules
         self.files: dict[str, int] = {}
         self.links: dict[str, Path] = {}
         self.impossible: dict[str, str] = {}
@@ -120,14 +123,12 @@ def patterns(path: Path | None) -> list[str]:
 
 
 class IgnoreRules:
-    """The ignore rules of one folder."""
+    """The ignore rules of one folder; ``file`` is the object of the SDK that decides, ``package`` the SDK's name."""
 
-    def __init__(self, folder: Path) -> None:
-        # azureml-core decides; this part of it loads nothing else
-        from azureml._project.ignore_file import get_project_ignore_file
-
-        self._file: Any = get_project_ignore_file(str(folder))
+    def __init__(self, folder: Path, file: Any, package: str) -> None:
+        self._file = file
         self._folder = folder
+        self.package = package
         self._negated = any(pattern.startswith("!") for pattern in patterns(ignore_file(folder)))
 
     def can_be_read(self) -> bool:

@@ -49,7 +49,8 @@ def check_readable(snapshot: Snapshot) -> list[Finding]:
     names = format_names(snapshot.unreadable)
     return [
         warning(
-            f"snapshot: {names} can't be read, so azureml-core leaves it out; make it readable, or add it to .amlignore"
+            f"snapshot: {names} can't be read, so {snapshot.package} leaves it out; make it readable, or add it to "
+            ".amlignore"
         )
     ]
 
@@ -151,9 +152,9 @@ def check_links(snapshot: Snapshot) -> list[Finding]:
 
 
 def check_impossible(snapshot: Snapshot) -> list[Finding]:
-    """Paths at which azureml-core fails, before anything is sent."""
+    """Paths at which the SDK fails, before anything is sent."""
     return [
-        error(f"snapshot: {name!r} is {reason}, at which azureml-core fails; repair it, or add it to .amlignore")
+        error(f"snapshot: {name!r} is {reason}, at which {snapshot.package} fails; repair it, or add it to .amlignore")
         for name, reason in snapshot.impossible.items()
     ]
 
@@ -189,20 +190,22 @@ def check_ignore_file(snapshot: Snapshot) -> list[Finding]:
 
 
 def check_nested(snapshot: Snapshot) -> list[Finding]:
-    """azureml-core reads only the ignore file in the snapshot's root."""
+    """The SDKs read only the ignore file in the snapshot's root."""
     nested = [name for name in snapshot.files if name.endswith((f"/{AML_IGNORE}", f"/{GIT_IGNORE}"))]
     effective = [name for name in nested if patterns(snapshot.folder / name)]
     if not effective:
         return []
-    return [warning(f"{format_names(effective)}: azureml-core doesn't read it; put its patterns into ./{AML_IGNORE}")]
+    return [
+        warning(f"{format_names(effective)}: {snapshot.package} doesn't read it; put its patterns into ./{AML_IGNORE}")
+    ]
 
 
 def check_patterns(snapshot: Snapshot) -> list[Finding]:
-    """In azureml-core, unlike git, ``!name/`` doesn't include a folder again that ``name`` has excluded."""
+    """In the SDKs, unlike git, ``!name/`` doesn't include a folder again that ``name`` has excluded."""
     used = ignore_file(snapshot.folder)
     ineffective = [line for line in patterns(used) if line.startswith("!") and line.endswith("/") and "**" not in line]
     return [
-        warning(f"{used.name}: {line!r} includes no ignored folder in azureml-core; write {line.rstrip('/')!r}")
+        warning(f"{used.name}: {line!r} includes no ignored folder in {snapshot.package}; write {line.rstrip('/')!r}")
         for line in ineffective
         if used
     ]

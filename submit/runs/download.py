@@ -5,17 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from lightning_app.azureml.run_artifacts import artifact_paths
 from submit.errors import ServiceError, SubmitError
-from submit.runs.artifacts import Artifact, Blob, Properties
+from submit.interface import Properties, Run
 from submit.runs.logs import FOLDERS
 from submit.runs.retry import retry
 from submit.safe_paths import path_within
-
-if TYPE_CHECKING:
-    from azureml.core import Run
 
 WHAT = {"checkpoints": ("outputs/checkpoints/",), "outputs": ("outputs/",), "logs": FOLDERS}
 PART = ".part"
@@ -36,7 +32,7 @@ class File:
     existed: bool
 
 
-def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -> Iterator[File]:
+def download(run: Run, what: str, target: Path, warn: Callable[[str], None]) -> Iterator[File]:
     """Downloads files and yields each one when it is complete; a correct local file is kept.
 
     A file is written under a name that ends in ``PART``; the next call continues it.
@@ -45,7 +41,7 @@ def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -
         SubmitError: The run has no such files, or a file can't be written.
         ServiceError: Azure ML doesn't respond, or a file arrives damaged.
     """
-    names = retry(f"the files of {run.id}", lambda: artifact_paths(run), _TIMEOUT, warn)
+    names = retry(f"the files of {run.id}", run.paths, _TIMEOUT, warn)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")
@@ -56,14 +52,14 @@ def download(run: "Run", what: str, target: Path, warn: Callable[[str], None]) -
 class _Transfer:
     """The download of one file."""
 
-    def __init__(self, run: "Run", name: str, target: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, run: Run, name: str, target: Path, warn: Callable[[str], None]) -> None:
         self._name = name
         self._target = target
         self._warn = warn
-        self._artifact = Artifact(run, name)
+        self._file = run.file(name)
 
     def file(self) -> File:
-        remote = self._request(Blob.properties)
+        remote = self._request(self._file.properties)
         existed = _is_complete(self._target, remote)
         if not existed:
             self._fetch(remote)
@@ -90,14 +86,14 @@ class _Transfer:
             if file.tell() > remote.size:
                 file.truncate(0)
             while (begin := file.seek(0, 2)) < remote.size:
-                piece = self._request(partial(Blob.read, start=begin, length=_PIECE, version=remote.etag))
+                piece = self._request(partial(self._file.read, start=begin, length=_PIECE, version=remote.etag))
                 if not piece:
                     raise ServiceError(f"{self._name}: ended after {begin:,} of {remote.size:,} bytes")
                 file.write(piece)
                 file.flush()
 
-    def _request(self, action: Callable[[Blob], Result]) -> Result:
-        return retry(self._name, lambda: self._artifact.request(action), _TIMEOUT, self._warn)
+    def _request(self, action: Callable[[], Result]) -> Result:
+        return retry(self._name, action, _TIMEOUT, self._warn)
 
 
 def _is_complete(path: Path, remote: Properties) -> bool:

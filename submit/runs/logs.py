@@ -6,17 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from lightning_app.azureml.run_artifacts import artifact_paths
 from lightning_app.growing_file import GrowingLines
 from submit.errors import SubmitError, exit_status
-from submit.runs import artifacts
+from submit.interface import RemoteFile, Run
 from submit.runs.retry import retry
-from submit.runs.run_info import ENDED, duration, error_of, to_datetime
-
-if TYPE_CHECKING:
-    from azureml.core import Run
+from submit.runs.run_info import ENDED
 
 Show = Callable[[str], None]
 
@@ -30,8 +25,8 @@ _FIRST = (r"user_logs/std_log_process_0+\.txt", r"user_logs/std_log\.txt", r"azu
 _ANY = (r"user_logs/std_log.*\.txt", r"azureml-logs/.*\.txt")
 
 
-def log_names(run: "Run") -> Sequence[str]:
-    return [path for path in artifact_paths(run) if path.startswith(FOLDERS)]
+def log_names(run: Run) -> Sequence[str]:
+    return [path for path in run.paths() if path.startswith(FOLDERS)]
 
 
 def default_log(names: Iterable[str]) -> str | None:
@@ -60,9 +55,9 @@ class LogReader:
         name: The log; None for that of rank 0 as soon as it exists.
     """
 
-    def __init__(self, run: "Run", name: str | None = None) -> None:
+    def __init__(self, run: Run, name: str | None = None) -> None:
         self._run = run
-        self._artifact: artifacts.Artifact | None = None
+        self._file: RemoteFile | None = None
         self._lines = GrowingLines(self._read, _PIECE)
         self.name = name
 
@@ -78,8 +73,8 @@ class LogReader:
         self.name = self.name or default_log(log_names(self._run))
         if self.name is None:
             return b""
-        self._artifact = self._artifact or artifacts.Artifact(self._run, self.name)
-        return self._artifact.request(lambda blob: blob.read(offset, length))
+        self._file = self._file or self._run.file(self.name)
+        return self._file.read(offset, length)
 
 
 def _to_text(line: bytes) -> str:
@@ -102,7 +97,7 @@ def show_last_lines(log: LogReader, show: Show, warn: Show, timeout: float) -> N
         show(line)
 
 
-def follow(run: "Run", log: LogReader, show: Show, warn: Show, status_changed: Show | None = None) -> str:
+def follow(run: Run, log: LogReader, show: Show, warn: Show, status_changed: Show | None = None) -> str:
     """Shows each line of a run's log until the run has ended, and returns its status.
 
     Args:
@@ -118,7 +113,7 @@ def follow(run: "Run", log: LogReader, show: Show, warn: Show, status_changed: S
     delay, last = _SHORTEST_DELAY, ""
     while True:
         # requested before the log is read, so that the log is complete when the run has ended
-        status: str = retry(f"run {run.id}", run.get_status, FOLLOW_TIMEOUT, warn)
+        status: str = retry(f"run {run.id}", run.status, FOLLOW_TIMEOUT, warn)
         if status != last and status not in ENDED and status_changed:
             status_changed(status)
         any_shown = show_new_lines(log, show, warn, FOLLOW_TIMEOUT)
@@ -130,14 +125,14 @@ def follow(run: "Run", log: LogReader, show: Show, warn: Show, status_changed: S
         time.sleep(delay)
 
 
-def wait_for_run(run: "Run") -> int:
+def wait_for_run(run: Run) -> int:
     """Follows a run. Returns its exit status: 0 Completed, 1 Failed, 3 Canceled; 130 after Ctrl-C."""
     return exit_status(
         lambda: _follow_to_end(run), f"the run continues; python -m submit logs {run.id} --follow shows it again"
     )
 
 
-def _follow_to_end(run: "Run") -> int:
+def _follow_to_end(run: Run) -> int:
     began = time.monotonic()
 
     def status_changed(status: str) -> None:
@@ -148,12 +143,10 @@ def _follow_to_end(run: "Run") -> int:
     return ENDED[status]
 
 
-def _ending(run: "Run", status: str) -> str:
-    details = retry(f"run {run.id}", run.get_details, FOLLOW_TIMEOUT, _print_error)
-    elapsed = duration(to_datetime(details.get("startTimeUtc")), to_datetime(details.get("endTimeUtc")))
-    error = error_of(details)
-    after = f" after {elapsed}" if elapsed is not None else ""
-    return f"{status}{after}{f': {error}' if error else ''}"
+def _ending(run: Run, status: str) -> str:
+    state = retry(f"run {run.id}", run.state, FOLLOW_TIMEOUT, _print_error)
+    after = f" after {state.duration}" if state.duration is not None else ""
+    return f"{status}{after}{f': {state.error}' if state.error else ''}"
 
 
 def _print_line(line: str) -> None:

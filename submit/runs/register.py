@@ -4,16 +4,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from lightning_app.azureml.run_artifacts import artifact_paths
 from submit.errors import SubmitError
-from submit.runs import artifacts
+from submit.interface import Run
 from submit.runs.retry import service_errors
-from submit.runs.run_info import ENDED, RunInfo, get_run_info
-
-if TYPE_CHECKING:
-    from azureml.core import Run
+from submit.runs.run_info import ENDED, RunInfo
 
 BEST, LAST = "outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt"
 CHECKPOINTS = (BEST, LAST)
@@ -48,14 +43,15 @@ def require_name(name: str, description: str | None) -> None:
         raise SubmitError(f"--description: has {len(description or '')} characters; {_DESCRIPTION} are allowed")
 
 
-def register(run: "Run", name: str, description: str | None) -> RegisteredModel:
+def register(run: Run, name: str, description: str | None) -> RegisteredModel:
     """Registers a new version of a model.
 
     Raises:
         SubmitError: The run hasn't ended or has no checkpoint.
         ServiceError: Azure ML doesn't respond or refuses.
     """
-    info = get_run_info(run)
+    with service_errors(f"run {run.id}"):
+        info = run.info()
     if info.status not in ENDED:
         raise SubmitError(f"run {run.id} is {info.status}; its metrics are final only when it has ended")
     names = _names(run)
@@ -63,8 +59,8 @@ def register(run: "Run", name: str, description: str | None) -> RegisteredModel:
     metrics = _metrics_of_best(run, info, names) if checkpoint == BEST else info.metrics
     tags, left_out = model_tags(replace(info, metrics=metrics), _commit(run), checkpoint)
     with service_errors(f"model {name}"):
-        model = run.register_model(name, model_path=checkpoint, tags=tags, description=description)
-    return RegisteredModel(name, model.version, checkpoint, tags, left_out)
+        version = run.register_model(name, checkpoint, tags, description)
+    return RegisteredModel(name, version, checkpoint, tags, left_out)
 
 
 def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -79,9 +75,9 @@ def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict
     return short, tuple(name for name in names if name not in taken)
 
 
-def _names(run: "Run") -> Sequence[str]:
+def _names(run: Run) -> Sequence[str]:
     with service_errors(f"the files of {run.id}"):
-        return artifact_paths(run)
+        return run.paths()
 
 
 def _checkpoint(run_id: str, names: Sequence[str]) -> str:
@@ -91,7 +87,7 @@ def _checkpoint(run_id: str, names: Sequence[str]) -> str:
     return found
 
 
-def _metrics_of_best(run: "Run", info: RunInfo, names: Sequence[str]) -> dict[str, float]:
+def _metrics_of_best(run: Run, info: RunInfo, names: Sequence[str]) -> dict[str, float]:
     """The metrics of the epoch of the best checkpoint, and those of the test, which tested that checkpoint.
 
     The last values of a run are those of its last epoch. Without the file beside the checkpoint, only metrics that have
@@ -100,11 +96,10 @@ def _metrics_of_best(run: "Run", info: RunInfo, names: Sequence[str]) -> dict[st
     tested = {name: value for name, value in info.metrics.items() if name.startswith("test")}
     if _BEST_METRICS in names:
         with service_errors(f"{_BEST_METRICS} of {run.id}"):
-            content = artifacts.Artifact(run, _BEST_METRICS).request(lambda blob: blob.read(0, _LONGEST))
+            content = run.file(_BEST_METRICS).read(0, _LONGEST)
         return _parsed(content) | tested
     with service_errors(f"run {run.id}"):
-        logged = run.get_metrics()
-    return {name: value for name, value in info.metrics.items() if not isinstance(logged[name], list)} | tested
+        return {**run.metrics_of_one_value()} | tested
 
 
 def _parsed(content: bytes) -> dict[str, float]:
@@ -115,7 +110,6 @@ def _parsed(content: bytes) -> dict[str, float]:
         raise SubmitError(f"{_BEST_METRICS}: not what a training writes beside its best checkpoint") from error
 
 
-def _commit(run: "Run") -> str | None:
+def _commit(run: Run) -> str | None:
     with service_errors(f"run {run.id}"):
-        commit: str | None = run.get_properties().get("azureml.git.commit")
-    return commit
+        return run.commit()

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def service_errors(what: str) -> Iterator[None]:
-    """Turns all errors of azureml-core into ServiceError; its libraries' errors have no common base class."""
+    """Turns all errors of an SDK into ServiceError; its libraries' errors have no common base class."""
     try:
         yield
     except (SubmitError, ServiceError):

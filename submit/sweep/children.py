@@ -1,20 +1,13 @@
 """The runs of a sweep with their hyperparameters and metrics, the best one first."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from submit.errors import SubmitError
+from submit.interface import Run
 from submit.runs.retry import service_errors
-from submit.runs.run_info import duration, last_values, to_datetime
-
-if TYPE_CHECKING:
-    from azureml.core import Run
-
-_HYPERPARAMETERS = "_aml_system_"  # HyperDrive's tags of the sweep, by the id of the run
-_PRIMARY_METRIC = "_aml_system_primary_metric_config"
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class SweepResult:
     runs: Sequence[SweepRun]
 
 
-def sweep_result(sweep: "Run") -> SweepResult:
+def sweep_result(sweep: Run) -> SweepResult:
     """Requests the runs of a sweep.
 
     Raises:
@@ -45,19 +38,16 @@ def sweep_result(sweep: "Run") -> SweepResult:
         ServiceError: Azure ML doesn't respond.
     """
     with service_errors(f"sweep {sweep.id}"):
-        tags = sweep.get_tags()
-        if _PRIMARY_METRIC not in tags:
+        found = sweep.sweep()
+        if found is None:
             raise SubmitError(f"--sweep {sweep.id!r}: isn't a sweep; give the run that submit sweep has printed")
-        runs = [_child(child, tags) for child in sweep.get_children()]
-    config = json.loads(tags[_PRIMARY_METRIC])
-    return SweepResult(config["name"], config["goal"], _best_first(runs, config["name"], config["goal"]))
+        runs = [_child(child, drawn) for child, drawn in found.runs]
+    return SweepResult(found.metric, found.goal, _best_first(runs, found.metric, found.goal))
 
 
-def _child(child: "Run", tags: Mapping[str, str]) -> SweepRun:
-    details = child.get_details()
-    took = duration(to_datetime(details.get("startTimeUtc")), to_datetime(details.get("endTimeUtc")))
-    drawn = json.loads(tags.get(f"{_HYPERPARAMETERS}{child.id}") or "{}")
-    return SweepRun(child.id, details["status"], took, drawn, last_values(child.get_metrics()))
+def _child(child: Run, drawn: Mapping[str, Any]) -> SweepRun:
+    info = child.info()
+    return SweepRun(child.id, info.status, info.duration, drawn, info.metrics)
 
 
 def _best_first(runs: Sequence[SweepRun], metric: str, goal: str) -> list[SweepRun]:

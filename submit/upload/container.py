@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from submit.errors import ServiceError, cause_of, describe_error
+from submit.interface import Datastore
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT = 60.0
@@ -26,15 +27,15 @@ class Blob:
 class Container:
     """The container of a datastore.
 
-    It uses ``datastore.blob_service`` of azureml-core. ``datastore.upload`` uses the same, but it takes each existing
-    name for an uploaded file whatever its content, it logs a failed file and succeeds, and it can't continue within a
-    large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
+    It uses the client of the SDK's own library for blobs. azureml-core's ``datastore.upload`` uses the same, but it
+    takes each existing name for an uploaded file whatever its content, it logs a failed file and succeeds, and it can't
+    continue within a large file; ``Dataset.File.upload_directory`` needs azureml-dataset-runtime.
 
     Methods raise ServiceError when a retry doesn't help, or when ``stopped`` is set.
     """
 
-    def __init__(self, datastore: Any, stopped: threading.Event) -> None:
-        self._client = datastore.blob_service.get_container_client(datastore.container_name)
+    def __init__(self, datastore: Datastore, stopped: threading.Event) -> None:
+        self._client, self._models = datastore.client, datastore.models
         self._stopped = stopped
 
     def blobs(self, folder: str) -> dict[str, Blob]:
@@ -45,7 +46,7 @@ class Container:
 
     def put(self, path: str, content: bytes, md5: bytes) -> None:
         """Writes a blob in one request, over an existing one."""
-        settings = _settings(md5)
+        settings = self._settings(md5)
         blob = self._client.get_blob_client(path)
         self._retry(
             lambda: blob.upload_blob(
@@ -73,10 +74,8 @@ class Container:
 
     def commit(self, path: str, blocks: Sequence[str], md5: bytes) -> None:
         """Commits the blocks, which makes the blob visible."""
-        from azureml._vendor.azure_storage.blob import BlobBlock
-
-        settings = _settings(md5)
-        named = [BlobBlock(block) for block in blocks]  # type: ignore[no-untyped-call]  # azureml-core's
+        settings = self._settings(md5)
+        named = [self._models.BlobBlock(block) for block in blocks]
         blob = self._client.get_blob_client(path)
         self._retry(lambda: blob.commit_block_list(named, content_settings=settings, **_ONCE))
 
@@ -95,6 +94,9 @@ class Container:
                 if wait is None or self._stopped.wait(max(wait, _retry_after(error))):
                     raise ServiceError(self._reason(error)) from error
 
+    def _settings(self, md5: bytes) -> Any:
+        return self._models.ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
+
     def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
@@ -106,12 +108,6 @@ class Container:
 def _blob_from(blob: Any) -> Blob:
     md5 = blob.content_settings.content_md5
     return Blob(blob.size, bytes(md5) if md5 else None)
-
-
-def _settings(md5: bytes) -> Any:
-    from azureml._vendor.azure_storage.blob import ContentSettings
-
-    return ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))  # type: ignore[no-untyped-call]
 
 
 def _is_transient(error: Any) -> bool:

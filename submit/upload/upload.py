@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from submit.errors import SubmitError
+from submit.interface import Workspace
 from submit.preflight.findings import format_names
 from submit.upload.container import Blob, Container
 from submit.upload.folder import Folder, LocalFile
 from submit.upload.minutes import MinuteLines
 from submit.upload.sending import send
-from submit.upload.target import dataset_value, open_datastore, target_path
-from submit.workspace import open_workspace
+from submit.upload.target import dataset_value, target_path
 
 
 @dataclass
@@ -77,7 +77,9 @@ class Tally:
     existing: int = 0
 
 
-def upload(src: Path, target: str, datastore_name: str | None, overwrite: bool, config: Path | None) -> str:
+def upload(
+    src: Path, target: str, datastore_name: str | None, overwrite: bool, open_workspace: Callable[[], Workspace]
+) -> str:
     """Uploads a folder and returns a summary of two lines.
 
     Raises:
@@ -86,7 +88,7 @@ def upload(src: Path, target: str, datastore_name: str | None, overwrite: bool, 
     """
     path = target_path(target)
     files = _check_source(src, path)
-    datastore = open_datastore(open_workspace(config), datastore_name)
+    datastore = open_workspace().open_datastore(datastore_name)
     stopped = threading.Event()
     container = Container(datastore, stopped)
     comparison = _compare(container, path, files)

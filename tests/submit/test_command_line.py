@@ -14,7 +14,7 @@ from submit.describe import describe_job
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
 from submit.main import parse_command
-from submit.sdk_v1 import build_request
+from submit.v1.job import build_request
 from tests.support.commands import ROOT, environment
 
 RECORD = Path(__file__).parents[1] / "support" / "records" / "typical_job.yaml"

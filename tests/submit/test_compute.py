@@ -74,7 +74,7 @@ def test_the_case_of_a_size_makes_no_difference(submitter: Submitter) -> None:
     [
         ("--vm_size V100", "--vm_size 'V100': expected the name of a size, such as 'Standard_NC4as_T4_v3'"),
         ("--name g", "--name 'g'"),
-        ("--name local", "--name 'local': the name is reserved by azureml-core; take another"),
+        ("--name local", "--name 'local': the name is reserved by Azure ML; take another"),
         ("--max_nodes 0", "--max_nodes: '0' given; expected a whole number of at least 1"),
         ("--min_nodes -1", "--min_nodes: '-1' given; expected a whole number"),
         ("--min_nodes 5", "--min_nodes 5 and --max_nodes 4: expected --min_nodes to be at most --max_nodes"),

@@ -21,8 +21,8 @@ from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEvict
 from submit.job import CHECKPOINT_PATH, BuiltEnvironment, DatastorePath, Job
 from submit.low_priority import VARIABLE, for_low_priority
 from submit.main import parse_command
-from submit.request import resumed_job
-from submit.sdk_v1 import build_request
+from submit.v1.job import build_request
+from submit.v1.request import resumed_job
 from tests.support.commands import ROOT, environment
 from tests.support.projects import copy_project
 

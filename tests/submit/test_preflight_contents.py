@@ -6,6 +6,7 @@ import pytest
 
 from submit.preflight.checks import check_folder
 from submit.preflight.snapshot_checks import MEGABYTE
+from submit.v1.sdk import SDK
 from tests.support.preflight import about, write
 
 
@@ -64,7 +65,7 @@ def test_an_empty_snapshot_is_an_error(tmp_path: Path) -> None:
 def test_what_does_not_belong_in_a_snapshot_is_reported(project: Path, name: str, level: str, message: str) -> None:
     write(project, name)
 
-    findings = check_folder(project)
+    findings = check_folder(project, SDK)
 
     assert [finding.level for finding in findings] == [level]
     assert message in findings[0].text

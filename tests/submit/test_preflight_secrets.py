@@ -8,6 +8,7 @@ from submit.preflight.checks import check_folder
 from submit.preflight.secrets import secrets_in
 from submit.preflight.settings import check_variables
 from submit.preflight.snapshot_checks import MEGABYTE
+from submit.v1.sdk import SDK
 from tests.support.preflight import about, write
 
 SECRETS = {
@@ -35,7 +36,7 @@ def test_a_secret_is_reported_by_file_line_and_kind_and_never_itself(
 ) -> None:
     (project / "models" / "notes.txt").write_text(f"first\n{text}\n", encoding=encoding)
 
-    (finding,) = check_folder(project)
+    (finding,) = check_folder(project, SDK)
 
     assert finding.level == "error"
     assert finding.text.startswith(f"snapshot: 'models/notes.txt' line 2 has {kind}; ")
@@ -64,7 +65,7 @@ def test_binary_and_large_files_are_not_searched(project: Path) -> None:
     (project / "binary.bin").write_bytes(b"\0" + secret)
     (project / "large.txt").write_bytes(secret + b" " * MEGABYTE)
 
-    assert check_folder(project) == []
+    assert check_folder(project, SDK) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_binary_and_large_files_are_not_searched(project: Path) -> None:
 def test_files_that_are_known_for_secrets_are_errors(project: Path, name: str) -> None:
     write(project, name)
 
-    (finding,) = check_folder(project)
+    (finding,) = check_folder(project, SDK)
 
     assert finding.level == "error"
     assert finding.text.startswith(f"snapshot: {name!r} looks like ")
@@ -100,13 +101,13 @@ def test_files_that_are_known_for_secrets_are_errors(project: Path, name: str) -
 def test_harmless_names_are_no_secrets(project: Path, name: str) -> None:
     write(project, name, text="{}")
 
-    assert check_folder(project) == []
+    assert check_folder(project, SDK) == []
 
 
 def test_a_public_certificate_is_no_secret(project: Path) -> None:
     write(project, "ca.pem", text="-----BEGIN CERTIFICATE-----\nabc\n")
 
-    assert check_folder(project) == []
+    assert check_folder(project, SDK) == []
 
 
 def test_the_address_of_a_workspace_is_found_whatever_its_name(project: Path) -> None:

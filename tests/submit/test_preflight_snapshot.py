@@ -11,6 +11,7 @@ from azureml._project.ignore_file import get_project_ignore_file
 from submit.preflight import snapshot_checks
 from submit.preflight.checks import check_folder, check_snapshot
 from submit.preflight.snapshot import Snapshot
+from submit.v1.sdk import SDK
 from tests.support.commands import ROOT
 from tests.support.preflight import texts, write
 
@@ -57,7 +58,7 @@ def test_the_snapshot_has_the_files_that_azureml_uploads(tmp_path: Path, rules: 
     write(tmp_path, "#x", "!y", "with blank.py", ".git/config", "x/data/é.txt")
     write(tmp_path, used, text=rules)
 
-    snapshot = Snapshot.of(tmp_path)
+    snapshot = Snapshot.of(tmp_path, SDK.ignore_rules)
 
     assert list(snapshot.files) == uploaded_by_azureml(tmp_path)
     assert snapshot.size == sum((tmp_path / name).stat().st_size for name in snapshot.files)
@@ -68,7 +69,11 @@ def test_amlignore_replaces_gitignore(tmp_path: Path) -> None:
     write(tmp_path, ".gitignore", text="a.py\n")
     write(tmp_path, ".amlignore", text="b.py\n")
 
-    assert list(Snapshot.of(tmp_path).files) == [".amlignore", ".gitignore", "a.py"] == uploaded_by_azureml(tmp_path)
+    assert (
+        list(Snapshot.of(tmp_path, SDK.ignore_rules).files)
+        == [".amlignore", ".gitignore", "a.py"]
+        == uploaded_by_azureml(tmp_path)
+    )
 
 
 def test_links_are_followed_as_azureml_does(tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_links_are_followed_as_azureml_does(tmp_path: Path) -> None:
     (project / "shown").symlink_to("data/big.bin")
     (project / "data2").symlink_to("data")
 
-    snapshot = Snapshot.of(project)
+    snapshot = Snapshot.of(project, SDK.ignore_rules)
 
     assert list(snapshot.files) == uploaded_by_azureml(project)
     assert "also/a.py" in snapshot.files
@@ -92,14 +97,16 @@ def test_a_folder_that_is_given_by_a_link_is_looked_at(project: Path) -> None:
     link = project.with_name("link")
     link.symlink_to(project)
 
-    assert list(Snapshot.of(link).files) == uploaded_by_azureml(link) == list(Snapshot.of(project).files)
+    found = Snapshot.of(link, SDK.ignore_rules)
+
+    assert list(found.files) == uploaded_by_azureml(link) == list(Snapshot.of(project, SDK.ignore_rules).files)
 
 
 def test_a_relative_folder_is_the_same_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project, ".amlignore", text="/models/\n")
     monkeypatch.chdir(project.parent)
 
-    assert Snapshot.of(Path("project/../project")) == Snapshot.of(project)
+    assert Snapshot.of(Path("project/../project"), SDK.ignore_rules) == Snapshot.of(project, SDK.ignore_rules)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_where_azureml_core_fails_with_an_exception_there_is_an_error(
 
     with pytest.raises(OSError):  # noqa: PT011 - of several kinds
         uploaded_by_azureml(project)
-    (finding,) = check_folder(project)
+    (finding,) = check_folder(project, SDK)
 
     assert finding.level == "error"
     assert f"'models/odd' is {reason}, at which azureml-core fails; " in finding.text
@@ -131,14 +138,14 @@ def test_an_ignore_file_at_which_azureml_core_fails_is_an_error(project: Path, c
 
     with pytest.raises(ValueError):  # noqa: PT011 - of two kinds
         uploaded_by_azureml(project)
-    (finding,) = check_folder(project)
+    (finding,) = check_folder(project, SDK)
 
     assert finding.level == "error"
     assert "'.amlignore' is an ignore file with characters or patterns" in finding.text
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    (finding,) = check_folder(tmp_path / "missing")
+    (finding,) = check_folder(tmp_path / "missing", SDK)
 
     assert "not a folder; expected the folder of the project" in finding.text
 
@@ -153,7 +160,7 @@ def test_an_ignored_broken_link_is_no_error(project: Path) -> None:
     (project / "old").symlink_to("nowhere")
     write(project, ".amlignore", text="old\n")
 
-    assert check_folder(project) == []
+    assert check_folder(project, SDK) == []
     assert "old" not in uploaded_by_azureml(project)
 
 
@@ -163,7 +170,7 @@ def test_links_that_lead_out_are_errors_and_links_within_are_warnings(project: P
     (project / "file").symlink_to(project.parent / "elsewhere" / "passwords.txt")
     (project / "copy.py").symlink_to("models/cifar_net.py")
 
-    findings = check_folder(project)
+    findings = check_folder(project, SDK)
 
     assert [text.split(" is a link")[0] for text in texts(findings, "error")] == [
         "snapshot: 'file'",
@@ -174,7 +181,7 @@ def test_links_that_lead_out_are_errors_and_links_within_are_warnings(project: P
 
 
 def test_this_projects_own_snapshot_has_what_a_job_needs_and_no_more() -> None:
-    snapshot = Snapshot.of(ROOT)
+    snapshot = Snapshot.of(ROOT, SDK.ignore_rules)
 
     assert not [name for name in snapshot.files if name.startswith((".git/", ".venv/", "tests/", "outputs/", "data/"))]
     assert not texts(check_snapshot(snapshot), "error")

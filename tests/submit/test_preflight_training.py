@@ -6,6 +6,7 @@ import pytest
 
 from submit.preflight.checks import check_folder
 from submit.training_flags import class_paths
+from submit.v1.sdk import SDK
 from tests.support.preflight import texts, write
 
 
@@ -23,7 +24,7 @@ def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, 
     write(project, "my_module.py", "own/nets/big.py")
     write(project, ".amlignore", text=rules)
 
-    found = texts(check_folder(project, ["--model", "my_module.MyModel", "--data=own.nets.big.Data"]), "error")
+    found = texts(check_folder(project, SDK, ["--model", "my_module.MyModel", "--data=own.nets.big.Data"]), "error")
 
     assert f"snapshot: the job needs {file}; remove it from .amlignore" in found
 
@@ -31,7 +32,7 @@ def test_code_that_is_ignored_by_mistake_is_an_error(project: Path, rules: str, 
 def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, ".amlignore", "lightning_app/fit.py")
 
-    found = texts(check_folder(tmp_path), "error")
+    found = texts(check_folder(tmp_path, SDK), "error")
 
     assert [text.partition(";")[0].rpartition(" ")[2] for text in found] == [
         "'datamodules'",
@@ -43,21 +44,21 @@ def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_a_folder_without_the_program_needs_only_modules_of_ones_own(tmp_path: Path) -> None:
     write(tmp_path, ".amlignore", "my_module.py")
 
-    assert check_folder(tmp_path, ["--model", "my_module.Net"]) == []
+    assert check_folder(tmp_path, SDK, ["--model", "my_module.Net"]) == []
 
 
 @pytest.mark.parametrize("name", ["models/net.py", "datamodules.py"])
 def test_a_module_that_would_hide_the_installed_program_is_an_error(tmp_path: Path, name: str) -> None:
     write(tmp_path, ".amlignore", name)
 
-    (found,) = texts(check_folder(tmp_path), "error")
+    (found,) = texts(check_folder(tmp_path, SDK), "error")
 
     assert found.startswith(f"snapshot: {name.partition('/')[0].removesuffix('.py')!r} in ")
     assert found.endswith("hides the program's package of that name; rename it")
 
 
 def test_a_model_of_an_installed_package_or_a_short_name_needs_no_file(project: Path) -> None:
-    assert check_folder(project, ["--model", "CifarNet", "--data", "torchvision.datasets.MNIST"]) == []
+    assert check_folder(project, SDK, ["--model", "CifarNet", "--data", "torchvision.datasets.MNIST"]) == []
 
 
 def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
@@ -69,7 +70,7 @@ def test_the_classes_of_a_configuration_file_are_needed(project: Path) -> None:
     )
     write(project, ".amlignore", text="my_module.py\ncallbacks.py\n")
 
-    found = texts(check_folder(project, ["--config", "c.yaml"]), "error")
+    found = texts(check_folder(project, SDK, ["--config", "c.yaml"]), "error")
 
     assert [text.split("'")[1] for text in found] == ["my_module.py", "callbacks.py"]
     assert class_paths(project, ['--model={"class_path": "a.B"}', "--data", "c.D"]) == ["a.B", "c.D"]
@@ -90,7 +91,7 @@ def test_files_of_the_command_that_the_job_would_miss_are_errors(
     write(project, "ignored.yaml")
     write(project, ".amlignore", text="ignored.yaml\n")
 
-    (text,) = texts(check_folder(project, arguments), "error")
+    (text,) = texts(check_folder(project, SDK, arguments), "error")
 
     assert text.startswith(message)
 
@@ -98,5 +99,5 @@ def test_files_of_the_command_that_the_job_would_miss_are_errors(
 def test_weights_named_in_the_command_may_be_uploaded(project: Path) -> None:
     write(project, "weights/resnet18.pth")
 
-    assert check_folder(project, ["--model.weights", "./weights/resnet18.pth"]) == []
-    assert check_folder(project, ["--model.weights", "DEFAULT"]) != []
+    assert check_folder(project, SDK, ["--model.weights", "./weights/resnet18.pth"]) == []
+    assert check_folder(project, SDK, ["--model.weights", "DEFAULT"]) != []

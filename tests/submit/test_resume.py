@@ -11,8 +11,8 @@ from submit.emulator import AzureMLEmulator
 from submit.errors import SubmitError
 from submit.job import Job
 from submit.main import parse_command
-from submit.request import resumed_job
-from submit.sdk_v1 import build_request
+from submit.v1.job import build_request
+from submit.v1.request import resumed_job
 from tests.support.submitters import Submitter
 
 pytestmark = pytest.mark.slow

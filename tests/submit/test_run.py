@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from submit.emulator import AzureMLEmulator, Fault
+from submit.job import JOB_KEY
 from submit.low_priority import VARIABLE
-from submit.sdk_v1 import JOB_KEY
 from tests.support.projects import copy_project, git
 from tests.support.submitters import Submitter
 

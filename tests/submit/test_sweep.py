@@ -15,11 +15,11 @@ from submit.commands.sweep import sweep_options
 from submit.emulator import AzureMLEmulator, Fault
 from submit.errors import PreflightError, SubmitError
 from submit.main import parse_command
-from submit.sdk_v1 import build_request as request_of_job
 from submit.sweep.describe import describe_sweep
 from submit.sweep.drawn_values import check_drawn_values
 from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 from submit.sweep.validation import check_sweep
+from submit.v1.job import build_request as request_of_job
 from tests.support.commands import ROOT, Outcome, environment
 from tests.support.submitters import Submitter
 
@@ -236,7 +236,7 @@ def test_the_error_without_hyperdrives_sdk_has_the_extra() -> None:
 
 def test_hyperdrive_is_asked_for_what_was_described() -> None:
     require_hyperdrive()
-    from submit.sweep.sdk_v1 import build_request
+    from submit.v1.sweep import build_request
 
     space = f"{RATE} --param model.gamma=choice(a,b) --param batch_size=quniform(16,128,16)"
     median = build_request(sweep_of(f"{space} {BEST} --max_runs 40 --policy median --delay_evaluation 5"))
@@ -268,7 +268,7 @@ def test_hyperdrive_is_asked_for_what_was_described() -> None:
 
 def test_a_run_of_a_sweep_is_a_job_but_for_its_command() -> None:
     require_hyperdrive()
-    from submit.sweep.sdk_v1 import build_request
+    from submit.v1.sweep import build_request
 
     sweep = sweep_of(f"{RATE} {BEST} --max_runs 2 --nodes 2 --launcher mpi --dataset data/cifar10 --env A=b")
 

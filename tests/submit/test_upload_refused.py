@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from submit.upload.target import require_blobs
+from submit.v1.datastore import require_blobs
 from tests.support.commands import without_privileges
 from tests.support.projects import write_files
 from tests.support.submitters import Submitter

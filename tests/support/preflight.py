@@ -5,6 +5,7 @@ from pathlib import Path
 
 from submit.preflight.checks import check_folder
 from submit.preflight.findings import Finding
+from submit.v1.sdk import SDK
 
 
 def write(folder: Path, *names: str, text: str = "x") -> None:
@@ -19,4 +20,4 @@ def texts(findings: Iterable[Finding], level: str) -> list[str]:
 
 
 def about(folder: Path, word: str, arguments: Sequence[str] = ()) -> list[tuple[str, str]]:
-    return [(f.level, f.text) for f in check_folder(folder, arguments) if word in f.text]
+    return [(f.level, f.text) for f in check_folder(folder, SDK, arguments) if word in f.text]

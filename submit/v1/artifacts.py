@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_app.azureml.run_artifacts import ORIGIN, artifact_address, http_status
+from submit.interface import Properties
 
 if TYPE_CHECKING:
     from azureml.core import Run
@@ -15,15 +16,6 @@ _EXPIRED = (401, 403)
 _TIMEOUTS = (10, 60)  # seconds to connect, and between two packets of a response
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Properties:
-    """The properties of a file; ``md5`` is None if the service has none, as for files of several blocks."""
-
-    size: int
-    md5: str | None
-    etag: str
 
 
 @dataclass(frozen=True)
@@ -60,14 +52,20 @@ _PLAIN = {"Accept-Encoding": "identity"}  # so that offsets in the file are offs
 
 
 class Artifact:
-    """A file of a run; its address is requested again when it has expired."""
+    """A ``submit.interface.RemoteFile``; its address is requested again when it has expired."""
 
     def __init__(self, run: "Run", path: str) -> None:
         self._run = run
         self._path = path
         self._blob: Blob | None = None
 
-    def request(self, action: Callable[[Blob], Result]) -> Result:
+    def properties(self) -> Properties:
+        return self._request(Blob.properties)
+
+    def read(self, start: int, length: int, version: str = "") -> bytes:
+        return self._request(lambda blob: blob.read(start, length, version))
+
+    def _request(self, action: Callable[[Blob], Result]) -> Result:
         if self._blob is not None:
             try:
                 return action(self._blob)

@@ -9,13 +9,10 @@ from typing import Any
 
 import yaml
 
-from lightning_app.command_line.flags import flag_names, last_value, without_flag
-from submit.describe import GIVEN_BY_SUBMIT, TRAINING
 from submit.environments import PROJECT_ENVIRONMENT
 from submit.errors import SubmitError
 from submit.job import (
-    DATA_PATH,
-    RESUME_PATH,
+    JOB_KEY,
     BuiltEnvironment,
     CuratedEnvironment,
     DatastorePath,
@@ -23,19 +20,16 @@ from submit.job import (
     Launcher,
     RegisteredDataset,
 )
-from submit.low_priority import CHECKPOINT_DIR, VARIABLE
-from submit.sdk_v1 import (
+from submit.low_priority import VARIABLE
+from submit.resuming import ARTIFACT_STORE, require_free_flags, resumed_command
+from submit.v1.job import (
     CHECKPOINTS_PLACEHOLDER,
     DATA,
     DATASET_PLACEHOLDER,
     DATASTORE_PATH_PLACEHOLDER,
-    JOB_KEY,
 )
 
-ARTIFACT_STORE = "workspaceartifactstore"  # a datastore of every workspace, with the files of its runs
-_RESUME = "--resume"
 _SHELL = re.compile(r"[|&;<>`]")
-_LIMITS = (("--num_epochs", "--trainer.max_epochs"), ("--trainer.max_steps",), ("--trainer.max_time",))
 _DATA_PLACEHOLDERS = (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER)
 
 
@@ -98,14 +92,14 @@ def resumed_job(
     Raises:
         SubmitError: ``submit run`` didn't send the run, or a flag sets what the recorded run decides.
     """
-    for flag in flag_names(training):
-        if flag in (_RESUME, *GIVEN_BY_SUBMIT):
-            raise SubmitError(f"{flag}: the new run takes this from the run that it resumes; leave it out")
+    require_free_flags(training)
     shape = job_shape(definition) or JobShape(1, 1, "pytorch")
     docker = definition.get("docker") or {}
     return Job(
         experiment=experiment,
-        command=(*_training_command(definition), *training, _RESUME, RESUME_PATH),
+        command=resumed_command(
+            shlex.split(definition.get("command") or ""), training, _DATA_PLACEHOLDERS, CHECKPOINTS_PLACEHOLDER
+        ),
         source_directory=folder,
         compute=definition["target"],
         environment=_environment(definition["environment"]),
@@ -120,35 +114,6 @@ def resumed_job(
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )
-
-
-def require_more_training(run_id: str, definition: Mapping[str, Any], training: Sequence[str]) -> None:
-    """Checks that a resumed run has something to do; one that has completed has trained all that it was asked for.
-
-    Raises:
-        SubmitError: Neither more epochs nor more steps nor more time are given.
-    """
-    earlier = shlex.split(definition.get("command") or "")
-    for flags in _LIMITS:
-        given, before = last_value(training, *flags), last_value(earlier, *flags)
-        if given is None:
-            continue
-        if before is None or not (given.isdecimal() and before.isdecimal()) or int(given) > int(before):
-            return
-        raise SubmitError(f"{flags[0]} {given}: run {run_id} has completed {before}; give a higher number")
-    epochs = last_value(earlier, *_LIMITS[0])
-    what = f"its {epochs} epochs" if epochs else "its epochs"
-    raise SubmitError(f"run {run_id} has completed {what}; to train on, give a higher --num_epochs")
-
-
-def _training_command(definition: Mapping[str, Any]) -> list[str]:
-    command = shlex.split(definition.get("command") or "")
-    if tuple(command[: len(TRAINING)]) != TRAINING:
-        raise SubmitError(f"the run's command is {' '.join(command)!r}; expected a run that submit run has sent")
-    command = without_flag(command, _RESUME)
-    if last_value(command, CHECKPOINT_DIR) == CHECKPOINTS_PLACEHOLDER:  # the new run has a folder of its own
-        command = without_flag(command, CHECKPOINT_DIR)
-    return [DATA_PATH if word in _DATA_PLACEHOLDERS else word for word in command]
 
 
 def _environment(section: Mapping[str, Any]) -> CuratedEnvironment | BuiltEnvironment:

@@ -1,4 +1,4 @@
-"""A sweep for azureml-train-core (SDK v1): a HyperDriveConfig, its request, and sending it.
+"""A sweep for azureml-train-core: a HyperDriveConfig, its request, and sending it.
 
 azureml-core has no HyperDrive. azureml.core is imported first, because azureml.train otherwise imports itself in a
 circle and logs that at length.
@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import SubmitError, describe_error
-from submit.low_priority import for_cluster
-from submit.sdk_v1 import script_run_config
 from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
+from submit.v1.job import for_cluster, script_run_config
 
 if TYPE_CHECKING:
     from azureml.core import Run, ScriptRunConfig, Workspace
@@ -34,7 +33,7 @@ def require_sdk() -> None:
 
 
 def hyperdrive_config(sweep: Sweep, workspace: "Workspace | None" = None) -> "HyperDriveConfig":
-    """The sweep as it is submitted; ``workspace`` as for ``submit.sdk_v1.script_run_config``."""
+    """The sweep as it is submitted; ``workspace`` as for ``submit.v1.job.script_run_config``."""
     from azureml.train.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
 
     with warnings.catch_warnings():

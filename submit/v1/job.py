@@ -1,10 +1,6 @@
-"""A job for azureml-core (SDK v1): a ScriptRunConfig, and the request that it becomes.
-
-azureml-core is imported inside the functions, so that a wrong command line is reported without it.
-"""
+"""A job for azureml-core: a ScriptRunConfig, the request that it becomes, and sending it."""
 
 import json
-import secrets
 import shlex
 import tempfile
 from pathlib import Path
@@ -14,16 +10,20 @@ from submit.errors import SubmitError, describe_error
 from submit.job import (
     CHECKPOINT_PATH,
     DATA_PATH,
+    DEFAULT_DATASTORE,
     RESUME_PATH,
     BuiltEnvironment,
     CuratedEnvironment,
     DatastorePath,
     Job,
     RegisteredDataset,
+    variables_with_key,
 )
+from submit.low_priority import for_low_priority
+from submit.v1.cluster import is_low_priority
 
 if TYPE_CHECKING:
-    from azureml.core import Environment, ScriptRunConfig, Workspace
+    from azureml.core import Environment, Run, ScriptRunConfig, Workspace
     from azureml.core.runconfig import (
         DataReferenceConfiguration,
         MpiConfiguration,
@@ -39,9 +39,6 @@ RESUME = "resume"
 CHECKPOINTS = "checkpoints"
 CHECKPOINTS_PLACEHOLDER = f"DatasetOutputConfig:{CHECKPOINTS}"
 RESUME_PLACEHOLDER = f"$AZUREML_DATAREFERENCE_{RESUME}"
-JOB_KEY = "LIGHTNING_APP_JOB_KEY"  # by which the processes of a job know one another
-JOB_KEY_SHOWN = "(random, chosen when the job is sent)"
-DEFAULT_DATASTORE = "workspaceblobstore"  # of every workspace; azureml-core would request it from the service
 
 
 def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "ScriptRunConfig":
@@ -62,8 +59,7 @@ def script_run_config(job: Job, workspace: "Workspace | None" = None) -> "Script
         docker_runtime_config=DockerConfiguration(use_docker=True, shm_size=job.shared_memory),
         max_run_duration_seconds=job.max_duration_seconds or ScriptRunConfig.MAX_DURATION_SECONDS_DEFAULT,
     )
-    key = JOB_KEY_SHOWN if workspace is None else secrets.token_hex(16)
-    config.run_config.environment_variables = _with_key(job, key)
+    config.run_config.environment_variables = variables_with_key(job, is_sent=workspace is not None)
     _add_data(config.run_config, job)
     return config
 
@@ -79,11 +75,6 @@ def build_request(job: Job) -> dict[str, Any]:
     if isinstance(job.environment, CuratedEnvironment):  # its definition is in the workspace
         configuration["environment"] = {"name": job.environment.name, "version": job.environment.version}
     return {"Configuration": configuration, "TargetDetails": None}
-
-
-def _with_key(job: Job, key: str) -> dict[str, str]:
-    """The job's variables; a user's own key stays. One process talks to no other one."""
-    return ({JOB_KEY: key} if job.processes > 1 else {}) | dict(job.environment_variables)
 
 
 def _command(job: Job) -> list[str]:
@@ -197,3 +188,27 @@ def _reference(path: DatastorePath) -> "DataReferenceConfiguration":
     return DataReferenceConfiguration(
         datastore_name=path.datastore or DEFAULT_DATASTORE, path_on_datastore=path.path, mode=path.access
     )
+
+
+def send_job(job: Job, workspace: "Workspace") -> "Run":
+    """Sends a job and returns its run.
+
+    Raises:
+        SubmitError: Azure ML refuses the job or doesn't respond.
+    """
+    from azureml.core import Experiment
+
+    try:
+        config = script_run_config(for_cluster(job, workspace), workspace)
+        return Experiment(workspace, job.experiment).submit(config)
+    except SubmitError:
+        raise
+    except Exception as error:  # azureml-core raises errors of several libraries
+        raise SubmitError(f"Azure ML didn't accept the job: {describe_error(error)}") from error
+
+
+def for_cluster(job: Job, workspace: "Workspace") -> Job:
+    """The job, with a notice to watch for and a folder for its checkpoints where its cluster has low priority."""
+    from azureml.core.compute import ComputeTarget
+
+    return for_low_priority(job) if is_low_priority(ComputeTarget(workspace, job.compute)) else job

@@ -1,0 +1,154 @@
+"""What the commands need of an SDK of Azure ML.
+
+``submit.v1`` implements it with azureml-core, and ``submit.sdk`` chooses the SDK.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from submit.cluster import Cluster, FoundCluster
+from submit.job import Job
+from submit.preflight.findings import Finding
+from submit.preflight.snapshot import IgnoreRules
+from submit.runs.run_info import RunInfo, RunState, RunSummary
+from submit.sweep.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Properties:
+    """The properties of a file; ``md5`` is None if the service has none, as for files of several blocks."""
+
+    size: int
+    md5: str | None
+    etag: str
+
+
+class RemoteFile(Protocol):
+    """A file of a run; the methods raise errors of requests."""
+
+    def properties(self) -> Properties: ...
+
+    def read(self, start: int, length: int, version: str = "") -> bytes:
+        """Bytes from ``start`` on; fewer or none at the end of the file or if it doesn't exist yet.
+
+        ``version`` is the ETag that the file must have, if given.
+        """
+
+
+@dataclass(frozen=True)
+class SentSweep:
+    """What a sweep compares, and its runs, each with its hyperparameters."""
+
+    metric: str
+    goal: str
+    runs: Sequence[tuple["Run", Mapping[str, Any]]]
+
+
+class Run(Protocol):
+    """A run of the workspace. The methods raise the SDK's errors, except where they say more."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def experiment(self) -> str: ...
+
+    @property
+    def portal(self) -> str:
+        """The address of its page."""
+
+    def status(self) -> str: ...
+
+    def state(self) -> RunState:
+        """Its status, its times and its error."""
+
+    def info(self) -> RunInfo:
+        """All that ``submit status`` shows."""
+
+    def cancel(self) -> None: ...
+
+    def paths(self) -> Sequence[str]:
+        """The names of all its files, sorted."""
+
+    def file(self, path: str) -> RemoteFile: ...
+
+    def metrics_of_one_value(self) -> Mapping[str, float]:
+        """The metrics that were logged once."""
+
+    def commit(self) -> str | None:
+        """The git commit of its snapshot."""
+
+    def register_model(self, name: str, path: str, tags: Mapping[str, str], description: str | None) -> int:
+        """Registers a file of the run as the next version of a model, and returns that."""
+
+    def resumed(self, folder: Path, training: Sequence[str]) -> Job:
+        """The job that continues this run, with a snapshot of ``folder`` and further flags of the training.
+
+        Raises:
+            SubmitError: submit didn't send this run, or a flag sets what the run decides.
+        """
+
+    def command(self) -> Sequence[str]:
+        """The words of its command."""
+
+    def sweep(self) -> SentSweep | None:
+        """What a sweep compares, and its runs; None if the run is no sweep."""
+
+
+@dataclass(frozen=True)
+class Datastore:
+    """A blob container of the workspace: a ContainerClient, and the module with the classes that it takes."""
+
+    name: str
+    client: Any
+    models: Any
+
+
+class Workspace(Protocol):
+    """A workspace. The methods raise SubmitError for what the user can mend, and ServiceError."""
+
+    @property
+    def name(self) -> str: ...
+
+    def findings(self, job: Job) -> Sequence[Finding]:
+        """What the workspace knows that speaks against a job."""
+
+    def send(self, job: Job) -> Run: ...
+
+    def send_sweep(self, sweep: Sweep) -> Run: ...
+
+    def find_run(self, run_id: str) -> Run: ...
+
+    def list_runs(self, experiment: str, limit: int) -> Sequence[RunSummary]:
+        """The newest runs of an experiment, newest first."""
+
+    def find_cluster(self, name: str) -> FoundCluster | None: ...
+
+    def create_cluster(self, wanted: Cluster) -> FoundCluster: ...
+
+    def vm_sizes(self) -> Mapping[str, int] | None:
+        """The number of GPUs by VM size of the workspace's region; None if the workspace doesn't say."""
+
+    def open_datastore(self, name: str | None) -> Datastore:
+        """The workspace's default datastore, or a named one."""
+
+
+class Sdk(Protocol):
+    """An SDK: what needs no workspace, and the way to one."""
+
+    package: str
+
+    def ignore_rules(self, folder: Path) -> IgnoreRules:
+        """The ignore rules for the snapshot of a folder."""
+
+    def request(self, job: Job) -> str:
+        """What would be sent, as YAML, without a network."""
+
+    def sweep_request(self, sweep: Sweep) -> str: ...
+
+    def require_sweeps(self) -> None:
+        """Raises SubmitError if a package for sweeps isn't installed."""
+
+    def open_workspace(self, file: Path | None) -> Workspace: ...

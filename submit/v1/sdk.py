@@ -1,0 +1,85 @@
+"""SDK v1 as the commands use it: an implementation of ``submit.interface``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from submit.cluster import Cluster
+from submit.interface import Datastore
+from submit.job import Job
+from submit.output import to_yaml
+from submit.preflight.findings import Finding
+from submit.preflight.snapshot import IgnoreRules
+from submit.runs.run_info import RunSummary
+from submit.sweep.sweep import Sweep
+from submit.v1 import cluster, datastore, job, run, sweep, workspace_checks
+from submit.v1 import workspace as workspaces
+
+if TYPE_CHECKING:
+    import azureml.core
+
+
+@dataclass(frozen=True)
+class CoreWorkspace:
+    """A ``submit.interface.Workspace``."""
+
+    core: "azureml.core.Workspace"
+
+    @property
+    def name(self) -> str:
+        return str(self.core.name)
+
+    def findings(self, wanted: Job) -> Sequence[Finding]:
+        return [*workspace_checks.workspace_findings(self.core, wanted)]
+
+    def send(self, wanted: Job) -> run.CoreRun:
+        return run.CoreRun(job.send_job(wanted, self.core))
+
+    def send_sweep(self, wanted: Sweep) -> run.CoreRun:
+        return run.CoreRun(sweep.send_sweep(wanted, self.core))
+
+    def find_run(self, run_id: str) -> run.CoreRun:
+        return run.find_run(self.core, run_id)
+
+    def list_runs(self, experiment: str, limit: int) -> Sequence[RunSummary]:
+        return run.list_runs(self.core, experiment, limit)
+
+    def find_cluster(self, name: str) -> cluster.AmlCluster | None:
+        return cluster.find_cluster(self.core, name)
+
+    def create_cluster(self, wanted: Cluster) -> cluster.AmlCluster:
+        return cluster.create_cluster(self.core, wanted)
+
+    def vm_sizes(self) -> Mapping[str, int] | None:
+        return cluster.supported_sizes(self.core)
+
+    def open_datastore(self, name: str | None) -> Datastore:
+        return datastore.open_datastore(self.core, name)
+
+
+class SdkV1:
+    """A ``submit.interface.Sdk``."""
+
+    package = "azureml-core"
+
+    def ignore_rules(self, folder: Path) -> IgnoreRules:
+        # this part of azureml-core loads nothing else of it
+        from azureml._project.ignore_file import get_project_ignore_file
+
+        return IgnoreRules(folder, get_project_ignore_file(str(folder)), self.package)
+
+    def request(self, wanted: Job) -> str:
+        return to_yaml({"experiment": wanted.experiment, "definition": job.build_request(wanted)})
+
+    def sweep_request(self, wanted: Sweep) -> str:
+        return to_yaml(sweep.build_request(wanted))
+
+    def require_sweeps(self) -> None:
+        sweep.require_sdk()
+
+    def open_workspace(self, file: Path | None) -> CoreWorkspace:
+        return CoreWorkspace(workspaces.open_workspace(file))
+
+
+SDK = SdkV1()
