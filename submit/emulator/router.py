@@ -23,10 +23,14 @@ from submit.emulator.api import (
     sweeps,
     workspace,
 )
+from submit.emulator.arm import code
+from submit.emulator.arm import datastores as arm_datastores
+from submit.emulator.arm import environments as arm_environments
+from submit.emulator.arm import jobs as arm_jobs
 from submit.emulator.auth import Handler
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError, error_content, json_response
 from submit.emulator.state import State
-from submit.emulator.workspace import BLOB_HOST, LOGIN_HOST, RESOURCE_MANAGER_HOST
+from submit.emulator.workspace import API_HOST, BLOB_HOST, LOGIN_HOST, REGISTRY_HOST, RESOURCE_MANAGER_HOST
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +38,16 @@ _AZURE_ML = (
     *(artifacts, computes, control, datasets, datastores, environments, experiments, interactive_runs),
     *(jobs, metadata, metrics, models, run_history, secrets, snapshots, sweeps),
 )
+_ARM = (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES)
+_ARM += tuple(route for part in (arm_jobs, code, arm_environments, arm_datastores) for route in part.ROUTES)
+_API = tuple(route for api in _AZURE_ML for route in api.ROUTES)
 HOSTS = {
-    "": tuple(route for api in _AZURE_ML for route in api.ROUTES),
+    "": _API,
+    API_HOST: _API,
+    REGISTRY_HOST: arm_environments.REGISTRY_ROUTES,
     BLOB_HOST: blobs.ROUTES,
     LOGIN_HOST: login.ROUTES,
-    RESOURCE_MANAGER_HOST: (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES),
+    RESOURCE_MANAGER_HOST: _ARM,
 }
 
 

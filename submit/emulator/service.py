@@ -10,6 +10,7 @@ from typing import Any
 
 from submit.emulator import datetimes, workspace
 from submit.emulator.api import blobs, dataflow, datasets, environments, jobs, metadata
+from submit.emulator.arm import environments as arm_environments
 from submit.emulator.client_environment import client_variables, job_variables, write_config
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
@@ -216,6 +217,11 @@ class AzureMLEmulator:
         """Adds a named environment, such as those that Azure provides."""
         with self._state.lock:
             environments.add(self._state, name, environments.image_content(image))
+
+    def add_registry_environment(self, name: str, image: str, version: str | None = None) -> None:
+        """Adds a version, by default the next one, of an environment to the registry that Azure provides."""
+        with self._state.lock:
+            arm_environments.add_to_registry(self._state, name, image, version)
 
     def add_dataset(self, name: str, path: str, dataset_type: str = "file") -> None:
         """Registers a version of a dataset: the files in a folder of the default datastore."""

@@ -108,7 +108,8 @@ class FileContainer(Protocol):
 class Folder:
     """Files that belong to no run. In a free folder, files needn't be announced and can be overwritten.
 
-    ``md5s`` are MD5 digests in base64, computed or sent by the client; ``parts`` are a blob's committed blocks by name.
+    ``md5s`` are MD5 digests in base64, computed or sent by the client; ``parts`` are a blob's committed blocks by name,
+    and ``metadata`` is what the client has set for a blob.
     """
 
     origin: str
@@ -119,6 +120,17 @@ class Folder:
     blocks: dict[str, dict[str, bytes]] = field(default_factory=dict)
     md5s: dict[str, str] = field(default_factory=dict)
     parts: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AssetVersion:
+    """A version of something that SDK v2 names: code, data, an environment or a model, with its properties."""
+
+    name: str
+    version: str
+    properties: dict[str, Any]
+    created: datetime
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class SubmittedJob:
-    """A submitted job; ``definition`` is the body of the request, ``files`` is the snapshot, content by path."""
+    """A submitted job; ``definition`` is the body of the request, ``files`` is the snapshot, content by path.
+
+    The body is that of SDK v1 with ``Configuration`` in it, or that of SDK v2 with ``properties``.
+    """
 
     run_id: str
     experiment: str
@@ -217,6 +232,7 @@ class State:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.url = ""
+        self.started = datetimes.now()
         self.tokens = Tokens()
         self.client_secret = secrets.token_urlsafe(24)  # of the service principal
         self.faults = FaultInjector()
@@ -226,6 +242,9 @@ class State:
         self.jobs: list[SubmittedJob] = []
         self.sweeps: list[SubmittedJob] = []
         self.environments: dict[str, list[dict[str, Any]]] = {}
+        self.registry_environments: dict[str, list[AssetVersion]] = {}  # of the registry that Azure provides
+        self.codes: dict[str, list[AssetVersion]] = {}
+        self.data: dict[str, list[AssetVersion]] = {}  # of SDK v2; its datasets of SDK v1 are below
         self.computes: dict[str, Compute] = {}
         self.creation_seconds = 1.0  # of a cluster
         self.evictions: list[Eviction] = []
@@ -237,6 +256,7 @@ class State:
         self.datastores: dict[str, dict[str, Any]] = {}  # registered ones, beside the workspace's own
         self.datastore = Folder("", DATASTORE_CONTAINER, free=True)
         self.folders: dict[tuple[str, str], Folder] = {}
+        self.uploads: dict[str, Folder] = {}  # containers of the blob account, for one upload each
         self.assets: dict[str, dict[str, Any]] = {}
         self.models: list[RegisteredModel] = []
         self.requests: list[RecordedRequest] = []

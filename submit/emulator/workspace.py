@@ -20,6 +20,12 @@ OPERATIONS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearning
 BLOB_HOST = "emulator.blob.core.windows.net"
 BLOB_CONTAINER = "azureml"
 RESOURCE_MANAGER_HOST = "management.azure.com"  # the client derives it from the cloud's name
+# azure-ai-ml and azureml-mlflow send tokens with https only, so that they need this host for what others have by http.
+API_HOST = f"{LOCATION}.api.azureml.ms"
+REGISTRY_HOST = "eastus.api.azureml.ms"  # where the client asks for any registry
+REGISTRY = "azureml"  # of the environments that Azure provides
+REGISTRY_SUBSCRIPTION = "44444444-4444-4444-4444-444444444444"
+REGISTRY_GROUP = "registry"
 LOGIN_HOST = "login.microsoftonline.com"
 TELEMETRY_HOST = "dc.services.visualstudio.com"  # azureml-dataprep always sends telemetry
 
@@ -33,7 +39,7 @@ def experiment_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{SCOPE}/experiments/{name}"))
 
 
-def blob_address(path: str) -> str:
-    """An address with a signature that doesn't expire; the path must be URL-encoded."""
-    signature = "sv=2019-07-07&sr=b&sig=emulator&se=2099-01-01T00%3A00%3A00Z&sp=rcw"
-    return f"https://{BLOB_HOST}/{BLOB_CONTAINER}/{path}?{signature}"
+def blob_address(path: str, container: str = BLOB_CONTAINER) -> str:
+    """An address with a signature that doesn't expire; the path must be URL-encoded, and is empty for a container."""
+    signature = f"sv=2019-07-07&sr={'b' if path else 'c'}&sig=emulator&se=2099-01-01T00%3A00%3A00Z&sp=rcwl"
+    return f"https://{BLOB_HOST}/{container}{'/' if path else ''}{path}?{signature}"

@@ -53,11 +53,15 @@ def submit(compute="gpu-cluster", **further):
 class Submitter:
     """A user whose working folder has the workspace's ``config.json``; no output may show ``token``.
 
+    Scripts begin with ``prelude``, which has the client of SDK v1.
+
     Args:
         service: The emulator.
         folder: The working folder of the commands.
         home: The home of the client, which caches addresses there.
     """
+
+    prelude = PRELUDE
 
     def __init__(self, service: AzureMLEmulator, folder: Path, home: Path | None = None) -> None:
         self.service = service
@@ -155,7 +159,7 @@ class Submitter:
         workspace = self.service.workspace_environment(self.folder / home) | {"TOKEN": self.service.user_token()}
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + script],
+            [sys.executable, "-c", self.prelude + script],
             cwd=self.folder,
             env={"PATH": os.environ["PATH"], "TZ": "UTC"} | workspace,
             stdin=pipe,

@@ -14,6 +14,7 @@ from submit.emulator.routing import Route
 from submit.emulator.state import FileContainer, Folder, State
 from submit.emulator.workspace import BLOB_CONTAINER, BLOB_HOST, DATASTORE_CONTAINER
 
+_METADATA = "x-ms-meta-"
 _NOT_ANNOUNCED = "no artifact was announced at this address"
 
 
@@ -54,15 +55,21 @@ def put_block_list(state: State, request: Request, parameters: Parameters) -> Re
 
 
 def put_metadata(state: State, request: Request, parameters: Parameters) -> Response:
-    return Response(headers=_properties(_content(state, parameters)))
+    content, container = _content(state, parameters), container_of(state, parameters)
+    if isinstance(container, Folder):
+        given = {name: value for name, value in request.headers.items() if name.startswith(_METADATA)}
+        container.metadata[parameters["path"]] = given
+    return Response(headers=_properties(content))
 
 
 def head(state: State, request: Request, parameters: Parameters) -> Response:
     content = _content(state, parameters)
     container = container_of(state, parameters)
     digest = container.md5s.get(parameters["path"]) if isinstance(container, Folder) else md5(content)
-    md5_header = {"Content-MD5": digest} if digest else {}
-    return Response(headers=_properties(content) | md5_header | {"Content-Length": str(len(content))})
+    headers = {"Content-MD5": digest} if digest else {}
+    if isinstance(container, Folder):
+        headers |= container.metadata.get(parameters["path"], {})
+    return Response(headers=_properties(content) | headers | {"Content-Length": str(len(content))})
 
 
 def get(state: State, request: Request, parameters: Parameters) -> Response:
@@ -79,6 +86,8 @@ def get(state: State, request: Request, parameters: Parameters) -> Response:
 
 
 def container_of(state: State, parameters: Parameters) -> FileContainer | None:
+    if "upload" in parameters:
+        return state.uploads.get(parameters["upload"])
     return state.files(parameters["origin"], parameters["container"]) if "container" in parameters else state.datastore
 
 
@@ -133,16 +142,41 @@ PAGE = 5000  # blobs
 
 
 def list_blobs(state: State, request: Request, parameters: Parameters) -> Response:
-    """A page of the datastore's blobs whose paths have the prefix; the marker is where the next page begins."""
-    paths = sorted(path for path in state.datastore.artifacts if path.startswith(request.query.get("prefix", "")))
+    """A page of a container's blobs whose paths have the prefix; the marker is where the next page begins.
+
+    With a delimiter, what has it after the prefix is listed once, up to the delimiter.
+    """
+    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter")
+    found = {path: file for path, file in _listed(state, parameters["upload"]).items() if path.startswith(prefix)}
+    names = sorted({_up_to(path, len(prefix), delimiter) for path in found})
     begin = int(request.query.get("marker") or 0)
     end = begin + int(request.query.get("maxresults") or PAGE)
-    blobs = "".join(_blob(state.datastore, path) for path in paths[begin:end])
-    marker = str(end) if end < len(paths) else ""
+    blobs = "".join(_blob(name, found.get(name)) for name in names[begin:end])
+    marker = str(end) if end < len(names) else ""
     return _xml(
-        f'<EnumerationResults ServiceEndpoint="https://{BLOB_HOST}/" ContainerName="{DATASTORE_CONTAINER}">'
+        f'<EnumerationResults ServiceEndpoint="https://{BLOB_HOST}/" ContainerName="{parameters["upload"]}">'
         f"<Blobs>{blobs}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>"
     )
+
+
+def _listed(state: State, container: str) -> dict[str, tuple[bytes, str | None]]:
+    """The content and the MD5, if the account has one, of each blob of a container by its path."""
+    if container == BLOB_CONTAINER:
+        containers: list[FileContainer] = [*state.runs.values(), *state.folders.values()]
+        return {
+            f"{files.origin}/{files.container}/{path}": (content, None)
+            for files in containers
+            for path, content in files.artifacts.items()
+        }
+    folder = state.datastore if container == DATASTORE_CONTAINER else state.uploads.get(container)
+    if folder is None:
+        raise BlobError(404, "ContainerNotFound", "The specified container does not exist.")
+    return {path: (content, folder.md5s.get(path)) for path, content in folder.artifacts.items()}
+
+
+def _up_to(path: str, begin: int, delimiter: str | None) -> str:
+    end = path.find(delimiter, begin) if delimiter else -1
+    return path if end < 0 else path[: end + 1]
 
 
 def list_blocks(state: State, request: Request, parameters: Parameters) -> Response:
@@ -155,12 +189,15 @@ def list_blocks(state: State, request: Request, parameters: Parameters) -> Respo
     return _xml(f"<BlockList><CommittedBlocks /><UncommittedBlocks>{pieces}</UncommittedBlocks></BlockList>")
 
 
-def _blob(folder: Folder, path: str) -> str:
-    digest = folder.md5s.get(path)
+def _blob(name: str, file: tuple[bytes, str | None] | None) -> str:
+    """A blob, or without a file a folder."""
+    if file is None:
+        return f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>"
+    content, digest = file
     md5_element = f"<Content-MD5>{digest}</Content-MD5>" if digest else ""
-    size = f"<Content-Length>{len(folder.artifacts[path])}</Content-Length>"
+    size = f"<Content-Length>{len(content)}</Content-Length>"
     properties = f"<Properties>{size}{md5_element}<BlobType>BlockBlob</BlobType></Properties>"
-    return f"<Blob><Name>{escape(path)}</Name>{properties}</Blob>"
+    return f"<Blob><Name>{escape(name)}</Name>{properties}</Blob>"
 
 
 def _xml(content: str) -> Response:
@@ -196,6 +233,7 @@ def _blob_routes(path: str) -> tuple[Route, ...]:
 
 ROUTES = (
     *_blob_routes(f"/{BLOB_CONTAINER}/{{origin}}/{{container}}/{{path*}}"),
-    Route("GET", f"/{DATASTORE_CONTAINER}", list_blobs, comp="list"),
+    Route("GET", "/{upload}", list_blobs, comp="list"),
     *_blob_routes(f"/{DATASTORE_CONTAINER}/{{path*}}"),
+    *_blob_routes("/{upload}/{path*}"),
 )

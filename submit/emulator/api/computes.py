@@ -147,6 +147,8 @@ ROUTES = (
 )
 RESOURCE_MANAGER_ROUTES = (
     Route("GET", f"{OPERATIONS}/computeOperationsStatus/{{compute}}", for_user(get_operation)),
+    Route("GET", f"{SCOPE}/computes", for_user(list_all)),
+    Route("GET", _COMPUTE, for_user(get)),
     Route("PUT", _COMPUTE, for_user(create)),
     Route("PATCH", _COMPUTE, for_user(update)),
     Route("DELETE", _COMPUTE, for_user(delete)),

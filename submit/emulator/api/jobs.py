@@ -31,11 +31,14 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
 
 
 def queue(state: State, job: SubmittedJob) -> Run:
-    """Adds a job and its run, which is queued."""
-    configuration = job.definition["Configuration"]
+    """Adds a job of SDK v1 and its run, which is queued."""
+    return queue_run(state, job, environments.with_version(state, job.definition["Configuration"]))
+
+
+def queue_run(state: State, job: SubmittedJob, definition: dict[str, Any]) -> Run:
+    """Adds a job and its run, with the definition that a client of SDK v1 reads of it."""
     state.jobs.append(job)
-    recorded = environments.with_version(state, configuration)
-    return state.keep_run(_queued(job.run_id, job.experiment, len(state.runs) + 1, recorded))
+    return state.keep_run(_queued(job.run_id, job.experiment, len(state.runs) + 1, definition))
 
 
 def refuse_local(state: State, request: Request, parameters: Parameters) -> Response:

@@ -16,7 +16,7 @@ TOKEN_SECONDS = 3600
 
 
 def discovery(state: State, request: Request, parameters: Parameters) -> Response:
-    return json_response(dict.fromkeys(SERVICES, state.url))
+    return json_response(dict.fromkeys(SERVICES, f"https://{request.host}" if request.host else state.url))
 
 
 def get_run(state: State, run: Run, request: Request, parameters: Parameters) -> Response:

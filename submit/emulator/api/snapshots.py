@@ -65,6 +65,13 @@ def _paths(tree: dict[str, Any], folder: str = "") -> Iterator[str]:
             yield from _paths(node, f"{folder}{name}/")
 
 
+def keep(state: State, files: dict[str, bytes]) -> str:
+    """Keeps files that were uploaded in another way as a snapshot; returns its id."""
+    snapshot = Snapshot(str(uuid.uuid4()), {}, files)
+    state.snapshots[snapshot.id] = snapshot
+    return snapshot.id
+
+
 def pack(state: State, request: Request, parameters: Parameters) -> Response:
     """The address of a zip file with the snapshot."""
     snapshot = state.snapshots.get(parameters["snapshot"])

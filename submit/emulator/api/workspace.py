@@ -5,8 +5,10 @@ from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
 from submit.emulator.state import State
 from submit.emulator.workspace import (
+    API_HOST,
     LOCATION,
     OPERATIONS,
+    RESOURCE_GROUP,
     SCOPE,
     SUBSCRIPTION,
     TENANT,
@@ -14,6 +16,7 @@ from submit.emulator.workspace import (
     WORKSPACE_ID,
 )
 
+_V2 = "2022-10-01"  # the first version of the interface that azure-ai-ml asks for
 # name, vCPUs, GPUs, GB of memory, GB of disk: https://learn.microsoft.com/azure/virtual-machines/sizes/overview
 VM_SIZES = (
     ("Standard_DS3_v2", 4, 0, 14, 28),
@@ -40,6 +43,10 @@ def list_subscriptions(state: State, request: Request, parameters: Parameters) -
 
 
 def get_workspace(state: State, request: Request, parameters: Parameters) -> Response:
+    """The workspace; a client of SDK v2, which asks for a later version of the interface, needs https everywhere."""
+    is_v2 = request.query.get("api-version", "") >= _V2
+    address = f"https://{API_HOST}" if is_v2 else state.url
+    account = "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.{}/emulator"
     return json_response(
         {
             "id": SCOPE,
@@ -52,7 +59,11 @@ def get_workspace(state: State, request: Request, parameters: Parameters) -> Res
                 "workspaceId": WORKSPACE_ID,
                 "friendlyName": WORKSPACE,
                 "provisioningState": "Succeeded",
-                "discoveryUrl": f"{state.url}/discovery/workspaces/{WORKSPACE_ID}",
+                "discoveryUrl": f"{address}/discovery/workspaces/{WORKSPACE_ID}",
+                "mlFlowTrackingUri": f"azureml://{API_HOST}/mlflow/v1.0{SCOPE}",
+                "storageAccount": account.format(SUBSCRIPTION, RESOURCE_GROUP, "Storage/storageAccounts"),
+                "keyVault": account.format(SUBSCRIPTION, RESOURCE_GROUP, "KeyVault/vaults"),
+                "publicNetworkAccess": "Enabled",
             },
         }
     )

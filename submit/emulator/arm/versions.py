@@ -1,0 +1,124 @@
+"""Assets with versions: the routes that all kinds of them have, and what each kind has to say for itself."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from submit.emulator import datetimes
+from submit.emulator.arm.resources import page, properties_of, resource
+from submit.emulator.auth import Parameters, for_user
+from submit.emulator.messages import ApiError, Request, Response, json_response
+from submit.emulator.routing import Route
+from submit.emulator.state import AssetVersion, State
+from submit.emulator.workspace import SCOPE
+
+_DETAILS = ("tags", "description", "isArchived", "properties", "stage")  # of a version, which may change later
+
+
+class Kind(Protocol):
+    """A kind of asset, such as the environments of the workspace.
+
+    ``plural`` is its name in addresses, ``singular`` in messages.
+    """
+
+    plural: str
+    singular: str
+
+    def names(self, state: State) -> Sequence[str]: ...
+
+    def versions(self, state: State, name: str) -> Sequence[AssetVersion]:
+        """Those of a name, in the order of their creation."""
+
+    def add(self, state: State, version: AssetVersion) -> None:
+        """Adds a version, or replaces the one with the same name and version."""
+
+
+def find(kind: Kind, state: State, name: str, version: str) -> AssetVersion:
+    """A version of an asset.
+
+    Raises:
+        ApiError: There is none.
+    """
+    for known in kind.versions(state, name):
+        if known.version == version:
+            return known
+    raise ApiError(404, "ResourceNotFound", f"the workspace has no {kind.singular} {name!r} with version {version!r}")
+
+
+def content(kind: Kind, version: AssetVersion) -> dict[str, Any]:
+    path = f"{kind.plural}/{version.name}/versions/{version.version}"
+    given = {"isAnonymous": False, "isArchived": False, "tags": {}, "properties": {}} | version.properties
+    return resource(path, given | {"provisioningState": "Succeeded"}, version.created)
+
+
+def routes(kind: Kind) -> tuple[Route, ...]:
+    """Versions are created, read and listed; names are listed, and known by their latest and next version."""
+
+    def list_versions(state: State, request: Request, parameters: Parameters) -> Response:
+        wanted = request.query.get("hash")  # code has a new name each time, and is known by its hash
+        names = [parameters["name"]] if wanted is None else kind.names(state)
+        found = [version for name in names for version in kind.versions(state, name)]
+        if wanted is not None:
+            found = [version for version in found if _hash(version) == wanted]
+        if "desc" in request.query.get("$orderBy", ""):
+            found.reverse()
+        return page(request, [content(kind, version) for version in found])
+
+    def get_version(state: State, request: Request, parameters: Parameters) -> Response:
+        return json_response(content(kind, find(kind, state, parameters["name"], parameters["version"])))
+
+    def put_version(state: State, request: Request, parameters: Parameters) -> Response:
+        name, number = parameters["name"], parameters["version"]
+        properties = properties_of(request)
+        same = [version for version in kind.versions(state, name) if version.version == number]
+        if same and _identity(same[0].properties) != _identity(properties):
+            message = f"the {kind.singular} {name!r} has a version {number!r} with other content, which can't change"
+            raise ApiError(409, "UserError", message)
+        created = same[0].created if same else datetimes.now()
+        version = AssetVersion(name, number, properties, created)
+        kind.add(state, version)
+        return json_response(content(kind, find(kind, state, name, number)), 200 if same else 201)
+
+    def list_names(state: State, request: Request, parameters: Parameters) -> Response:
+        return page(request, [_container(kind, state, name) for name in kind.names(state)])
+
+    def get_name(state: State, request: Request, parameters: Parameters) -> Response:
+        if not kind.versions(state, parameters["name"]):
+            raise ApiError(404, "ResourceNotFound", f"the workspace has no {kind.singular} {parameters['name']!r}")
+        return json_response(_container(kind, state, parameters["name"]))
+
+    names = f"{SCOPE}/{kind.plural}"
+    return (
+        Route("GET", f"{names}/{{name}}/versions", for_user(list_versions)),
+        Route("GET", f"{names}/{{name}}/versions/{{version}}", for_user(get_version)),
+        Route("PUT", f"{names}/{{name}}/versions/{{version}}", for_user(put_version)),
+        Route("GET", names, for_user(list_names)),
+        Route("GET", f"{names}/{{name}}", for_user(get_name)),
+    )
+
+
+def next_version(versions: Sequence[AssetVersion]) -> str:
+    return str(1 + max((int(each.version) for each in versions if each.version.isdecimal()), default=0))
+
+
+def _container(kind: Kind, state: State, name: str) -> dict[str, Any]:
+    versions = kind.versions(state, name)
+    created: datetime = versions[0].created
+    properties = {
+        "latestVersion": versions[-1].version,
+        "nextVersion": next_version(versions),
+        "isArchived": False,
+        "tags": {},
+        "properties": {},
+    }
+    return resource(f"{kind.plural}/{name}", properties, created)
+
+
+def _hash(version: AssetVersion) -> str | None:
+    found: str | None = (version.properties.get("properties") or {}).get("hash_sha256")
+    return found
+
+
+def _identity(properties: dict[str, Any]) -> dict[str, Any]:
+    """What of an asset never changes."""
+    return {name: value for name, value in properties.items() if name not in _DETAILS and value is not None}

@@ -1,0 +1,70 @@
+"""Jobs that the real azure-ai-ml submits to the emulator."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from submit.emulator.workspace import BLOB_HOST, RESOURCE_MANAGER_HOST, SCOPE
+from tests.support.submitters import SOURCES
+from tests.support.submitters_v2 import V2Submitter
+
+RECORD = Path(__file__).parents[1] / "support/records/typical_job_v2.json"
+TYPICAL = """
+folder = "azureml://datastores/workspaceblobstore/paths/data/cifar10/"
+job = training(
+    command="python train.py --data ${{inputs.data}} --lr ${{inputs.lr}} --to ${{outputs.model}}",
+    instance_count=2, distribution=PyTorchDistribution(process_count_per_instance=4),
+    inputs={"data": Input(type="uri_folder", path=folder, mode="ro_mount"), "lr": 0.1},
+    outputs={"model": Output(type="uri_folder", mode="rw_mount")},
+    environment_variables={"LEVEL": "1"}, shm_size="16g", timeout=3600, tags={"team": "vision"})
+job.name = "typical"
+sent = ml.jobs.create_or_update(job)
+job = training(environment="acpt@latest", distribution=MpiDistribution(process_count_per_instance=2))
+job.name = "again"
+ml.jobs.create_or_update(job)
+found = ml.jobs.get("typical")
+ml.jobs.begin_cancel("again").result()
+print(json.dumps({
+    "status": sent.status, "compute": found.compute, "environment": found.environment,
+    "outputs": sorted(found.outputs), "listed": [[job.name, job.status] for job in ml.jobs.list()],
+    "environment of again": ml.jobs.get("again").environment, "code": [sent.code, ml.jobs.get("again").code],
+}))
+"""
+
+
+def test_a_typical_job_arrives_as_it_was_sent(v2_submitter: V2Submitter) -> None:
+    service = v2_submitter.service
+    service.add_environment("acpt", "registry/own:1")
+
+    result = v2_submitter.script_result(TYPICAL)
+
+    typical, again = service.jobs
+    record = json.loads(RECORD.read_text().replace("SCOPE", SCOPE))
+    code = typical.definition["properties"].pop("codeId")
+    assert typical.definition == record, json.dumps(typical.definition, indent=2).replace(SCOPE, "SCOPE")
+    assert typical.files == again.files == SOURCES
+    assert code == again.definition["properties"]["codeId"]
+    assert result["code"] == [code] * 2
+    assert (result["status"], result["compute"]) == ("Queued", "gpu-cluster")
+    assert result["environment"] == record["properties"]["environmentId"]
+    assert result["environment of again"] == "acpt:1"
+    assert result["outputs"] == ["default", "model"]
+    assert result["listed"] == [["again", "Canceled"], ["typical", "Queued"]]
+    assert {urlsplit(request.path).netloc for request in service.requests} == {BLOB_HOST, RESOURCE_MANAGER_HOST}
+    uploads = [request for request in service.requests if request.method == "PUT" and BLOB_HOST in request.path]
+    assert len(uploads) == len(SOURCES) + 1  # once, and the mark that all is there
+
+
+def test_a_job_of_v2_is_a_run_for_v1(v2_submitter: V2Submitter) -> None:
+    body = json.loads(RECORD.read_text().replace("SCOPE", SCOPE))
+    del body["properties"]["distribution"], body["properties"]["displayName"]
+
+    status, _ = v2_submitter.manage("PUT", f"{SCOPE}/jobs/job-1", body)
+    _, details = v2_submitter.request("GET", f"/history/v1.0{SCOPE}/experiments/exp/runs/job-1/details")
+
+    definition = details["runDefinition"]
+    assert status == 201
+    assert (details["status"], details["tags"], details["target"]) == ("Queued", {"team": "vision"}, "gpu-cluster")
+    assert (definition["command"], definition["nodeCount"]) == (body["properties"]["command"], 2)
+    assert definition["environment"] == {"name": "acpt-pytorch-2.8-cuda12.6", "version": "1"}
+    assert definition["communicator"] == "None"
