@@ -67,6 +67,7 @@ class EvaluationCharts(nn.Module):
     def compute(self) -> None:
         """Computes the charts of all images that were added since the last call."""
         images, *columns = self.most_wrong.compute()
+        columns = [column.reshape(-1) for column in columns]  # torchmetrics makes scalars of those with one value
         captions = [self._caption(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._computed = self.confusion.compute(), images, captions
         self._not_shown = None if self._pictures is None else columns[-1]

@@ -59,6 +59,14 @@ def test_only_wrong_images_are_shown_those_of_the_largest_loss_first() -> None:
     assert images.shape == (3, 96, 96, 3)
 
 
+def test_a_single_wrong_image_is_shown() -> None:
+    logger = evaluate(EvaluationCharts(CLASSES), [0.9, 2.0, 0.1], [0, 1, 0], [0, 0, 0])
+
+    images, captions = logger.images["val_most_wrong"]
+    assert captions == ["bee,\npredicted ant (loss 2)"]
+    assert images.shape == (1, 96, 96, 3)
+
+
 def test_an_image_of_a_loss_that_is_not_a_number_comes_first() -> None:
     logger = evaluate(EvaluationCharts(CLASSES), [0.9, float("nan")], [0, 1], [1, 0])
 
