@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightning_app.azureml import job as azureml_job
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.evaluations import save_evaluation
 from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach
@@ -204,6 +205,14 @@ class AzureMLRunLogger(Logger):
     def log_list(self, name: str, values: Sequence[Any], step: int = 0) -> None:
         """``values``: numbers or texts; others become plain, as in ``hparams.yaml``."""
         self._charts().list(name, values, step)
+
+    @rank_zero_only
+    def log_evaluation(self, stage: str, evaluation: Mapping[str, Any], step: int = 0) -> None:
+        """All values of a validation (``val``) or test (``test``): writes ``STAGE_metrics.json`` and logs its table.
+
+        ``evaluation``: plain objects; ``classes`` in it is the table, a list of mappings with the same keys.
+        """
+        save_evaluation(self._open().folder, stage, evaluation, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

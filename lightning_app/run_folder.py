@@ -80,6 +80,19 @@ class RunFolder:
         """Confusion matrices, images, tables and lists: a JSON file each, and a PNG file for a picture."""
         return self.root / "charts"
 
+    def evaluation(self, stage: str) -> Path:
+        """All values of the last validation, ``val``, or of the test, ``test``, as JSON."""
+        return self.root / f"{stage}_metrics.json"
+
+    @property
+    def history(self) -> Path:
+        """Each start of a training in this folder and its end: command, environment, and where the time went."""
+        return self.root / "history.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
     @property
     def hyperparameters(self) -> Path:
         return self.root / "hparams.yaml"
@@ -144,7 +157,8 @@ class RunFolder:
 
     def _check_kinds(self, flag: str) -> None:
         logged = (self.journal, self.journal_identity, self.hyperparameters, self.delivery_log, self.sender_log)
-        for path in (*logged, self.config, self.last, self.best, self.best_metrics, self.run_lock, self.run_holder):
+        made = (self.evaluation("val"), self.evaluation("test"), self.history, self.report)
+        for path in (*logged, *made, self.config, self.last, self.best, self.best_metrics, self.run_lock, self.run_holder):
             if path.is_dir():
                 raise UsageError(f"{flag}: {str(path)!r} is a folder; expected a file; remove or rename it")
         for path in (self.last.parent, self.charts, self.previous):
@@ -165,7 +179,8 @@ class RunFolder:
         """Moves only what was logged; returns the new folder."""
         target = self._new_previous()
         kept = (self.journal, self.journal_identity, self.charts, self.hyperparameters)
-        for path in (*kept, self.delivery_log, self.sender_log):
+        evaluated = (self.evaluation("val"), self.evaluation("test"), self.history, self.report)
+        for path in (*kept, *evaluated, self.delivery_log, self.sender_log):
             if path.exists():
                 path.rename(target / path.name)
         return target

@@ -23,6 +23,7 @@ Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W), or in their place the features of a frozen backbone (B, F); labels, int64 (B,)."""
 
 Stage = Literal["train", "val", "test"]
+_OF_VALIDATION = ("macro_f1", "balanced_accuracy")  # logged after each one; the others are in the file of the last one
 
 
 def metric_name(stage: Stage, quantity: Quantity) -> str:
@@ -34,10 +35,11 @@ class ImageClassifier(pl.LightningModule):
     """Trains ``network``, from images (B, 3, H, W) to logits (B, len(classes)), with SGD and cross entropy.
 
     Logs ``train_loss`` and ``train_accuracy`` over all steps since they were last logged, every
-    ``trainer.log_every_n_steps`` batches of an epoch and at its end, and ``val_*`` and ``test_*`` over the whole set.
+    ``trainer.log_every_n_steps`` batches of an epoch and at its end, and ``val_*`` and ``test_*`` over the whole set:
+    loss, accuracy, macro F1 and balanced accuracy, of the test also top-5 accuracy and expected calibration error.
     With the former comes ``learning_rate``. The step of a metric is the number of optimizer steps done. Loggers that
-    accept charts get a confusion matrix and, of the images that are classified wrongly, those with the largest loss: of
-    the last validation, when training ends, and of the test.
+    accept them get precision, recall and F1 of each class, a confusion matrix and, of the images that are classified
+    wrongly, those with the largest loss: of the last validation, when training ends, and of the test.
 
     Several processes compute the same as one process with all their batches: each image of an epoch counts once, also
     in the last step, where some processes may have no new image. Batch norms differ: each process uses the mean and
@@ -219,6 +221,7 @@ class ImageClassifier(pl.LightningModule):
         self.eval_loss.update(losses)
         self.eval_accuracy.update(predicted, labels)
         self.eval_charts.add(images, losses, labels, predicted, batch_idx)
+        self.eval_charts.add_logits(logits, labels)
 
     def _computed_evaluation(self) -> dict[Quantity, Tensor]:
         """The metrics of all images since the last call; the charts are computed as well."""
@@ -232,9 +235,10 @@ class ImageClassifier(pl.LightningModule):
         self.eval_accuracy.reset()
         return means
 
-    def _more_val_metrics(self) -> dict[str, Tensor]:
-        """Further metrics of the last validation, by their names in its row."""
-        return {}
+    def _more_metrics(self, stage: Stage) -> dict[str, Tensor | float]:
+        """Further metrics of the last validation or test, by their names in its row."""
+        overall = self.eval_charts.overall
+        return {f"{stage}_{name}": value for name, value in overall.items() if stage == "test" or name in _OF_VALIDATION}
 
     def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:
         metrics = {metric_name(stage, quantity): value for quantity, value in means.items()}
@@ -244,7 +248,7 @@ class ImageClassifier(pl.LightningModule):
             metrics, logger=False, prog_bar=True, on_step=on_step, on_epoch=not on_step, sync_dist=not on_step
         )
         values = {name: float(value) for name, value in metrics.items()}
-        if stage == "val" and (more := self._more_val_metrics()):
+        if stage != "train" and (more := self._more_metrics(stage)):
             self.log_dict(more, logger=False, on_step=False, on_epoch=True, sync_dist=True)
             values |= {name: float(value) for name, value in more.items()}
         if stage == "train":

@@ -1,7 +1,7 @@
-"""Charts of an evaluation: the confusion matrix, and the wrongly classified images with the largest loss."""
+"""What an evaluation leaves: its metrics by class, and charts of the confusion and of the most wrong images."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+from models.evaluation_metrics import EvaluationMetrics, evaluation_content, overall_values
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,15 @@ class ChartLogger(Protocol):
     def log_images(self, name: str, images: Any, captions: Sequence[str], step: int) -> None: ...
 
 
+@runtime_checkable
+class EvaluationLogger(Protocol):
+    """A logger that accepts all values of an evaluation, see ``evaluation_content``."""
+
+    def log_evaluation(self, stage: str, evaluation: Mapping[str, Any], step: int) -> None: ...
+
+
 class EvaluationCharts(nn.Module):
-    """Computes the charts of each evaluation; only those of the last one are logged.
+    """Computes the charts of each evaluation and its values by class; only those of the last one are logged.
 
     Computing gathers from all processes, as torchmetrics does: each process must call it.
     """
@@ -37,6 +46,9 @@ class EvaluationCharts(nn.Module):
         self._classes = list(classes)
         self.confusion = MulticlassConfusionMatrix(len(classes), validate_args=False)
         self.most_wrong = MostWrong()
+        self.metrics = EvaluationMetrics(len(classes))
+        self.overall: dict[str, float] = {}  # see overall_values; of what was computed last
+        self._more: dict[str, Tensor] = {}  # see EvaluationMetrics.compute
         self._computed: Computed | None = None
         self._not_shown: Tensor | None = None  # the indices of images in it in whose place there were features
         self._shown: dict[int, Tensor] = {}  # by index, such images that an earlier evaluation has shown
@@ -64,41 +76,51 @@ class EvaluationCharts(nn.Module):
         self.confusion.update(predicted, labels)
         self.most_wrong.update(images, losses, labels, predicted, self._indices(batch_idx, labels))
 
+    def add_logits(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds the logits (B, C) and the labels (B,) of a batch, for the metrics that need them."""
+        self.metrics.add(logits, labels)
+
     def compute(self) -> None:
-        """Computes the charts of all images that were added since the last call."""
+        """Computes the charts and the metrics of all images that were added since the last call."""
         images, *columns = self.most_wrong.compute()
         columns = [column.reshape(-1) for column in columns]  # torchmetrics makes scalars of those with one value
         captions = [self._caption(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._computed = self.confusion.compute(), images, captions
+        self._more = self.metrics.compute()
+        self.overall = overall_values(self._computed[0], self._more)
         self._not_shown = None if self._pictures is None else columns[-1]
         self.confusion.reset()
         self.most_wrong.reset()
 
     def log(self, loggers: Iterable[object], stage: str, step: int) -> None:
-        """Logs the charts that were computed last, once, with each logger that accepts charts."""
+        """Logs what was computed last, once, with each logger that accepts it."""
+        loggers = list(loggers)
         chart_loggers = [logger for logger in loggers if isinstance(logger, ChartLogger)]
-        computed, self._computed = self._with_images() if chart_loggers else None, None
+        computed, self._computed = self._with_images() if chart_loggers else self._computed, None
         if computed is None:
             return
         matrix, images, captions = computed
+        for each in [logger for logger in loggers if isinstance(logger, EvaluationLogger)]:
+            each.log_evaluation(stage, evaluation_content(matrix, self._more, self._classes), step)
         for logger in chart_loggers:
             logger.log_confusion_matrix(f"{stage}_confusion_matrix", matrix.cpu().numpy(), self._classes, step)
             if captions:
                 logger.log_images(f"{stage}_most_wrong", _as_pictures(images), captions, step)
-        if not captions:
+        if chart_loggers and not captions:
             log.info("No picture of %s_most_wrong: all %s images are right.", stage, f"{int(matrix.sum()):,}")
 
     def resume_state(self) -> dict[str, Any]:
         """The charts of the last evaluation, which are logged when training ends; only rank 0 logs."""
         is_connected = torch.distributed.is_available() and torch.distributed.is_initialized()
         is_logged = self._computed is not None and not (is_connected and torch.distributed.get_rank() > 0)
-        return {"computed": self._with_images() if is_logged else None}
+        return {"computed": self._with_images() if is_logged else None, "more": self._more if is_logged else {}}
 
     def load_resume_state(self, state: dict[str, Any]) -> None:
         self._computed, self._not_shown = state["computed"], None
+        self._more = state.get("more", {})  # checkpoints of earlier releases have none
 
     def merge_resume_states(self, states: Sequence[dict[str, Any]], rank: int) -> dict[str, Any]:
-        return states[0] if rank == 0 else {"computed": None}
+        return states[0] if rank == 0 else {"computed": None, "more": {}}
 
     def _with_images(self) -> Computed | None:
         """What was computed last, with the images that features have replaced; this process must have their loader."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.backbone_weights import backbone_weights, load_backbone
-from models.classifier import Batch, ImageClassifier, metric_name
+from models.classifier import Batch, ImageClassifier, Stage, metric_name
 from models.errors import ModelError
 from models.heads import Evaluated, Heads, best_of, parsed_rates, require_apart, summed
 from models.optimizers import may_fuse
@@ -224,10 +224,11 @@ class ResNetTransfer(ImageClassifier):
             self.eval_accuracy.update(predicted[number], labels)
         return self._computed_means()
 
-    def _more_val_metrics(self) -> dict[str, Tensor]:
-        if self.heads is None:
-            return {}
-        return {
+    def _more_metrics(self, stage: Stage) -> dict[str, Tensor | float]:
+        more = super()._more_metrics(stage)
+        if self.heads is None or stage != "val":
+            return more
+        return more | {
             f"{metric_name('val', quantity)}_lr_{rate:g}": value
             for rate, means in zip(self.heads.rates, self._val_means, strict=True)
             for quantity, value in means.items()

@@ -43,6 +43,14 @@ class RunTensorBoard(TensorBoardLogger):
         self._add_picture(name, images_png(pictures, captions, f"{name}, step {step:,}"), step)
 
     @rank_zero_only
+    def log_evaluation(self, stage: str, evaluation: Mapping[str, Any], step: int = 0) -> None:
+        """``evaluation``: its ``classes`` become a table of texts, a row for each class."""
+        rows = evaluation.get("classes", ())
+        if rows:
+            lines = [[*rows[0]], ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+            self.experiment.add_text(f"{stage}_by_class", "\n".join(f"| {' | '.join(line)} |" for line in lines), step)
+
+    @rank_zero_only
     def log_outcome(self) -> None:
         """Logs the hyperparameters and the names of the metrics, of which TensorBoard then shows the last values.
 
@@ -67,3 +75,9 @@ class RunTensorBoard(TensorBoardLogger):
         with Image.open(io.BytesIO(png)) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         self.experiment.add_image(name, pixels, step, dataformats="HWC")
+
+
+def _cell(value: Any) -> str:
+    """As text that Markdown shows as it is."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "".join(f"&#{ord(letter)};" if letter in "|<>&*_`[]\\\n" else letter for letter in text)

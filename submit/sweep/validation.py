@@ -90,7 +90,12 @@ def _check_bayesian(sweep: Sweep) -> Iterator[Finding]:
         )
 
 
-LOGGED = tuple(f"{stage}_{what}" for stage in ("train", "val", "test") for what in ("loss", "accuracy"))
+_MEASURES = {
+    "train": ("loss", "accuracy"),
+    "val": ("loss", "accuracy", "macro_f1", "balanced_accuracy"),
+    "test": ("loss", "accuracy", "macro_f1", "balanced_accuracy", "top5_accuracy", "calibration_error"),
+}
+LOGGED = tuple(f"{stage}_{what}" for stage, measures in _MEASURES.items() for what in measures)
 _MODELS = ("CifarNet", "ResNetTransfer")
 _DATA = ("CIFAR10DataModule", "ImageFolderDataModule")
 _OWN_PACKAGES = ("models", "datamodules")
@@ -123,7 +128,7 @@ def _check_known(sweep: Sweep, training: Sequence[str]) -> Iterator[Finding]:
         yield warning(
             f"--policy {sweep.stopping.policy}: {sweep.metric} is logged only once, at the end, so no run ends early"
         )
-    if (what == "loss") != (sweep.goal == "minimize"):
+    if (what in ("loss", "calibration_error")) != (sweep.goal == "minimize"):
         yield warning(f"--goal {sweep.goal}: is unusual for {sweep.metric}")
 
 
