@@ -158,7 +158,8 @@ class RunFolder:
     def _check_kinds(self, flag: str) -> None:
         logged = (self.journal, self.journal_identity, self.hyperparameters, self.delivery_log, self.sender_log)
         made = (self.evaluation("val"), self.evaluation("test"), self.history, self.report)
-        for path in (*logged, *made, self.config, self.last, self.best, self.best_metrics, self.run_lock, self.run_holder):
+        written = (self.config, self.last, self.best, self.best_metrics, self.run_lock, self.run_holder)
+        for path in (*logged, *made, *written):
             if path.is_dir():
                 raise UsageError(f"{flag}: {str(path)!r} is a folder; expected a file; remove or rename it")
         for path in (self.last.parent, self.charts, self.previous):

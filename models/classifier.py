@@ -238,7 +238,8 @@ class ImageClassifier(pl.LightningModule):
     def _more_metrics(self, stage: Stage) -> dict[str, Tensor | float]:
         """Further metrics of the last validation or test, by their names in its row."""
         overall = self.eval_charts.overall
-        return {f"{stage}_{name}": value for name, value in overall.items() if stage == "test" or name in _OF_VALIDATION}
+        logged = list(overall) if stage == "test" else [name for name in _OF_VALIDATION if name in overall]
+        return {f"{stage}_{name}": overall[name] for name in logged}
 
     def _log_metrics(self, stage: Stage, means: Mapping[Quantity, Tensor], *, on_step: bool) -> None:
         metrics = {metric_name(stage, quantity): value for quantity, value in means.items()}

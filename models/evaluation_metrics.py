@@ -25,6 +25,7 @@ class EvaluationMetrics(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        self._num_classes = num_classes
         self.top5: MulticlassAccuracy | None = None
         if num_classes > TOP:
             self.top5 = MulticlassAccuracy(num_classes, average="micro", top_k=TOP, validate_args=False)
@@ -45,6 +46,8 @@ class EvaluationMetrics(nn.Module):
         ``top5``: the accuracy, a scalar. ``calibration``: see ``Calibration``.
         """
         self._update()
+        if not self.calibration.update_called:  # torchmetrics warns of a metric without an update
+            self._pass(*self._no_images())
         computed: dict[str, Tensor] = {}
         counts = self.calibration.compute()
         if counts.sum():
@@ -68,8 +71,15 @@ class EvaluationMetrics(nn.Module):
         logits, labels = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
         self._waiting.clear()
         self._waiting_images = 0
+        self._pass(logits, labels)
+
+    def _no_images(self) -> tuple[Tensor, Tensor]:
+        device = self.calibration.device
+        return torch.zeros(0, self._num_classes, device=device), torch.zeros(0, dtype=torch.int64, device=device)
+
+    def _pass(self, logits: Tensor, labels: Tensor) -> None:
         self.calibration.update(logits, labels)
-        if self.top5 is not None:
+        if self.top5 is not None and len(labels):
             self.top5.update(logits, labels)
 
 

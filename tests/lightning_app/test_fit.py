@@ -55,6 +55,7 @@ def test_without_arguments_a_network_learns_generated_images(run: Command) -> No
         "config.yaml",
         "hparams.yaml",
         "metrics.jsonl",
+        "test_metrics.json",
     ]
     saved = sorted(path.name for path in Path("outputs/checkpoints").iterdir())
     assert saved == ["last.ckpt", "last.ckpt.json", "step-000002500.ckpt", "step-000002500.ckpt.json"]
@@ -67,7 +68,8 @@ def test_the_journal_holds_the_mean_loss_of_each_interval(run: Command, cifar10:
     steps = [(row["step"], row["epoch"]) for row in journal("outputs") if "train_loss" in row["metrics"]]
     # counted within each epoch of 50 batches, and at its end
     assert steps == [(20, 0), (40, 0), (50, 0), (70, 1), (90, 1), (100, 1)]
-    assert journal("outputs")[-1]["metrics"].keys() == {"test_loss", "test_accuracy"}
+    measures = ("loss", "accuracy", "macro_f1", "balanced_accuracy", "top5_accuracy", "calibration_error")
+    assert journal("outputs")[-1]["metrics"].keys() == {f"test_{measure}" for measure in measures}
 
 
 def test_validation_images_choose_the_best_checkpoint(run: Command, cifar10: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_terminal_of_80_columns_shows_a_bar_and_the_metrics_of_each_epoch(run:
     text = terminal.text()
     assert re.search(r"epoch 1/1: +\d+%.*/45 \[", text), text
     assert re.search(r"epoch 1/1: \d+ s, val_loss \d.*val_accuracy \d", text), text
-    assert re.search(r"Last: +val_loss \d\.\d{4}, val_accuracy \d\.\d{4}, train_loss", text), text
+    assert re.search(r"Last: +val_loss \d\.\d{4}, val_accuracy \d\.\d{4}, val_macro_f1", text), text
     assert re.search(r"Best: +val_accuracy \d\.\d{4}, after epoch 1", text), text
     assert "batch=" not in text
 

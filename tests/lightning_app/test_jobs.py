@@ -39,8 +39,14 @@ def test_a_run_on_generated_images_is_at_the_service_value_for_value(job: Job) -
         "learning_rate",
         "val_loss",
         "val_accuracy",
+        "val_macro_f1",
+        "val_balanced_accuracy",
         "test_loss",
         "test_accuracy",
+        "test_macro_f1",
+        "test_balanced_accuracy",
+        "test_top5_accuracy",
+        "test_calibration_error",
     } == set(job.scalars())
     assert len(job.scalars()["train_loss"]) > 20
     run = job.service.run(job.run_id)
@@ -51,10 +57,15 @@ def test_a_run_on_generated_images_is_at_the_service_value_for_value(job: Job) -
     assert {name: row.kind for name, row in charts.items()} == {
         "val_confusion_matrix": "azureml.v2.confusion_matrix",
         "val_most_wrong": "azureml.v2.image",
+        "val_by_class": "azureml.v1.table",
         "test_confusion_matrix": "azureml.v2.confusion_matrix",
         "test_most_wrong": "azureml.v2.image",
+        "test_by_class": "azureml.v1.table",
     }
     for name, row in charts.items():
+        if row.kind == "azureml.v1.table":
+            assert row.data.keys() == set(json.loads((outputs / "test_metrics.json").read_text())["classes"][0])
+            continue
         assert row.data[name].rpartition(f"{run.container}/")[2] in run.artifacts
     matrix = json.loads(next(content for path, content in run.artifacts.items() if "val_confusion_matrix" in path))
     assert sum(map(sum, matrix["data"]["matrix"])) == 200
@@ -96,7 +107,7 @@ def test_a_run_whose_disk_was_lost_repeats_no_point_of_a_chart(job: Job, cifar10
     assert (again.status, again.err) == (0, "")
     assert {name: [step for step, _ in points] for name, points in job.scalars().items()} == {
         name: [step for step, _ in points] for name, points in journal_scalars(job.folder / "outputs").items()
-    } | {"test_loss": [40, 80], "test_accuracy": [40, 80]}
+    } | {name: [40, 80] for name in job.scalars() if name.startswith("test_")}
     assert len(job.rows()["val_confusion_matrix"]) == 2  # after one epoch, and after two
 
 

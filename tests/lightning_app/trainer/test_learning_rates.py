@@ -116,7 +116,7 @@ def test_a_checkpoint_is_that_of_an_ordinary_network(image_folder: Path, tmp_pat
     assert torch.equal(loaded.network.fc.weight, end.heads[end.chosen][0])  # type: ignore[union-attr,arg-type]
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.validate(loaded, datamodule=images(image_folder), verbose=False)
-    assert trainer.callback_metrics.keys() == {"val_loss", "val_accuracy"}
+    assert trainer.callback_metrics.keys() == {"val_loss", "val_accuracy", "val_macro_f1", "val_balanced_accuracy"}
     assert trainer.callback_metrics["val_accuracy"].item() == val_rows(rows)[-1]["val_accuracy"]
 
 
