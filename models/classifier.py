@@ -117,12 +117,7 @@ class ImageClassifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
         logits = self.logits(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
-        if batch_idx == self._uneven_idx and self._uneven_step is not None:
-            logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
-            summed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
-            loss = summed * self._uneven_step.weight
-        else:
-            loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss, logits, labels = self._step_loss(logits, labels, batch_idx)
         self.train_metrics.add(loss, logits, labels)
         return loss
 
@@ -187,10 +182,12 @@ class ImageClassifier(pl.LightningModule):
 
     def _step_loss(self, logits: Tensor, labels: Tensor, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of a training step, and the logits (B, C) and labels (B,) of those images that count in it."""
+        smoothing = self.label_smoothing
         if batch_idx == self._uneven_idx and self._uneven_step is not None:
             logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
-            return functional.cross_entropy(logits, labels, reduction="sum") * self._uneven_step.weight, logits, labels
-        return functional.cross_entropy(logits, labels), logits, labels
+            summed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+            return summed * self._uneven_step.weight, logits, labels
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits, labels
 
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
         """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""

@@ -74,7 +74,7 @@ def _expected(path: str, value: Any) -> str | None:
     if path in _SECONDS:
         return None if value <= _MOST_SECONDS else f"seconds, at most {_MOST_SECONDS:,}"
     if path in _SHARES:
-        # the parser makes 2 a float, and Lightning takes it for a number of batches
+        # Lightning takes 2.0 for a number of batches
         fits = 0 <= value <= 1 or (float(value).is_integer() and 0 <= value <= sys.maxsize)
         return None if fits else "a share from 0.0 to 1.0, or a whole number of batches"
     if path in _LEAST and not _LEAST[path] <= value < math.inf:

@@ -84,7 +84,7 @@ def class_page(flag_and_class: str, parser_help: str) -> str:
 
 def trainer_page(parser_help: str) -> str:
     """The settings of Lightning's Trainer, from ``parser_help``, the parser's own text for a command."""
-    start = parser_help.find("  --trainer.accelerator")
+    start = parser_help.find("  --trainer.")
     end = parser_help.find("  --model.help")
     part = parser_help[start:end].rsplit("\n\n", 1)[0] if end > start >= 0 else parser_help
     return "Settings of Lightning's Trainer, for every command:\n" + part.rstrip() + "\n"

@@ -34,12 +34,38 @@ class RunTrainer(pl.Trainer):
     A callback may save in the middle of a step: at the end of its batch, or of its validation. What follows in that
     step, such as the model's own hook or a row for the loggers, would be missing after a resume. Such a checkpoint is
     written as soon as the step is complete, and one that is saved at the end of an epoch when the epoch is.
+
+    Args:
+        limit_train_batches: Batches of each epoch: 1 is one batch, 1.0 are all of them, 0.1 is a tenth.
+        limit_val_batches: The same for a validation.
+        limit_test_batches: The same for the test.
+        limit_predict_batches: The same for a prediction.
+        settings: The other settings of Lightning's Trainer.
     """
 
     stopped_by: object = None  # whose method has set should_stop
     within_step = False
     next_save_check = sys.maxsize  # the number of optimizer steps from which ``on_save_check`` is called
     _postponed: tuple[Callable[[], None], ...] = ()
+
+    def __init__(
+        self,
+        *,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        **settings: Any,
+    ) -> None:
+        # The parser takes the first type that fits. Lightning's own hints have int first, but typing keeps one order
+        # of a Union in a process, often the other one: 1 became 1.0, which means all batches and not one.
+        super().__init__(
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            **settings,
+        )
 
     @property
     def should_stop(self) -> bool:

@@ -166,10 +166,12 @@ CASES = (
     Case("gradient_clip_algorithm", "value", further=("--trainer.gradient_clip_val=0.01",)),
     Case("gradient_clip_algorithm", "scissors", refused="gradient_clip_algorithm scissors is invalid"),
     Case("gradient_clip_val", 0.01, clips, SPY),
-    Case("gradient_clip_val", -1, refused="--trainer.gradient_clip_val -1.0: expected at least 0"),
+    Case("gradient_clip_val", -1, refused="--trainer.gradient_clip_val -1"),
     Case("inference_mode", "false"),
     Case("limit_predict_batches", 1),  # for predict, see below
     Case("limit_test_batches", 0, has_no_test_rows),
+    Case("limit_train_batches", 1, takes(2)),
+    Case("limit_train_batches", 1.0, takes(CIFAR_STEPS)),
     Case("limit_train_batches", 2, takes(4)),
     Case("limit_train_batches", 2.5, refused="limit_train_batches"),
     Case("limit_val_batches", 0, takes(8), VALIDATION),

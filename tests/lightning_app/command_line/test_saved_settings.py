@@ -52,5 +52,5 @@ def test_odd_defaults_are_saved_and_read_again() -> None:
 
 
 def test_a_number_of_batches_may_be_a_float() -> None:
-    for batches in (0, 1, 2, 2.0, 0.5, 1.0):  # the parser makes 2 a float
+    for batches in (0, 1, 2, 2.0, 0.5, 1.0):
         check_bounds(Namespace(trainer=Namespace(limit_train_batches=batches)).as_dict())
