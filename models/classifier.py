@@ -116,7 +116,7 @@ class ImageClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.logits(images) if len(images) > 1 else self._logits_of_one(images, batch_idx)
+        logits = self.logits(images) if images.size(0) > 1 else self._logits_of_one(images, batch_idx)
         loss, logits, labels = self._step_loss(logits, labels, batch_idx)
         self.train_metrics.add(loss, logits, labels)
         return loss

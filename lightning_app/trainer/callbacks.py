@@ -49,7 +49,7 @@ class Throughput(StepHooks, pl.Callback):
 
     def _count(self, batch: Any) -> None:
         first = batch[0] if isinstance(batch, list | tuple) and batch else batch
-        self.images += len(first) * self._processes if isinstance(first, torch.Tensor) else 0
+        self.images += first.size(0) * self._processes if isinstance(first, torch.Tensor) else 0
 
     def _stop(self) -> None:
         self.seconds += time.monotonic() - self._started

@@ -43,7 +43,7 @@ class NonFiniteLoss(StepHooks, pl.Callback):
     def _look_at(self, loss: object, trainer: pl.Trainer, batch_idx: int) -> None:
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             return
-        if loss.device.type == "cpu" or (batch_idx + 1) % _STEPS_ON_A_GPU == 0 or trainer.is_last_batch:
+        if loss.is_cpu or (batch_idx + 1) % _STEPS_ON_A_GPU == 0 or trainer.is_last_batch:
             value = loss.item()
             self.is_last = not math.isfinite(value)
             if self.is_last and self.first_step is None:

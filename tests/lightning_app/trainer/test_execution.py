@@ -51,6 +51,13 @@ def scheduled(model: nn.Module, **config: Any) -> Any:
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": StepLR(optimizer, 2, gamma=0.9), **config}}
 
 
+def shrinking(model: nn.Module) -> torch.optim.Optimizer:
+    """Its weights become smaller by a hook after each step."""
+    optimizer = momentum(model)
+    optimizer.register_step_post_hook(lambda *_: torch._foreach_mul_([p.data for p in model.parameters()], 0.99))
+    return optimizer
+
+
 class OwnParts(Known):
     """Has its own backward, clipping, transfer and schedule step, and returns a mapping."""
 
@@ -114,6 +121,7 @@ VARIANTS: dict[str, tuple[Callable[[], pl.LightningModule], dict[str, Any]]] = {
     "saved while accumulating": (Known, {"callbacks": [saving], "accumulate_grad_batches": 2}),
     "several closures a step": (lambda: Known(lambda m: torch.optim.LBFGS(m.parameters(), lr=0.1, max_iter=3)), {}),
     "own optimizer": (lambda: Known(lambda m: WithoutGradients(m.parameters(), lr=0.05)), {}),
+    "hook of the optimizer": (lambda: Known(shrinking), {}),
     "own parts": (lambda: OwnParts(partial(scheduled, interval="step")), {}),
     "stopped": (Stopping, {}),
     "stopped before it may": (Stopping, {"min_steps": 25}),
