@@ -85,19 +85,20 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.execution.verdict import format_verdict
 
     require_extra()
-    job = prepare_job(job_options(options), choose_sdk(options.sdk), training, dry_run=options.dry_run)
+    sdk = choose_sdk(options.sdk)
+    job = prepare_job(job_options(options), sdk, training, dry_run=options.dry_run)
     if job is None:
         return 0
     evictions = _planned(options)
     undisturbed = None
     if evictions is not None and not options.no_comparison:
         print("First the job without evictions, to compare the results.", flush=True)
-        undisturbed = rehearse(job, options.rehearsal_data, options.timeout, _show)
+        undisturbed = rehearse(job, sdk, options.rehearsal_data, options.timeout, _show)
         if undisturbed.status:
             print(f"\n{format_report(undisturbed)}\n\n{format_verdict(undisturbed, job, options.arguments)}")
             return undisturbed.status
     print(f"Rehearsing {' '.join(job.command)}", flush=True)
-    rehearsal = rehearse(job, options.rehearsal_data, options.timeout, _show, evictions)
+    rehearsal = rehearse(job, sdk, options.rehearsal_data, options.timeout, _show, evictions)
     found = [] if undisturbed is None else differences(undisturbed.run, rehearsal.run, job.source_directory)
     print(f"\n{format_report(rehearsal)}\n\n{format_verdict(rehearsal, job, options.arguments, undisturbed, found)}")
     return rehearsal.status or int(bool(found))

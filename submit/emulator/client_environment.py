@@ -27,6 +27,17 @@ def job_variables(run: Run, state: State, token_seconds: float) -> dict[str, str
     }
 
 
+def mlflow_variables(run: Run, state: State, token_seconds: float) -> dict[str, str]:
+    """What the platform sets for a job beside the other variables, so that MLflow logs to its run."""
+    return {
+        "MLFLOW_TRACKING_URI": f"azureml://{workspace.API_HOST}/mlflow/v1.0{workspace.SCOPE}",
+        "MLFLOW_TRACKING_TOKEN": state.tokens.issue(run.id, time.time() + token_seconds),
+        "MLFLOW_RUN_ID": run.id,
+        "MLFLOW_EXPERIMENT_ID": workspace.experiment_id(run.experiment),
+        "MLFLOW_EXPERIMENT_NAME": run.experiment,
+    }
+
+
 def client_variables(home: Path, state: State, authority: Authority) -> dict[str, str]:
     """Proxies, the certificate authority, and the home folder, into which its certificate is written."""
     home.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,11 @@ from submit.emulator.api import (
     workspace,
 )
 from submit.emulator.arm import code
+from submit.emulator.arm import data as arm_data
 from submit.emulator.arm import datastores as arm_datastores
 from submit.emulator.arm import environments as arm_environments
 from submit.emulator.arm import jobs as arm_jobs
+from submit.emulator.arm import models as arm_models
 from submit.emulator.auth import Handler
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError, error_content, json_response
 from submit.emulator.state import State
@@ -39,7 +41,8 @@ _AZURE_ML = (
     *(jobs, metadata, metrics, models, run_history, secrets, snapshots, sweeps),
 )
 _ARM = (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES)
-_ARM += tuple(route for part in (arm_jobs, code, arm_environments, arm_datastores) for route in part.ROUTES)
+_PARTS = (arm_jobs, code, arm_data, arm_environments, arm_datastores, arm_models)
+_ARM += tuple(route for part in _PARTS for route in part.ROUTES)
 _API = tuple(route for api in _AZURE_ML for route in api.ROUTES)
 HOSTS = {
     "": _API,

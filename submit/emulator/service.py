@@ -10,8 +10,10 @@ from typing import Any
 
 from submit.emulator import datetimes, workspace
 from submit.emulator.api import blobs, dataflow, datasets, environments, jobs, metadata
+from submit.emulator.arm import command_job
+from submit.emulator.arm import data as arm_data
 from submit.emulator.arm import environments as arm_environments
-from submit.emulator.client_environment import client_variables, job_variables, write_config
+from submit.emulator.client_environment import client_variables, job_variables, mlflow_variables, write_config
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
 from submit.emulator.state import Compute, Dataset, Eviction, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
@@ -74,6 +76,11 @@ class AzureMLEmulator:
         """
         variables = job_variables(self.run(run_id), self._state, token_seconds)
         return variables | client_variables(home, self._state, self._authority)
+
+    def v2_job_environment(self, run_id: str, home: Path, token_seconds: float = 3600) -> dict[str, str]:
+        """As ``job_environment``, with the variables of MLflow, which each job of Azure ML has."""
+        mlflow = mlflow_variables(self.run(run_id), self._state, token_seconds)
+        return self.job_environment(run_id, home, token_seconds) | mlflow
 
     def workspace_environment(self, home: Path) -> dict[str, str]:
         """The environment variables with which an unmodified client submits to the emulator.
@@ -228,6 +235,11 @@ class AzureMLEmulator:
         with self._state.lock:
             datasets.add(self._state, datasets.files_content(name, path) | {"datasetType": dataset_type})
 
+    def add_data(self, name: str, path: str, kind: str = "uri_folder") -> None:
+        """Adds the next version of data of SDK v2: what is at a path of the default datastore."""
+        with self._state.lock:
+            arm_data.add(self._state, name, path, kind)
+
     def add_datastore_file(self, path: str, content: bytes, md5: str | None = "") -> None:
         """Adds a file to the default datastore; None for one without an MD5, as some programs upload."""
         with self._state.lock:
@@ -243,6 +255,21 @@ class AzureMLEmulator:
         """The files in a folder of a datastore, by their paths in it."""
         with self._state.lock:
             return datasets.files_of_datastore(self._state, datastore, path)
+
+    def output_addresses(self, run_id: str) -> dict[str, str]:
+        """Where the outputs of a job of SDK v2 are kept, by their names.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        with self._state.lock:
+            sent = {job.run_id: job.definition for job in self._state.jobs}[run_id]["properties"]
+            return {name: output["uri"] for name, output in command_job.output_addresses(sent, run_id).items()}
+
+    def input_address(self, address: str) -> str:
+        """The address in a datastore of what a job of SDK v2 names, such as the id of a version of data."""
+        with self._state.lock:
+            return arm_data.address(self._state, address)
 
     @property
     def evictions(self) -> list[Eviction]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from submit.execution.inputs import Inputs
-from submit.execution.mount import Mount
 from submit.execution.nodes import COLLECTED, Nodes, node_name
 from submit.execution.processes import Processes, ProcessResult
 
@@ -42,7 +41,6 @@ class JobRun:
         run_id: Of the job's run, which all attempts have.
         nodes: Its nodes.
         inputs: Its inputs and outputs.
-        data: Its data, if it is mounted.
         variables: Further variables of its processes.
         prepare: Called before each start.
         collect: Called when the processes of an attempt have ended, and their nodes are still there.
@@ -52,7 +50,6 @@ class JobRun:
     run_id: str
     nodes: Nodes
     inputs: Inputs = field(default_factory=Inputs)
-    data: Mount | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[], None] = lambda: None
     collect: Callable[[], None] = lambda: None
@@ -103,8 +100,8 @@ class JobRun:
         self.service.set_run_status(self.run_id, "Running")
         home = self.nodes.root / "home"
         shutil.rmtree(home, ignore_errors=True)
-        environment = self.service.job_environment(self.run_id, home) | dict(self.variables)
-        starts = self.nodes.starts(environment | dict(self.inputs.variables), self.data, self.inputs, self._metadata)
+        environment = dict(self.nodes.definition.environment(self.service, self.run_id, home)) | dict(self.variables)
+        starts = self.nodes.starts(environment | dict(self.inputs.variables), self.inputs, self._metadata)
         taken: list[Eviction] = []
         with Processes(starts) as processes:
 

@@ -7,15 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from submit.execution import run_script
+from submit.execution.definition import Definition
 from submit.execution.files import write_files
 from submit.execution.inputs import Inputs
 from submit.execution.launchers import ProcessRank, process_ranks, variables
-from submit.execution.mount import Mount
 from submit.execution.processes import ProcessStart
-from submit.v1.request import JobShape, job_command, job_shape, job_variables
+from submit.v1.request import JobShape
 
 # The address of all nodes, which are folders of this machine. The training refuses 127.0.0.1 as the address of rank 0
 # of several nodes, because on a cluster that is each node itself; on Linux, 127.0.0.2 is this machine as well.
@@ -36,19 +34,12 @@ class Nodes:
     """The nodes in one folder, for a submitted job."""
 
     root: Path
-    configuration: Mapping[str, Any]
+    definition: Definition
     files: Mapping[str, bytes]
 
     @property
     def shape(self) -> JobShape:
-        shape = job_shape(self.configuration)
-        assert shape is not None  # submit sends jobs with a shape only
-        return shape
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether the job has a distributed configuration; otherwise it is one process without a launcher."""
-        return str(self.configuration.get("communicator")).lower() != "none"
+        return self.definition.shape
 
     def folder(self, node: int) -> Path:
         """The folder of a node's snapshot, in which its processes run."""
@@ -61,7 +52,6 @@ class Nodes:
     def starts(
         self,
         job_environment: Mapping[str, str],
-        data: Mount | None,
         inputs: Inputs,
         metadata_address: Callable[[int], str],
     ) -> list[ProcessStart]:
@@ -69,28 +59,21 @@ class Nodes:
 
         Args:
             job_environment: The variables of the job.
-            data: Its data, if it is mounted.
-            inputs: What stands for its inputs and outputs in the command.
+            inputs: Its inputs and outputs.
             metadata_address: Of the metadata service of each node.
         """
         shape, port = self.shape, free_port()
-        command = [
-            inputs.fill_in(word)
-            for word in job_command(
-                self.configuration, sys.executable, str(data.target) if data else None, [run_script.__file__]
-            )
-        ]
-        prefix = list(data.prefix) if data else []
+        command = [*inputs.prefix, *self.definition.command(inputs)]
         starts = []
         for rank in process_ranks(shape.nodes, shape.processes_per_node):
             environment = (
                 self._environment(rank)
-                | job_variables(self.configuration)
+                | dict(self.definition.variables)
                 | dict(job_environment)
                 | self._launcher_variables(rank, port)
                 | {METADATA_ADDRESS: metadata_address(rank.node)}
             )
-            starts.append(ProcessStart(rank, [*prefix, *command], self.folder(rank.node), environment, self._log(rank)))
+            starts.append(ProcessStart(rank, command, self.folder(rank.node), environment, self._log(rank)))
         return starts
 
     def logs(self) -> Iterator[tuple[str, Path]]:
@@ -105,10 +88,10 @@ class Nodes:
         yield from self.logs()
 
     def _launcher_variables(self, rank: ProcessRank, port: int) -> dict[str, str]:
-        return dict(variables(self.shape.launcher, rank, ADDRESS, port)) if self.is_distributed else {}
+        return dict(variables(self.shape.launcher, rank, ADDRESS, port)) if self.definition.is_distributed else {}
 
     def _log(self, rank: ProcessRank) -> Path:
-        name = f"std_log_process_{rank.rank}.txt" if self.is_distributed else "std_log.txt"
+        name = f"std_log_process_{rank.rank}.txt" if self.definition.is_distributed else "std_log.txt"
         return self.root / LOGS / name
 
     def _environment(self, rank: ProcessRank) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Rehearses a whole job on this machine: azureml-core sends it to the emulator, and it runs as on a cluster."""
+"""Rehearses a whole job on this machine: the SDK sends it to the emulator, and it runs as on a cluster."""
 
 import contextlib
 import importlib.util
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from lightning_app.azureml.credentials import ACCESS_TOKEN
 from lightning_app.watchdog.protocol import PROGRESS_FOLDER
 from submit.errors import SubmitError
 from submit.execution.attempts import Attempt, JobRun
 from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
-from submit.execution.inputs import Inputs
-from submit.execution.mount import Mount
 from submit.execution.nodes import Nodes
-from submit.execution.outputs import prepare_outputs
 from submit.execution.processes import ProcessResult
+from submit.execution.requests import definition_of
 from submit.execution.scratch import scratch_folder
+from submit.interface import Sdk
 from submit.job import CuratedEnvironment, Job
 
 if TYPE_CHECKING:
@@ -59,12 +59,18 @@ class RehearsalResult:
 
 
 def rehearse(
-    job: Job, data: Path | None, timeout: float, show: Callable[[str], None], evictions: Evictions | None = None
+    job: Job,
+    sdk: Sdk,
+    data: Path | None,
+    timeout: float,
+    show: Callable[[str], None],
+    evictions: Evictions | None = None,
 ) -> RehearsalResult:
     """Sends the job, runs it and collects what Azure ML would keep.
 
     Args:
         job: The job.
+        sdk: Which sends it.
         data: The folder of this machine that is used for the job's data.
         timeout: Seconds after which the processes are ended.
         show: Called with each line that rank 0 prints.
@@ -81,9 +87,8 @@ def rehearse(
     from submit.emulator import AzureMLEmulator
 
     with scratch_folder("rehearsal-") as root, AzureMLEmulator() as service:
-        submitted = _submit(job, service, root, "Dedicated" if evictions is None else "LowPriority")
-        mount = Mount(data, root / "mnt" / "data") if data and job.data else None
-        run = _job_run(submitted, service, root, mount)
+        submitted = _submit(job, sdk, service, root, "Dedicated" if evictions is None else "LowPriority")
+        run = _job_run(submitted, service, root, data if job.data else None)
         plan = EvictionPlan(
             evictions or Evictions((), 0), service, run.node_name(0), root / "progress", lambda line: show(f"[{line}]")
         )
@@ -91,8 +96,7 @@ def rehearse(
         attempts = run.run(timeout, show, plan.advance)
         completed = not any(result.status for result in attempts[-1].results)
         service.set_run_status(submitted.run_id, "Completed" if completed else "Failed")
-        is_read_only = mount is None or mount.is_read_only
-        found = service.run(submitted.run_id)
+        found, is_read_only = service.run(submitted.run_id), run.inputs.are_read_only
         return RehearsalResult(found, attempts, is_read_only, service.unknown, plan.announced, plan.unreached)
 
 
@@ -102,27 +106,21 @@ def require_extra() -> None:
         raise SubmitError("rehearse needs the extra 'rehearse': pip install 'lightning-azureml[rehearse]'")
 
 
-def _submit(job: Job, service: "AzureMLEmulator", root: Path, priority: str) -> "SubmittedJob":
+def _submit(job: Job, sdk: Sdk, service: "AzureMLEmulator", root: Path, priority: str) -> "SubmittedJob":
     service.add_compute(job.compute, VM_SIZE, job.nodes, priority)
     if isinstance(job.environment, CuratedEnvironment):
         service.add_environment(job.environment.name, IMAGE)
-    # azureml-core reads these when it is imported and for each request; all requests go to the emulator
-    os.environ.update(service.workspace_environment(root / "home"))
-    from azureml.core import Workspace
-    from azureml.core.authentication import TokenAuthentication
-
-    from submit.v1.job import send_job
-
-    config = service.write_workspace_config(root)
-    authentication = TokenAuthentication(lambda audience: service.user_token(), cloud="AzureCloud")
-    send_job(job, Workspace.from_config(path=str(config), auth=authentication))
+    # the SDK reads these when it is imported and for each request; all requests go to the emulator
+    os.environ.update(service.workspace_environment(root / "home") | {ACCESS_TOKEN: service.user_token()})
+    sdk.open_workspace(service.write_workspace_config(root)).send(job)
     return service.jobs[-1]
 
 
-def _job_run(submitted: "SubmittedJob", service: "AzureMLEmulator", root: Path, mount: Mount | None) -> JobRun:
-    definition = submitted.definition["Configuration"]
+def _job_run(submitted: "SubmittedJob", service: "AzureMLEmulator", root: Path, data: Path | None) -> JobRun:
+    definition = definition_of(submitted)
     nodes = Nodes(root / "nodes", definition, submitted.files)
-    outputs = prepare_outputs(definition, service, submitted.run_id, root / "mnt" / "written")
+    outputs = definition.prepare_outputs(service, submitted.run_id, root / "mnt" / "written")
+    inputs = definition.prepare_inputs(service, root / "mnt", data)
     progress = root / "progress"
     progress.mkdir()
 
@@ -135,8 +133,7 @@ def _job_run(submitted: "SubmittedJob", service: "AzureMLEmulator", root: Path, 
         service,
         submitted.run_id,
         nodes,
-        Inputs().with_outputs(outputs),
-        mount,
+        definition.with_outputs(inputs, outputs),
         {PROGRESS_FOLDER: str(progress)},
         collect=collect,
     )

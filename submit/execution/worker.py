@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.execution.attempts import JobRun
-from submit.execution.inputs import prepare_inputs
 from submit.execution.nodes import LOGS, Nodes
-from submit.execution.outputs import prepare_outputs
 from submit.execution.processes import ProcessResult
+from submit.execution.requests import definition_of
 from submit.execution.submissions import Submissions
 
 if TYPE_CHECKING:
@@ -57,12 +56,12 @@ class Worker:
 
     def _execute(self, job: "SubmittedJob") -> None:
         folder = self._root / job.run_id
-        definition = job.definition["Configuration"]
+        definition = definition_of(job)
         self._service.set_run_status(job.run_id, "Preparing")
-        outputs = prepare_outputs(definition, self._service, job.run_id, folder / "written")
-        inputs = prepare_inputs(definition, self._service, folder / "inputs").with_outputs(outputs)
+        outputs = definition.prepare_outputs(self._service, job.run_id, folder / "written")
+        inputs = definition.with_outputs(definition.prepare_inputs(self._service, folder / "inputs"), outputs)
         nodes = Nodes(folder / "nodes", definition, job.files)
-        longest = float(definition.get("maxRunDurationSeconds") or LONGEST_JOB)
+        longest = float(definition.seconds or LONGEST_JOB)
         run = JobRun(self._service, job.run_id, nodes, inputs, collect=lambda: self._collect(job, nodes))
         if self._has_ended(job):
             return

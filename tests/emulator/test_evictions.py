@@ -15,7 +15,7 @@ from submit.execution.attempts import Attempt, JobRun
 from submit.execution.inputs import Inputs
 from submit.execution.machine import take_away
 from submit.execution.nodes import METADATA_ADDRESS, Nodes
-from submit.execution.outputs import prepare_outputs
+from submit.execution.v1_definition import V1Definition
 from tests.support.emulator_jobs import ask
 
 ENDED = 60.0  # seconds, many times what is usual
@@ -56,11 +56,11 @@ class EvictedJob:
             "arguments": ["DatasetOutputConfig:written"],
             "outputData": {"written": {"outputLocation": {"dataPath": location}, "mechanism": "mount"}},
         }
-        self.output = prepare_outputs(definition, service, run.id, folder / "written")["written"]
-        nodes = Nodes(folder / "nodes", definition, {"train.py": SCRIPT.encode()})
-        self.run = JobRun(
-            service, run.id, nodes, Inputs().with_outputs({"written": self.output}), collect=self._collect
-        )
+        sent = V1Definition(definition)
+        outputs = sent.prepare_outputs(service, run.id, folder / "written")
+        self.output = outputs["written"]
+        nodes = Nodes(folder / "nodes", sent, {"train.py": SCRIPT.encode()})
+        self.run = JobRun(service, run.id, nodes, sent.with_outputs(Inputs(), outputs), collect=self._collect)
         self.lines: list[str] = []
         self.collected = 0
         self._attempts: list[Attempt] = []
@@ -181,7 +181,7 @@ def test_a_job_that_fails_after_the_notice_has_failed(job: EvictedJob) -> None:
 
 
 def test_each_node_has_its_own_metadata_service(job: EvictedJob) -> None:
-    starts = job.run.nodes.starts({}, None, job.run.inputs, lambda node: f"http://{node}")
+    starts = job.run.nodes.starts({}, job.run.inputs, lambda node: f"http://{node}")
 
     assert [start.environment[METADATA_ADDRESS] for start in starts] == ["http://0", "http://1"]
 
@@ -195,7 +195,7 @@ def test_what_an_output_holds_is_in_the_datastore_and_comes_back(job: EvictedJob
     assert job.service.datastore == {f"kept/{job.run.run_id}/a/b": b"c"}
     location = {"datastoreName": "workspaceblobstore", "relativePath": f"kept/{job.run.run_id}"}
     definition = {"outputData": {"x": {"outputLocation": {"dataPath": location}, "mechanism": "Upload"}}}
-    again = prepare_outputs(definition, job.service, "other", tmp_path / "again")["x"]
+    again = V1Definition(definition).prepare_outputs(job.service, "other", tmp_path / "again")["x"]
     assert (again.folder / "a" / "b").read_bytes() == b"c"
 
 

@@ -12,8 +12,8 @@ import pytest
 from submit.emulator import AzureMLEmulator
 from submit.emulator.workspace import BLOB_HOST, DATASTORE_CONTAINER, SCOPE
 from submit.errors import SubmitError
-from submit.execution.inputs import prepare_inputs
 from submit.execution.nodes import Nodes
+from submit.execution.v1_definition import V1Definition
 from tests.support.emulator_jobs import Job, ask
 from tests.support.hostile_names import LEAD_OUT
 
@@ -95,7 +95,7 @@ def test_an_input_of_this_name_is_refused(service: AzureMLEmulator, tmp_path: Pa
 
     for definition in ({"data": data}, {"dataReferences": reference}):
         with pytest.raises(SubmitError, match="expected a path within the folder"):
-            prepare_inputs(definition, service, inputs)
+            V1Definition(definition).prepare_inputs(service, inputs)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -103,7 +103,7 @@ def test_an_input_of_this_name_is_refused(service: AzureMLEmulator, tmp_path: Pa
 def test_a_link_that_leads_out_of_the_outputs_is_not_collected(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    nodes = Nodes(tmp_path / "job", {"nodeCount": 1}, {"train.py": b""})
+    nodes = Nodes(tmp_path / "job", V1Definition({"nodeCount": 1}), {"train.py": b""})
     nodes.write_snapshot(0)
     outputs = nodes.folder(0) / "outputs"
     outputs.mkdir()

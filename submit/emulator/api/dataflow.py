@@ -19,6 +19,11 @@ def files(saved: Mapping[str, Any], datastore: Mapping[str, bytes]) -> dict[str,
     return {path.removeprefix(base): datastore[path] for path in found}
 
 
+def folder(saved: Mapping[str, Any], datastore: Mapping[str, bytes]) -> str:
+    """The folder that the paths of a saved dataset have in common, with a slash at its end unless it is the root."""
+    return _base([_as_pattern(path, datastore) for path in _patterns(saved)])
+
+
 def _patterns(saved: Mapping[str, Any]) -> Iterator[str]:
     flow = yaml.safe_load(json.loads(saved["dataflowJson"])["meta"]["RsDataflow"]) or {}
     for entry in flow.get("paths") or []:

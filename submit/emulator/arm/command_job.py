@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from submit.emulator.arm import code, environments, versions
+from submit.emulator.arm import code, data, environments, versions
 from submit.emulator.arm.resources import known, version_in
 from submit.emulator.messages import ApiError
 from submit.emulator.state import Run, State
@@ -35,6 +35,7 @@ def check(state: State, properties: Mapping[str, Any]) -> dict[str, bytes]:
     for name, value in (properties.get("inputs") or {}).items():
         known(value.get("jobInputType"), INPUTS, f"input {name!r}: jobInputType")
         known(value.get("mode") or INPUT_MODES[0], INPUT_MODES, f"input {name!r}: mode")
+        data.address(state, str(value.get("uri")))  # raises if it is the id of something that there isn't
     for name, value in (properties.get("outputs") or {}).items():
         known(value.get("jobOutputType"), OUTPUTS, f"output {name!r}: jobOutputType")
         known(value.get("mode") or OUTPUT_MODES[0], OUTPUT_MODES, f"output {name!r}: mode")
