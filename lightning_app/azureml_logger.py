@@ -1,4 +1,4 @@
-"""``AzureMLRunLogger``: a Lightning logger that writes to the run folder first and then sends to Azure ML."""
+"""``AzureMLRunLogger``: a Lightning logger that writes to the run folder first, and then sends to a service."""
 
 import atexit
 import logging
@@ -12,16 +12,18 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_app.azureml import job as azureml_job
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
 from lightning_app.azureml.evaluations import save_evaluation
+from lightning_app.azureml.destination import find_destination, is_core_installed
 from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach
 from lightning_app.azureml.logged_values import Numbers, require_finite, split_epoch
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
+from lightning_app.azureml.mlflow.remembered_run import FAILED, FINISHED
 from lightning_app.azureml.open_folders import OpenFolder, leave_folder, open_folder
+from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder, local_folder
 
 log = logging.getLogger(__name__)
@@ -30,11 +32,12 @@ _POLL_SECONDS = 5.0  # of the sender's messages; not at each call
 
 
 class AzureMLRunLogger(Logger):
-    """Logs to a run folder and, in an Azure ML job, to the run that Azure ML started.
+    """Logs to a run folder and, in an Azure ML job, to the run that Azure ML started; or to an MLflow server.
 
     Each row is in ``metrics.jsonl`` when ``log_metrics`` returns. A separate process sends it to the service, so that
     training never waits; only the end of the program waits, for ``exit_timeout`` at most. What is left then is
-    delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job nothing is sent.
+    delivered by ``python -m lightning_app.deliver OUTPUT_DIR``. Outside a job, ``MLFLOW_TRACKING_URI`` names a server;
+    without it, nothing is sent.
 
     Args:
         output_dir: The run folder, a local path. Azure ML uploads ``outputs`` by itself.
@@ -72,6 +75,7 @@ class AzureMLRunLogger(Logger):
         self._next_poll = 0.0
         self._numbers = Numbers()
         self._has_noted_repetitions = False
+        self._has_failed = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the sender and the run, which belong to this process; with what a subclass has added."""
@@ -122,8 +126,12 @@ class AzureMLRunLogger(Logger):
         """azureml-core's own ``Run``, for what this logger doesn't do; importing it takes a second.
 
         Outside a job it is azureml-core's offline run, which prints what it logs.
+
+        Raises:
+            UsageError: azureml-core isn't installed, or the metrics go by MLflow.
         """
         if self._run is None:
+            _require_core()
             from azureml.core import Run
 
             self._run = Run.get_context()
@@ -217,6 +225,7 @@ class AzureMLRunLogger(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Logs the sender's messages. It doesn't wait, because a test may follow; the end of the program waits."""
+        self._has_failed = status == "failed"
         self._next_poll = 0.0
         self._poll_sender()
 
@@ -258,15 +267,19 @@ class AzureMLRunLogger(Logger):
         opened, self._opened = self._opened, None
         if opened is None or not leave_folder(opened, id(self)) or opened.sender is None:
             return
+        opened.note_status(FAILED if self._has_failed else FINISHED)
         _log_messages(opened.sender.finish(min(self._exit_timeout, max(1.0, self._exit_timeout - self._waited))))
-        run_id = azureml_job.run_id() or ""
+        destination = opened.destination
+        assert destination is not None
+        run_id = destination.run_in(opened.folder)
         left = count_undelivered(opened.folder, run_id)
         if left:
             command = f"python -m lightning_app.deliver {self._folder.root}"
-            log.warning("Azure ML: %s undelivered; to deliver them: %s", left, command)
+            log.warning("%s: %s undelivered; to deliver them: %s", destination.service, left, command)
         else:
-            log.info("Azure ML: %s rows delivered to run %s.", f"{left.all_rows:,}", run_id)
-        log.info("%s", self._checkpoints_message())
+            log.info("%s: %s rows delivered to run %s.", destination.service, f"{left.all_rows:,}", run_id)
+        if destination.service == "Azure ML":
+            log.info("%s", self._checkpoints_message())
 
     def _flush_run(self) -> None:
         """Sends what was logged by ``run`` itself; twice does no harm."""
@@ -302,6 +315,17 @@ class AzureMLRunLogger(Logger):
         if Path("outputs").resolve() not in [self._folder.root.resolve(), *self._folder.root.resolve().parents]:
             return f"{self._folder.root} isn't in ./outputs, the only folder that Azure ML keeps of a job's disk."
         return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
+
+
+def _require_core() -> None:
+    destination = find_destination()
+    if destination is not None and destination.tracking is not None:
+        raise UsageError(
+            "logger.run is azureml-core's, and the metrics go by MLflow here; log with mlflow.MlflowClient to the run "
+            "that MLFLOW_RUN_ID names"
+        )
+    if not is_core_installed():
+        raise UsageError("logger.run is azureml-core's, which isn't installed; install 'lightning-azureml[v1]'")
 
 
 def _log_messages(lines: Sequence[str]) -> None:

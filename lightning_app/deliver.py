@@ -1,4 +1,4 @@
-"""``python -m lightning_app.deliver OUTPUT_DIR``: delivers what Azure ML doesn't have yet of a run."""
+"""``python -m lightning_app.deliver OUTPUT_DIR``: delivers what Azure ML, or the MLflow server, doesn't have yet."""
 
 import argparse
 import logging
@@ -13,7 +13,9 @@ from typing import NoReturn
 from filelock import Timeout
 
 from lightning_app.azureml import job as azureml_job
+from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.azureml.delivery_log import Undelivered, count_undelivered
+from lightning_app.azureml.destination import Destination, find_destination
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
 from lightning_app.run_folder import RunFolder
 
@@ -24,24 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is delivered, 1 when something is left, 2 when the command can't work."""
     given = _parser().parse_args(arguments)
     folder = RunFolder(given.output_dir)
-    reason = _usage_error(folder)
-    if reason is not None:
+    destination = find_destination()
+    reason = _usage_error(folder, destination)
+    if reason is not None or destination is None:
         print(f"error: {reason}", file=sys.stderr)
         return 2
     logging.disable(logging.CRITICAL)  # azureml-core logs each failure in forty lines; one is enough
-    return _deliver(folder, given.timeout, given.priority)
+    return _deliver(folder, destination, given.timeout, given.priority)
 
 
-def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
-    from lightning_app.azureml.delivery import RetryingUploader  # it imports azureml-core, which --help doesn't need
-
-    run_id = azureml_job.run_id()
-    assert run_id is not None
-    before = count_undelivered(folder, run_id)
+def _deliver(folder: RunFolder, destination: Destination, timeout: float, priority: Sequence[str]) -> int:
+    before = count_undelivered(folder, destination.run_in(folder))
     deadline = time.monotonic() + timeout
-    _exit_after(timeout + _POLL_SECONDS, folder, run_id)
+    _exit_after(timeout + _POLL_SECONDS, folder, destination)
     try:
-        with RetryingUploader(folder, priority, print, wait_for_lock=timeout) as uploader:
+        with RetryingUploader(folder, destination, priority, print, wait_for_lock=timeout) as uploader:
             while not uploader.deliver(final=True) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
     except Timeout:
@@ -49,6 +48,7 @@ def _deliver(folder: RunFolder, timeout: float, priority: Sequence[str]) -> int:
             f"error: {folder.root}: another process delivers it, which it does while the training runs", file=sys.stderr
         )
         return 1
+    run_id = destination.run_in(folder)
     left = count_undelivered(folder, run_id)
     print(f"{before.rows - left.rows:,} rows delivered to run {run_id}; {left} left.")
     if left:
@@ -60,11 +60,11 @@ def _print_undelivered(left: Undelivered, why: str) -> None:
     print(f"error: {left} undelivered ({why}); the same command tries again", file=sys.stderr)
 
 
-def _exit_after(seconds: float, folder: RunFolder, run_id: str) -> None:
+def _exit_after(seconds: float, folder: RunFolder, destination: Destination) -> None:
     """Ends the program after that time, even in a request: azureml-core waits for minutes without a response."""
 
     def end() -> None:
-        _print_undelivered(count_undelivered(folder, run_id), "the service doesn't respond")
+        _print_undelivered(count_undelivered(folder, destination.run_in(folder)), "the service doesn't respond")
         _exit(1)
 
     timer = threading.Timer(seconds, end)
@@ -78,9 +78,11 @@ def _exit(status: int) -> NoReturn:
     os._exit(status)  # Python would wait for azureml-core's threads, for minutes if the service doesn't respond
 
 
-def _usage_error(folder: RunFolder) -> str | None:
+def _usage_error(folder: RunFolder, destination: Destination | None) -> str | None:
     if not folder.journal.is_file():
         return f"{str(folder.root)!r}: no metrics.jsonl in it; expected the folder of a run, such as outputs"
+    if destination is not None:
+        return destination.obstacle
     missing = azureml_job.missing_variables()
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -91,8 +93,9 @@ def _usage_error(folder: RunFolder) -> str | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lightning_app.deliver",
-        description="Delivers the metrics and charts of a run folder that Azure ML hasn't acknowledged yet. It can be "
-        "run any number of times: nothing is delivered twice.",
+        description="Delivers the metrics and charts of a run folder that Azure ML, or the MLflow server that "
+        "MLFLOW_TRACKING_URI names, hasn't acknowledged yet. It can be run any number of times: nothing is delivered "
+        "twice.",
         allow_abbrev=False,
     )
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="the run's --output_dir")

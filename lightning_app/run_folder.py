@@ -103,6 +103,11 @@ class RunFolder:
         return self.root / "delivery.jsonl"
 
     @property
+    def mlflow_run(self) -> Path:
+        """Which run was created for this folder at an MLflow server."""
+        return self.root / ".mlflow.jsonl"
+
+    @property
     def sender_log(self) -> Path:
         """Messages of the sender, such as the reason why something can't be delivered."""
         return self.root / "delivery.log"
@@ -181,7 +186,7 @@ class RunFolder:
         target = self._new_previous()
         kept = (self.journal, self.journal_identity, self.charts, self.hyperparameters)
         evaluated = (self.evaluation("val"), self.evaluation("test"), self.history, self.report)
-        for path in (*kept, *evaluated, self.delivery_log, self.sender_log):
+        for path in (*kept, *evaluated, self.delivery_log, self.mlflow_run, self.sender_log):
             if path.exists():
                 path.rename(target / path.name)
         return target

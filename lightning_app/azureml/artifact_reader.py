@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from lightning_app.azureml import job
 from lightning_app.azureml.credentials import credentials
+from lightning_app.azureml.destination import find_destination, is_core_installed
 from lightning_app.azureml.run_artifacts import artifact_address, artifact_paths, http_status, is_transient
 
 _TIMEOUTS = (10, 30)  # seconds to connect, and between two parts of a response
@@ -25,8 +26,18 @@ _CHUNK_BYTES = 2**20
 Result = TypeVar("Result")
 
 
-class ArtifactReader:
-    """The files of a run; the requests raise errors of several libraries.
+class FilesOfRun(Protocol):
+    """The files of a run by one of the two interfaces; the requests raise errors of several libraries."""
+
+    def paths(self) -> list[str]:
+        """The names of all files."""
+
+    def address(self, path: str) -> str:
+        """From where a file can be read, for some hours; its query has a signature."""
+
+
+class FilesByCore:
+    """By azureml-core.
 
     Args:
         run_id: The run; None for the one that this job belongs to. Outside a job, the run is one of the workspace of
@@ -47,6 +58,8 @@ class ArtifactReader:
         return self._opened
 
     def _open(self) -> Any:
+        if not is_core_installed():
+            raise ModuleNotFoundError("azureml-core isn't installed; install 'lightning-azureml[v1]'")
         from azureml.core import Run, Workspace
 
         if job.run_id() is None:
@@ -55,27 +68,41 @@ class ArtifactReader:
         return own if self._run_id in (None, own.id) else own.experiment.workspace.get_run(self._run_id)
 
     def paths(self) -> list[str]:
-        """The names of all files."""
         return artifact_paths(self._run)
 
-    def download(self, path: str, target: Path, show_size: Callable[[int], None]) -> None:
-        """Continues where an earlier call for the same target has ended."""
-        import requests
+    def address(self, path: str) -> str:
+        return artifact_address(self._run, path)
 
-        address = artifact_address(self._run, path)
-        with target.open("ab") as file:
-            headers = {"Accept-Encoding": "identity", "Range": f"bytes={file.tell()}-"}
-            with requests.get(address, stream=True, timeout=_TIMEOUTS, headers=headers) as response:
-                if response.status_code == 416:  # nothing is left, or there is nothing
-                    return
-                response.raise_for_status()
-                if response.status_code != 206:
-                    file.truncate(0)
-                show_size(int(response.headers.get("Content-Length", 0)))
-                for chunk in response.iter_content(_CHUNK_BYTES):
-                    file.write(chunk)
-                if file.tell() < _whole_size(response.headers, file.tell()):
-                    raise ConnectionError("the connection ended early")
+
+def files_of(run_id: str | None) -> FilesOfRun:
+    """The files of a run, by the interface by which the job's metrics go; None for the run of this job."""
+    destination = find_destination()
+    tracking = destination.tracking if destination is not None else None
+    if destination is None or tracking is None or not tracking.is_azure:
+        return FilesByCore(run_id)
+    from lightning_app.azureml.mlflow.kept_files import FilesByMlflow
+
+    return FilesByMlflow(tracking, run_id or destination.run_id or "")
+
+
+def download(files: FilesOfRun, path: str, target: Path, show_size: Callable[[int], None]) -> None:
+    """Continues where an earlier call for the same target has ended."""
+    import requests
+
+    address = files.address(path)
+    with target.open("ab") as file:
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={file.tell()}-"}
+        with requests.get(address, stream=True, timeout=_TIMEOUTS, headers=headers) as response:
+            if response.status_code == 416:  # nothing is left, or there is nothing
+                return
+            response.raise_for_status()
+            if response.status_code != 206:
+                file.truncate(0)
+            show_size(int(response.headers.get("Content-Length", 0)))
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                file.write(chunk)
+            if file.tell() < _whole_size(response.headers, file.tell()):
+                raise ConnectionError("the connection ended early")
 
 
 def _whole_size(headers: Any, otherwise: int) -> int:
@@ -114,17 +141,17 @@ def reason(error: BaseException) -> str:
     return f"{status}: {line}" if status and str(status) not in line else line
 
 
-def answer(artifacts: ArtifactReader, order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
+def answer(files: FilesOfRun, order: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     """Carries one order out and says what came of it."""
     try:
         if "file" in order:
             target = Path(order["to"])
             with_retries(
-                lambda: artifacts.download(order["file"], target, lambda size: say({"bytes": size})), order["seconds"]
+                lambda: download(files, order["file"], target, lambda size: say({"bytes": size})), order["seconds"]
             )
             say({"done": True})
         else:
-            say({"paths": with_retries(artifacts.paths, order["seconds"])})
+            say({"paths": with_retries(files.paths, order["seconds"])})
     except Exception as error:  # azureml-core raises errors of four libraries, and its own
         say({"error": reason(error), "is_missing": _status(error) == 404})
 
@@ -133,13 +160,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # azureml-core prints, for example where to log in
     logging.disable(logging.CRITICAL)  # it also logs what it raises, at length
-    artifacts = ArtifactReader(sys.argv[1] if len(sys.argv) > 1 else None)
+    files = files_of(sys.argv[1] if len(sys.argv) > 1 else None)
 
     def say(content: dict[str, Any]) -> None:
         print(json.dumps(content), file=answers, flush=True)
 
     for line in sys.stdin:
-        answer(artifacts, json.loads(line), say)
+        answer(files, json.loads(line), say)
     os._exit(0)  # Python would wait for azureml-core's threads
 
 

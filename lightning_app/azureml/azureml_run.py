@@ -5,7 +5,7 @@ import datetime
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("AZUREML_DEFAULT_RETRIES", "0")  # this module retries by itself; read by the import below
@@ -15,29 +15,13 @@ from azureml.core import Run
 from azureml.exceptions import AzureMLException
 from requests import RequestException
 
-from lightning_app.azureml import service_limits
 from lightning_app.azureml.metric_value import MetricValue
+from lightning_app.azureml.service import Attempt, DeliveryError, delivery_error
+from lightning_app.azureml.service_limits import AZURE_ML
 
 log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT = 20  # seconds; azureml-core's own is 100
-_NOT_STORED = {400, 401, 403, 404, 413, 429}
-
-
-class DeliveryError(Exception):
-    """A request failed and can be retried.
-
-    ``retry_after`` is the delay that the service asked for, in seconds; ``unconfirmed`` says whether the service may
-    have handled the request; ``malformed`` whether it rejected the content, so that the same request would fail again.
-    """
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(_first_line(cause))
-        response = getattr(cause, "response", None)
-        status = getattr(response, "status_code", None)
-        self.malformed = status in (400, 413)
-        self.retry_after = _seconds(getattr(response, "headers", {}).get("Retry-After", ""))
-        self.unconfirmed = status not in _NOT_STORED and "NewConnectionError" not in repr(cause)
 
 
 class AzureMLRun:
@@ -50,6 +34,9 @@ class AzureMLRun:
         DeliveryError: The run can't be looked up now.
     """
 
+    limits = AZURE_ML
+    is_of_one_folder = False
+
     def __init__(self) -> None:
         with _as_delivery_error():
             self._run: Any = Run.get_context(allow_offline=False)
@@ -61,6 +48,10 @@ class AzureMLRun:
     def run_id(self) -> str:
         found: str = self._run.id
         return found
+
+    def id_of(self, value: MetricValue) -> str:
+        """The id with which the service stores the value."""
+        return value.metric_id(self.run_id)
 
     def post(self, values: Sequence[MetricValue]) -> dict[str, str]:
         """Sends values in one request. Returns the names that the service refused, each with its reason.
@@ -95,6 +86,11 @@ class AzureMLRun:
                 found |= {value.metric_id for value in (metric.value if metric else [])}
         return found
 
+    def stored_before(self, attempt: Attempt) -> Callable[[MetricValue], bool]:
+        """A value that is logged again has its former id."""
+        stored = self.stored_ids(attempt.earlier_names)
+        return lambda value: self.id_of(value) in stored
+
     def tags(self) -> dict[str, str]:
         """All tags of the run."""
         with _as_delivery_error():
@@ -105,6 +101,14 @@ class AzureMLRun:
         with _as_delivery_error():
             self._run.set_tags(dict(tags))
 
+    def params(self) -> dict[str, str]:
+        """There are none: hyperparameters are tags."""
+        return {}
+
+    def log_params(self, params: Mapping[str, str]) -> dict[str, str]:
+        """Never called: the service takes none."""
+        raise NotImplementedError
+
     def address(self, path: str) -> str:
         """The address by which a metric refers to an artifact."""
         return f"aml://artifactId/ExperimentRun/{self._run._run_dto['data_container_id']}/{path}"
@@ -113,6 +117,9 @@ class AzureMLRun:
         """Uploads an artifact; the service refuses a path that exists."""
         with _as_delivery_error():
             self._run.upload_file(path, io.BytesIO(content))
+
+    def report_end(self) -> None:
+        """Does nothing: the platform knows how the job stands."""
 
     def _by_metric(self, values: Sequence[MetricValue]) -> Iterator[MetricV2Dto]:
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -139,7 +146,14 @@ def _as_delivery_error() -> Iterator[None]:
         yield
     except Exception as error:  # azureml-core raises errors of four libraries, and its own
         log.info("%s", error, exc_info=not isinstance(error, AzureMLException | RequestException))
-        raise DeliveryError(error) from error
+        raise _delivery_error(error) from error
+
+
+def _delivery_error(cause: BaseException) -> DeliveryError:
+    response = getattr(cause, "response", None)
+    never_sent = "NewConnectionError" in repr(cause)
+    headers = getattr(response, "headers", {})
+    return delivery_error(_first_line(cause), getattr(response, "status_code", None), headers, never_sent=never_sent)
 
 
 def _first_line(error: BaseException) -> str:
@@ -147,62 +161,3 @@ def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = getattr(error, "message", None) or (lines[0] if lines else type(error).__name__)
     return f"{code}: {text}" if code else str(text).splitlines()[0]
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() else 0.0
-
-
-class MetricSender:
-    """Sends the values that the service doesn't have yet.
-
-    Args:
-        service: The run at the service.
-        stored: The ids of values that the service had before this run folder was created.
-    """
-
-    def __init__(self, service: AzureMLRun, stored: set[str]) -> None:
-        self._service = service
-        self._stored = stored
-
-    def send(self, values: Sequence[MetricValue], *, unconfirmed: bool) -> dict[str, str]:
-        """Sends values. Returns the names that the service refused, each with its reason.
-
-        ``unconfirmed`` values may have been sent before, so the service is asked first which of them it has.
-
-        Raises:
-            DeliveryError: A request failed; some values may not have been stored.
-        """
-        missing = self.missing(values, unconfirmed=unconfirmed)
-        refused: dict[str, str] = {}
-        for start in range(0, len(missing), service_limits.ROWS):
-            refused |= self._post(missing[start : start + service_limits.ROWS])
-        return refused
-
-    def missing(self, values: Sequence[MetricValue], *, unconfirmed: bool) -> list[MetricValue]:
-        """The values that the service doesn't have.
-
-        Raises:
-            DeliveryError: The service doesn't respond.
-        """
-        stored = self._stored
-        if unconfirmed:
-            stored = stored | self._service.stored_ids(dict.fromkeys(value.service_name for value in values))
-        return [value for value in values if value.metric_id(self._service.run_id) not in stored]
-
-    def _post(self, values: Sequence[MetricValue]) -> dict[str, str]:
-        try:
-            return self._service.post(values)
-        except DeliveryError as error:
-            if not error.malformed:
-                raise
-            metrics = list(_by_name(values))
-            if len(metrics) == 1:
-                return {values[0].name: str(error)}
-            # one malformed metric must not block the others
-            return {name: reason for metric in metrics for name, reason in self._post(metric).items()}
-
-
-def _by_name(values: Sequence[MetricValue]) -> Iterator[list[MetricValue]]:
-    for name in dict.fromkeys(value.name for value in values):
-        yield [value for value in values if value.name == name]

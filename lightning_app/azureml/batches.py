@@ -3,17 +3,17 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning_app.azureml import service_limits
-from lightning_app.azureml.azureml_run import DeliveryError, MetricSender
 from lightning_app.azureml.delivery_log import DeliveryLog
 from lightning_app.azureml.journal import describe_foreign_lines, parse_row
 from lightning_app.azureml.journal_identity import JournalIdentity, read_identity, require_identity
 from lightning_app.azureml.metric_names import MetricNames
+from lightning_app.azureml.metric_sender import MetricSender
 from lightning_app.azureml.metric_value import MetricValue, scalar_value
+from lightning_app.azureml.row_times import RowTimes, time_of
+from lightning_app.azureml.service import DeliveryError
 from lightning_app.growing_file import GrowingLines, read_file
 from lightning_app.run_folder import RunFolder
 
@@ -29,6 +29,7 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self._lines = GrowingLines(read_file(path))
         self._surplus: deque[bytes] = deque()
+        self._times = RowTimes()
         self.next_row = 0
         self.foreign_lines: list[tuple[int, bytes]] = []
 
@@ -44,7 +45,7 @@ class JournalReader:
         if row is None:
             self.foreign_lines.append((self.next_row, line))
         self.next_row += 1
-        return _NO_ROW if row is None else row
+        return _NO_ROW if row is None else row | {"milliseconds": self._times.next(row)}
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ def make_batches(
 ) -> Iterator[Batch]:
     """Cuts rows into requests of a size that the service accepts; ``first`` is the number of the first row's line.
 
-    Names that the service doesn't get, and numbers that JSON can't hold, are left out.
+    Names that the service doesn't get are left out, and so are NaN and infinite values if it refuses them.
     """
     values: list[MetricValue] = []
     for number, row in enumerate(rows, first):
         of_row = list(_values(row, f"{journal.id}/{journal.first_row + number}", names))
-        if len(values) + len(of_row) > service_limits.ROWS:
+        if len(values) + len(of_row) > names.limits.rows:
             yield Batch(values, number)
             values = []
         values = values + of_row
@@ -81,24 +82,18 @@ def count_nonfinite(rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
 def _values(row: Mapping[str, Any], identity: str, names: MetricNames) -> Iterator[MetricValue]:
     for name, value in row["metrics"].items():
         service_name = names.service_name(name)
-        if service_name is not None and not isinstance(value, str):
-            yield scalar_value(name, service_name, identity, row["step"], value, _time(row))
+        if service_name is not None and (names.limits.takes_nonfinite or not isinstance(value, str)):
+            milliseconds = row.get("milliseconds", 0)
+            yield scalar_value(name, service_name, identity, row["step"], value, time_of(row), milliseconds)
 
 
-def _time(row: Mapping[str, Any]) -> datetime | None:
-    try:
-        return datetime.fromisoformat(row["time"])
-    except (KeyError, TypeError, ValueError):  # a row of an earlier release, or of another program
-        return None
-
-
-_ROWS_PER_READ = 1000
+ROWS_PER_READ = 1000
 
 
 class JournalUploader:
     """Sends rows in their order and records each request in the delivery log, before and after it.
 
-    ``nonfinite`` counts the values that no request can hold.
+    ``nonfinite`` counts the NaN and infinite values that the service refuses.
     """
 
     def __init__(
@@ -140,8 +135,8 @@ class JournalUploader:
         while self._refused:
             self._deliver_refused(*next(iter(self._refused.items())))
         self._deliver_pending()
-        while self._read(_ROWS_PER_READ):
-            is_last = len(self._pending) < _ROWS_PER_READ
+        while self._read(ROWS_PER_READ):
+            is_last = len(self._pending) < ROWS_PER_READ
             self._deliver_pending()
             if is_last:
                 return
@@ -154,8 +149,9 @@ class JournalUploader:
         return self._identity
 
     def _read(self, at_most: int) -> bool:
-        self._pending = self._reader.read(min(at_most, _ROWS_PER_READ))
-        self.nonfinite += count_nonfinite(self._pending)
+        self._pending = self._reader.read(min(at_most, ROWS_PER_READ))
+        if not self._names.limits.takes_nonfinite:
+            self.nonfinite += count_nonfinite(self._pending)
         if self._reader.foreign_lines:
             self._notify_once(describe_foreign_lines(self._path, self._reader.foreign_lines))
             self._reader.foreign_lines = []
@@ -182,7 +178,8 @@ class JournalUploader:
         self._pending = self._pending[batch.end - self._log.acknowledged :]
         self._log.sent(batch.end, refused)
         for name, reason in refused.items():
-            self._notify_once(f"Azure ML refuses the metric {name!r} ({reason}); its values are in {self._path}.")
+            service = self._names.limits.service
+            self._notify_once(f"{service} refuses the metric {name!r} ({reason}); its values are in {self._path}.")
 
     def _deliver_refused(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
         rows = JournalReader(self._path).read(max(end for _, end in ranges))

@@ -56,14 +56,31 @@ class ChartFile:
         Each attempt has its own path: after a failed upload the service may have the path without the content, and it
         accepts no path twice.
         """
-        training = f"-run{journal.generation}" if journal.generation > 1 else ""
-        stem = f"charts/{prefix}{self.path.stem}{training}" + (f"-{attempt}" if attempt > 1 else "")
+        stem = self._stem(attempt, journal, prefix)
         kind = self.content["kind"]
         if kind == "image":
             return Artifact(f"{stem}.png", self.path.with_name(self.content["picture"]).read_bytes())
         if kind == "confusion_matrix":
             return Artifact(f"{stem}.json", _confusion_matrix(self.content))
         return None
+
+    def files(self, attempt: int, journal: JournalIdentity, prefix: str = "") -> list[Artifact]:
+        """The files for a service that has no charts: the picture, and the content, which Azure ML Studio draws.
+
+        ``attempt`` and ``prefix`` are as in ``artifact``.
+        """
+        stem = self._stem(attempt, journal, prefix)
+        is_matrix = self.content["kind"] == "confusion_matrix"
+        content = _confusion_matrix(self.content) if is_matrix else self.path.read_bytes()
+        found = [Artifact(f"{stem}.json", content)]
+        if "picture" in self.content:
+            picture = self.path.with_name(self.content["picture"])
+            found.append(Artifact(f"{stem}.png", picture.read_bytes()))
+        return found
+
+    def _stem(self, attempt: int, journal: JournalIdentity, prefix: str) -> str:
+        training = f"-run{journal.generation}" if journal.generation > 1 else ""
+        return f"charts/{prefix}{self.path.stem}{training}" + (f"-{attempt}" if attempt > 1 else "")
 
     def values(self, service_name: str, address: str | None, journal: JournalIdentity) -> list[MetricValue]:
         """The chart as rows of the metric ``service_name``; ``address`` is that of the artifact.

@@ -1,12 +1,14 @@
 """``delivery.jsonl``, the delivery log: what the service has acknowledged, and what it hasn't yet."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from lightning_app.azureml.journal import count_lines
 from lightning_app.azureml.journal_identity import read_identity
 from lightning_app.azureml.json_lines import JsonLines, read_json_lines
+from lightning_app.azureml.row_times import time_of
 from lightning_app.run_folder import RunFolder
 
 
@@ -18,7 +20,7 @@ class DeliveryLog:
     are unconfirmed, and the next sender asks the service which of them it has. ``service_had_metrics`` says that the
     service had metrics before this log began: the folder of an earlier attempt was lost with its node. ``prefix`` is
     what the folder's names begin with at the service. ``journal`` is the identity of the journal; None before its
-    first row.
+    first row. ``begun_at`` is when this log began.
     """
 
     path: Path
@@ -26,6 +28,7 @@ class DeliveryLog:
     begun: bool = False
     service_had_metrics: bool = False
     prefix: str = ""
+    begun_at: datetime | None = None
     journal: str | None = None
     acknowledged: int = 0
     unconfirmed: bool = False
@@ -34,6 +37,7 @@ class DeliveryLog:
     charts: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
     notified: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,7 +61,8 @@ class DeliveryLog:
 
     def begin(self, service_had_metrics: bool, prefix: str = "") -> None:
         """From here on the file is about this run."""
-        self._append({"run": self.run_id, "service_had_metrics": service_had_metrics, "prefix": prefix})
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._append({"run": self.run_id, "service_had_metrics": service_had_metrics, "prefix": prefix, "time": now})
 
     def of_journal(self, journal: str) -> None:
         """The rows of this journal are delivered from here on."""
@@ -80,12 +85,16 @@ class DeliveryLog:
         self._append({"name": name, "service_name": service_name})
 
     def chart(self, file: str, state: str) -> None:
-        """The state of a chart: ``sending``, ``sent`` or ``refused``."""
+        """The state of a chart: ``sending``, ``sent``, ``refused``, or ``kept`` in the run folder for good."""
         self._append({"chart": file, "state": state})
 
     def tagged(self, tags: dict[str, str]) -> None:
         """The service has these tags."""
         self._append({"tags": tags})
+
+    def parametrised(self, params: dict[str, str]) -> None:
+        """The service has these hyperparameters as parameters."""
+        self._append({"params": params})
 
     def first_notification(self, text: str) -> bool:
         """Records a message; False if the user has seen it already in this run."""
@@ -114,8 +123,9 @@ class DeliveryLog:
         elif "chart" in line:
             self.charts[line["chart"]] = line["state"]
             self.attempts[line["chart"]] = self.attempts.get(line["chart"], 0) + (line["state"] == "sending")
-        elif "tags" in line:
-            self.tags |= line["tags"]
+        elif "tags" in line or "params" in line:
+            self.tags |= line.get("tags", {})
+            self.params |= line.get("params", {})
         elif "notified" in line:
             self.notified.append(line["notified"])
 
@@ -125,6 +135,7 @@ class DeliveryLog:
         else:
             self.begun, self.service_had_metrics = True, line["service_had_metrics"]
             self.prefix = line.get("prefix", "")
+            self.begun_at = time_of(line)
 
 
 @dataclass(frozen=True)
@@ -150,5 +161,7 @@ def count_undelivered(folder: RunFolder, run_id: str) -> Undelivered:
     delivery_log = DeliveryLog.read(folder.delivery_log, run_id, identity.id if identity else None)
     rows = count_lines(folder.journal)
     refused = {row for ranges in delivery_log.refused.values() for first, end in ranges for row in range(first, end)}
-    charts = [path for path in folder.charts.glob("*.json") if delivery_log.charts.get(path.name) != "sent"]
+    charts = [
+        path for path in folder.charts.glob("*.json") if delivery_log.charts.get(path.name) not in ("sent", "kept")
+    ]
     return Undelivered(max(0, rows - delivery_log.acknowledged) + len(refused), len(charts), rows)

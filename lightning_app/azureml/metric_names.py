@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from lightning_app.azureml import service_limits
+from lightning_app.azureml.service_limits import AZURE_ML, Limits
 
 RESERVED = 10  # names, for those with priority that come late, such as the first validation's
 DEFAULT_PRIORITY = ("val_*", "test_*", "train_*")
@@ -20,6 +20,7 @@ class MetricNames:
         record: Called with each assignment, so that the next sender keeps it.
         prefix: What names at the service begin with.
         taken: Names that the service has from others.
+        limits: Of the service.
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class MetricNames:
         record: Callable[[str, str | None], None],
         prefix: str = "",
         taken: Iterable[str] = (),
+        limits: Limits = AZURE_ML,
     ) -> None:
+        self.limits = limits
         self._priority = tuple(priority)
         self._service_names = dict(known)
         self._record = record
@@ -49,18 +52,30 @@ class MetricNames:
         return [name for name, service_name in self._service_names.items() if service_name is None]
 
     def _has_room(self, name: str, priority: bool) -> bool:
+        most = self.limits.metric_names
+        if most is None:
+            return True
         first = priority or any(fnmatchcase(name, pattern) for pattern in self._priority)
         taken = len(self._taken) + sum(service_name is not None for service_name in self._service_names.values())
-        return taken < service_limits.METRIC_NAMES - (0 if first else RESERVED)
+        return taken < most - (0 if first else RESERVED)
 
     def _unused(self, name: str) -> str:
         plain = name.strip()  # a space at the end makes azureml-core's get_metrics raise
-        service_name = f"{self._prefix}{plain}"
+        service_name, longest = f"{self._prefix}{plain}", self.limits.name_length
         used = {_alike(found) for found in (*self._taken, *self._service_names.values()) if found is not None}
-        if plain and len(service_name) <= service_limits.TEXT and _alike(service_name) not in used:
-            return service_name
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        return f"{service_name[: service_limits.TEXT - 9]}~{digest}"
+        accepted = accepted_name(service_name, self.limits)
+        if plain and len(accepted) <= longest and accepted == service_name and _alike(accepted) not in used:
+            return accepted
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+        return f"{accepted[: longest - 9]}{'~' if self.limits.name_pattern is None else '-'}{digest}"
+
+
+def accepted_name(name: str, limits: Limits) -> str:
+    """A name of characters that the service accepts; MLflow takes it for a path as well, which must be plain."""
+    if limits.name_pattern is None:
+        return name
+    plain = "".join(character if limits.name_pattern.fullmatch(character) else "_" for character in name)
+    return "/".join("_" if part.strip(".") == "" else part for part in plain.split("/"))
 
 
 def _alike(name: str) -> str:

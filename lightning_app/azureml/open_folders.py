@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_app.azureml import job
+from lightning_app.azureml.destination import Destination, find_destination
 from lightning_app.azureml.journal import Journal, count_lines, describe_foreign_lines
 from lightning_app.azureml.journal_identity import folder_label, read_identity
+from lightning_app.azureml.mlflow.remembered_run import RUNNING, note_status
 from lightning_app.azureml.sender_process import SenderProcess
 from lightning_app.run_folder import RunFolder
 
@@ -15,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class OpenFolder:
-    """The journal of a run folder and, in a job, its sender.
+    """The journal of a run folder and, where its rows go to a service, its sender.
 
     It stays the same folder when the program changes its working directory.
 
@@ -27,7 +29,8 @@ class OpenFolder:
 
     def __init__(self, folder: RunFolder, priority: Sequence[str], first_folder: str | None) -> None:
         folder.root.mkdir(parents=True, exist_ok=True)
-        run = job.run_id()
+        self.destination = destination = find_destination()
+        run = destination.run_id if destination else None
         if run is not None:
             _archive_other_run(folder, run)
         self.folder = RunFolder(folder.root.absolute())
@@ -35,18 +38,32 @@ class OpenFolder:
         self.journal = Journal(folder, run, first_folder)
         self.sender: SenderProcess | None = None
         self.users: set[int] = set()
-        if run is not None:
+        if destination is not None and destination.obstacle is None:
+            log.info("%s", destination.describe())
+            self.note_status(RUNNING)
             self.sender = SenderProcess(folder, priority)
             self.sender.ensure_running()
             return
-        if self.journal.foreign_lines:  # in a job the sender has a line about them
+        if self.journal.foreign_lines:  # the sender has a line about them
             log.warning("%s", describe_foreign_lines(folder.journal, self.journal.foreign_lines))
-        if missing := job.partly_missing():
+        if destination is not None:
+            log.warning("%s", _undeliverable(destination, folder))
+        elif missing := job.partly_missing():
             log.warning(
                 "Not an Azure ML job: %s not set, which azureml-core needs; metrics are only in %s.",
                 ", ".join(missing),
                 folder.journal,
             )
+
+    def note_status(self, status: str) -> None:
+        """How the training stands, for a run that is created for this folder."""
+        if self.destination is not None and self.destination.creates_runs:
+            note_status(self.folder, status)
+
+
+def _undeliverable(destination: Destination, folder: RunFolder) -> str:
+    text = f"{destination.service}: {destination.obstacle}; metrics are only in {folder.journal}"
+    return f"{text}, from where python -m lightning_app.deliver {folder.root} delivers them later."
 
 
 _open: dict[tuple[int, Path], OpenFolder] = {}  # by process: a forked one has to open them anew

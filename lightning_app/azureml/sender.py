@@ -11,13 +11,15 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import Timeout
 
-from lightning_app.azureml import job
 from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.destination import find_destination
+from lightning_app.azureml.mlflow.remembered_run import KILLED, RUNNING, note_status, read_created
 from lightning_app.run_folder import RunFolder
 
 _POLL_SECONDS = 1.0
@@ -31,6 +33,7 @@ class TrainingProcess:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._done = threading.Event()
+        self.when_gone: Callable[[], None] = lambda: None
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -61,9 +64,14 @@ def main() -> None:
     logging.getLogger("lightning_app").setLevel(logging.INFO)
     training = TrainingProcess(arguments.training_pid)
     folder = RunFolder(arguments.folder)
-    uploader = RetryingUploader(folder, arguments.priority, _print_message, wait_for_lock=_POLL_SECONDS)
+    destination = find_destination()
+    if destination is None or destination.obstacle is not None:
+        raise SystemExit(f"error: {destination.obstacle if destination else 'no service is named'}")
+    if destination.creates_runs:
+        training.when_gone = lambda: _note_killed(folder)
+    uploader = RetryingUploader(folder, destination, arguments.priority, _print_message, wait_for_lock=_POLL_SECONDS)
     while not _has_followed(uploader, training):
-        if training.is_over and not count_undelivered(folder, job.run_id() or ""):
+        if training.is_over and not count_undelivered(folder, destination.run_in(folder)):
             break  # by another process that logs to this folder
     sys.stderr.flush()
     os._exit(0)  # Python would wait for azureml-core's threads, for minutes if the service doesn't respond
@@ -82,6 +90,8 @@ def _has_followed(uploader: RetryingUploader, training: TrainingProcess) -> bool
 def _follow(uploader: RetryingUploader, training: TrainingProcess) -> None:
     last_success = time.monotonic()
     while True:
+        if training.has_gone:
+            training.when_gone()
         is_over = training.is_over  # read before the last delivery, so that nothing is written after it
         if uploader.deliver(final=is_over):
             last_success = time.monotonic()
@@ -90,6 +100,12 @@ def _follow(uploader: RetryingUploader, training: TrainingProcess) -> None:
         if training.has_gone and time.monotonic() - last_success > _ORPHAN_SECONDS:
             return
         training.wait(_POLL_SECONDS)
+
+
+def _note_killed(folder: RunFolder) -> None:
+    """The training has gone without a word about its end."""
+    if read_created(folder).get("status") == RUNNING:
+        note_status(folder, KILLED)
 
 
 def _print_message(line: str) -> None:

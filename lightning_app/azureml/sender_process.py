@@ -32,7 +32,7 @@ class SenderProcess:
         status = self._process.returncode if self._process else 0
         if status > 0:  # negative: somebody sent it a signal
             messages.append(
-                f"The sender to Azure ML failed and is restarted; the reason is in {self._folder.sender_log}."
+                f"The sender of metrics failed and is restarted; the reason is in {self._folder.sender_log}."
             )
         self._start()
         return messages

@@ -3,13 +3,14 @@
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from filelock import FileLock
 
-from lightning_app.azureml import service_limits
 from lightning_app.azureml.journal_identity import JournalIdentity
+from lightning_app.azureml.service_limits import Limits
 
 FIRST_FOLDER_TAG = "metrics_folder"
 
@@ -18,9 +19,11 @@ class HasTags(Protocol):
     """A run at the service."""
 
     @property
+    def limits(self) -> Limits: ...
+    @property
     def run_id(self) -> str: ...
     def tags(self) -> dict[str, str]: ...
-    def set_tags(self, tags: dict[str, str]) -> None: ...
+    def set_tags(self, tags: Mapping[str, str]) -> None: ...
 
 
 def name_prefix(service: HasTags, identity: JournalIdentity) -> str:
@@ -31,9 +34,10 @@ def name_prefix(service: HasTags, identity: JournalIdentity) -> str:
     with _lock(service.run_id):
         tags = service.tags()
         first = tags.get(FIRST_FOLDER_TAG, identity.first_folder)
-        if FIRST_FOLDER_TAG not in tags and len(tags) < service_limits.TAGS:
-            service.set_tags({FIRST_FOLDER_TAG: first[: service_limits.TAG_VALUE]})
-    own = identity.folder[: service_limits.TAG_VALUE]
+        longest, most = service.limits.tag_value, service.limits.tags
+        if FIRST_FOLDER_TAG not in tags and (most is None or len(tags) < most):
+            service.set_tags({FIRST_FOLDER_TAG: first[:longest]})
+    own = identity.folder[:longest]
     return "" if own == first else f"{_short(identity.folder)}/"
 
 
@@ -46,7 +50,7 @@ def _short(folder: str) -> str:
 
 def _lock(run_id: str) -> contextlib.AbstractContextManager[object]:
     """One for the processes of this machine that deliver to the run, beside what azureml-core keeps."""
-    endpoint = os.environ.get("AZUREML_SERVICE_ENDPOINT", "")
+    endpoint = os.environ.get("AZUREML_SERVICE_ENDPOINT") or os.environ.get("MLFLOW_TRACKING_URI", "")
     name = hashlib.sha256(f"{endpoint}/{run_id}".encode()).hexdigest()[:16]
     try:
         folder = Path.home() / ".azureml"

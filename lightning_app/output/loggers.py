@@ -6,8 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
-from lightning_app.azureml import job as azureml_job
 from lightning_app.azureml.delivery_log import count_undelivered
+from lightning_app.azureml.destination import find_destination
 from lightning_app.azureml.journal_identity import read_identity
 from lightning_app.azureml_logger import AzureMLRunLogger
 from lightning_app.checkpointing.resume_plan import ResumePlan
@@ -44,8 +44,10 @@ def deliver_rest(folder: RunFolder, azureml: Mapping[str, Any]) -> None:
     Does nothing outside of the job that has logged it, and where nothing is left. ``azureml`` are the settings of the
     logger.
     """
-    run_id, identity = azureml_job.run_id(), read_identity(folder)
-    if run_id is not None and identity is not None and identity.run == run_id and count_undelivered(folder, run_id):
+    destination, identity = find_destination(), read_identity(folder)
+    if destination is None or identity is None or identity.run != destination.run_id:
+        return
+    if count_undelivered(folder, destination.run_in(folder)):
         logger = AzureMLRunLogger(folder.root, **azureml)
         logger.journal_position()  # opens the folder
         logger.close()

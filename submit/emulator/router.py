@@ -31,6 +31,9 @@ from submit.emulator.arm import jobs as arm_jobs
 from submit.emulator.arm import models as arm_models
 from submit.emulator.auth import Handler
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError, error_content, json_response
+from submit.emulator.mlflow import artifacts as mlflow_artifacts
+from submit.emulator.mlflow import data as mlflow_data
+from submit.emulator.mlflow import runs as mlflow_runs
 from submit.emulator.state import State
 from submit.emulator.workspace import API_HOST, BLOB_HOST, LOGIN_HOST, REGISTRY_HOST, RESOURCE_MANAGER_HOST
 
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 _AZURE_ML = (
     *(artifacts, computes, control, datasets, datastores, environments, experiments, interactive_runs),
     *(jobs, metadata, metrics, models, run_history, secrets, snapshots, sweeps),
+    *(mlflow_artifacts, mlflow_data, mlflow_runs),
 )
 _ARM = (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES)
 _PARTS = (arm_jobs, code, arm_data, arm_environments, arm_datastores, arm_models)

@@ -53,6 +53,7 @@ class Run:
     is_interactive: bool = False
     tags: dict[str, str | None] = field(default_factory=dict)
     properties: dict[str, str | None] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, list[MetricRow]] = field(default_factory=dict)
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class Run:
             self,
             tags=dict(self.tags),
             properties=dict(self.properties),
+            params=dict(self.params),
             events=list(self.events),
             metrics={name: list(rows) for name, rows in self.metrics.items()},
             columns={name: dict(columns) for name, columns in self.columns.items()},

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from lightning_app.azureml import service_limits
 from lightning_app.azureml.batches import JournalReader, make_batches
-from lightning_app.azureml.delivery import fit_tags, to_tags
 from lightning_app.azureml.delivery_log import DeliveryLog, count_undelivered
 from lightning_app.azureml.journal_identity import JournalIdentity
 from lightning_app.azureml.json_lines import complete_last_line
+from lightning_app.azureml.labels import fit_tags, to_tags
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY, RESERVED, MetricNames
 from lightning_app.azureml.metric_value import scalar_value
 from lightning_app.run_folder import RunFolder
@@ -79,8 +79,9 @@ def test_another_folder_has_its_own_names_and_shares_the_number_of_names() -> No
 
 def test_the_reader_returns_complete_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    rows = [{"step": step, "metrics": {"a": 1}} for step in range(3)]
-    first, second, third = (json.dumps(row) + "\n" for row in rows)
+    written = [{"step": step, "metrics": {"a": 1}} for step in range(3)]
+    first, second, third = (json.dumps(row) + "\n" for row in written)
+    rows = [row | {"milliseconds": 0} for row in written]  # they have no time
     tail = JournalReader(path)
     assert tail.read(10) == []
 

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from benchmarks.service_faults import FAULTS, REFUSED_METRIC, mend
+from benchmarks.service_faults import FAULTS, MLFLOW_FAULTS, REFUSED_METRIC, mend
 from submit.emulator import Fault
 from tests.support.jobs import Job, journal_scalars
+from tests.support.mlflow_jobs import MlflowJob
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +31,11 @@ ARRIVES_AT_ONCE = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nothing_is_lost_or_doubled(job: Job, fault: str) -> None:
-    FAULTS[fault](job.service)
+@pytest.mark.parametrize("by", ["azureml-core", "MLflow"])
+def test_nothing_is_lost_or_doubled(job: Job, by: str, fault: str) -> None:
+    if by == "MLflow":
+        job = MlflowJob(job.service, job.run_id, job.folder)
+    (FAULTS if by == "azureml-core" else MLFLOW_FAULTS)[fault](job.service)
 
     outcome = job.run("-c", TRAINING)
 

@@ -16,6 +16,7 @@ import pytest
 from submit.emulator import AzureMLEmulator
 from tests.support.commands import ROOT, environment
 from tests.support.jobs import Job, journal_scalars
+from tests.support.mlflow_jobs import MlflowJob
 
 pytestmark = pytest.mark.slow
 
@@ -70,12 +71,12 @@ def trainings() -> Iterator[Trainings]:
         process.stdin.close()
 
 
-@pytest.fixture
-def jobs(service: AzureMLEmulator, tmp_path: Path) -> list[Job]:
+@pytest.fixture(params=[Job, MlflowJob], ids=["azureml-core", "MLflow"])
+def jobs(request: pytest.FixtureRequest, service: AzureMLEmulator, tmp_path: Path) -> list[Job]:
     folders = [tmp_path / f"node{number}" for number in range(KILLS)]
     for folder in folders:
         folder.mkdir()
-    return [Job(service, service.new_run().id, folder) for folder in folders]
+    return [request.param(service, service.new_run().id, folder) for folder in folders]
 
 
 def waves(jobs: list[Job]) -> Iterator[list[Job]]:
