@@ -22,8 +22,9 @@ from pathlib import Path
 
 from benchmarks.logging_cost import ROOT, Difference
 from benchmarks.paired_training import BATCH_SIZE, LOG_INTERVAL, STEPS_PER_TURN, Paired
-from benchmarks.service_faults import FAULTS, mend
+from benchmarks.service_faults import FAULTS, MLFLOW_FAULTS, mend
 from benchmarks.tables import markdown, table
+from lightning_app.azureml.destination import BY_MLFLOW, CHOICE
 from lightning_app.azureml.journal import read_journal
 from submit.emulator import AzureMLEmulator
 
@@ -97,10 +98,12 @@ class Outcome:
 class Job:
     """A run of the service, and the folder that stands for the disk of its node."""
 
-    def __init__(self, service: AzureMLEmulator, folder: Path, token_seconds: float) -> None:
+    def __init__(self, service: AzureMLEmulator, folder: Path, token_seconds: float, by_mlflow: bool) -> None:
         self._service, self._folder = service, folder
         self._run_id = service.new_run().id
-        self._environment = _environment() | service.job_environment(self._run_id, folder / "home", token_seconds)
+        variables = service.v2_job_environment if by_mlflow else service.job_environment
+        chosen = {CHOICE: BY_MLFLOW} if by_mlflow else {}
+        self._environment = _environment() | variables(self._run_id, folder / "home", token_seconds) | chosen
 
     def run(self, *arguments: str, at_most: float) -> Ending:
         """Python with these arguments as the job's command, which is ended after ``at_most`` seconds."""
@@ -147,12 +150,12 @@ def difference(held: Sequence[Value], journal: Sequence[Value]) -> Difference:
     return Difference(sum(place not in counts for place in logged), len(held) - len(counts), wrong)
 
 
-def measure(fault: str, seconds: float) -> Outcome:
+def measure(fault: str, seconds: float, by_mlflow: bool) -> Outcome:
     """Training under the fault, and what is delivered afterwards, at a service of its own."""
     with AzureMLEmulator() as service, tempfile.TemporaryDirectory() as folder:
-        job = Job(service, Path(folder), token_seconds=-5 if fault == EXPIRED else 3600)
+        job = Job(service, Path(folder), -5 if fault == EXPIRED else 3600, by_mlflow)
         if fault in FAULTS:
-            FAULTS[fault](service)
+            (MLFLOW_FAULTS if by_mlflow else FAULTS)[fault](service)
         result = Path(folder) / "paired.json"
         options = ["--seconds", str(seconds), "--result", str(result)]
         training = job.run("-m", "benchmarks.paired_training", *options, at_most=seconds + LONGEST_SECONDS)
@@ -164,13 +167,15 @@ def measure(fault: str, seconds: float) -> Outcome:
         return Outcome(fault, paired, training, len(journal), at_once, difference(job.held(), journal), delivery)
 
 
-def heading(seconds: float, measured: Sequence[Outcome]) -> str:
+def heading(seconds: float, measured: Sequence[Outcome], by_mlflow: bool) -> str:
     """What was measured, and on what."""
     steps = [outcome.paired.step_seconds for outcome in measured if outcome.paired]
     pace = f", {1000 * statistics.median(steps):.1f} ms a step" if steps else ""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("azureml-core", "pytorch-lightning", "torch"))
+    names = ("pytorch-lightning", "torch") if by_mlflow else ("azureml-core", "pytorch-lightning", "torch")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    service = "Azure ML's MLflow interface" if by_mlflow else "Azure ML"
     return (
-        f"AzureMLRunLogger with its defaults while Azure ML fails, {seconds:g} s of training each: CIFAR Net,\n"
+        f"AzureMLRunLogger with its defaults while {service} fails, {seconds:g} s of training each: CIFAR Net,\n"
         f"batches of {BATCH_SIZE}{pace}, loss and accuracy logged every {LOG_INTERVAL} steps.\n"
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}."
     )
@@ -180,10 +185,10 @@ def main() -> int:
     given = _parsed()
     measured = []
     for fault in given.faults:
-        measured.append(measure(fault, given.seconds))
+        measured.append(measure(fault, given.seconds, given.mlflow))
         print(" | ".join(measured[-1].cells()), file=sys.stderr)
     written = (markdown if given.markdown else table)(COLUMNS, [outcome.cells() for outcome in measured])
-    print(f"\n{heading(given.seconds, measured)}\n\n{written}\n\n{NOTES}")
+    print(f"\n{heading(given.seconds, measured, given.mlflow)}\n\n{written}\n\n{NOTES}")
     broken = [f"{outcome.fault}: {text}" for outcome in measured for text in outcome.broken()]
     if broken:
         print("", *broken, sep="\n")
@@ -196,6 +201,7 @@ def _parsed() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=25.0, help="of training under each fault (default: 25)")
     parser.add_argument("--faults", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help="these only")
+    parser.add_argument("--mlflow", action="store_true", help="by MLflow's interface instead of azureml-core's")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     given = parser.parse_args()
     if not given.seconds > 0:
