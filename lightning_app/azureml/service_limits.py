@@ -31,6 +31,7 @@ class Limits:
         params: Per run; None for any number, 0 where hyperparameters are tags.
         param_value: Characters of a parameter's value.
         takes_nonfinite: Whether NaN and infinite values are accepted.
+        overwrites_files: Whether a file can be uploaded again; otherwise each attempt needs another name.
         name_pattern: What a name of a metric, a tag or a parameter consists of; None for any characters.
     """
 
@@ -44,6 +45,7 @@ class Limits:
     params: int | None = 0
     param_value: int = 0
     takes_nonfinite: bool = False
+    overwrites_files: bool = False
     name_pattern: re.Pattern[str] | None = None
 
 
@@ -62,6 +64,7 @@ MLFLOW = Limits(
     params=None,
     param_value=500,
     takes_nonfinite=True,
+    overwrites_files=True,
     name_pattern=_NAME,
 )
 MLFLOW_LABELS_A_REQUEST = 100  # parameters, and tags

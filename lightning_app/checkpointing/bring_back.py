@@ -70,7 +70,7 @@ def _bring_logged(source: RunFolder, content: Mapping[str, Any], folder: RunFold
         return
     # a copied delivery log may be older or newer than the journal: a new one asks Azure ML which values it has
     folder.delivery_log.unlink(missing_ok=True)
-    for path in (source.hyperparameters, source.journal):
+    for path in (source.hyperparameters, source.mlflow_run, source.journal):
         copy_file(path, folder.root / path.name)
     if identity is not None:
         save_identity(folder, identity)

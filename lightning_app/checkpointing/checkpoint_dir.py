@@ -80,7 +80,7 @@ class CheckpointDir:
     def _copy_logged(self) -> None:
         logged = (self._folder.config, self._folder.hyperparameters, self._folder.journal_identity)
         # what was delivered is counted in rows of the journal, which has to have them
-        for path in (*logged, self._folder.delivery_log, self._folder.journal):
+        for path in (*logged, self._folder.mlflow_run, self._folder.delivery_log, self._folder.journal):
             copy_file(path, self._target.root / path.name)
         for chart in sorted(self._folder.charts.glob("*")) if self._folder.charts.is_dir() else ():
             copied = self._target.charts / chart.name

@@ -57,6 +57,7 @@ class EarlierValues:
         end = _milliseconds(delivery_begun)
         lost = {place for place in exact if begun <= place[2] < end}.difference(own)
         self._left = Counter(place[:2] for place in lost)
+        self._count = len(lost)
         self._found: dict[_Place, bool] = {}
         for place in own:
             if place in exact:
@@ -67,11 +68,13 @@ class EarlierValues:
     def has(self, place: _Place) -> bool:
         if place in self._found:
             return self._found[place]
+        if not self._count:
+            return False
         is_repeated = self._left[place[:2]] > 0
         if is_repeated:
             self._left[place[:2]] -= 1
-        if self._left.total():
-            self._found[place] = is_repeated
+            self._count -= 1
+        self._found[place] = is_repeated  # a value may be asked for again, after a failure
         return is_repeated
 
 
