@@ -14,7 +14,7 @@ from lightning_app.azureml.service import DeliveryError, delivery_error
 log = logging.getLogger(__name__)
 
 _TIMEOUTS = (10.0, 20.0)  # seconds to connect, and between two parts of a response
-_NOT_SENT = ("NewConnectionError", "ConnectTimeout", "NameResolutionError", "ProxyError")
+_NOT_SENT = ("NewConnectionError", "ConnectTimeout", "NameResolutionError")
 _API = "/api/2.0/mlflow"
 
 
