@@ -14,8 +14,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
-from lightning_app.azureml.evaluations import save_evaluation
 from lightning_app.azureml.destination import find_destination, is_core_installed
+from lightning_app.azureml.evaluations import save_evaluation
 from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach

@@ -49,10 +49,11 @@ class Limits:
     name_pattern: re.Pattern[str] | None = None
 
 
-_NAME = re.compile(r"[\w.\- /]+", re.ASCII)
+_NAME = re.compile(r"[\w.\- /]+")
+_ASCII_NAME = re.compile(_NAME.pattern, re.ASCII)  # whether Azure ML takes other letters isn't documented
 
 AZURE_ML = Limits()
-AZURE_ML_BY_MLFLOW = Limits(name_length=250, params=200, param_value=500, name_pattern=_NAME)
+AZURE_ML_BY_MLFLOW = Limits(name_length=250, params=200, param_value=500, name_pattern=_ASCII_NAME)
 MLFLOW = Limits(
     service="MLflow",
     rows=1000,

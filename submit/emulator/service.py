@@ -80,7 +80,8 @@ class AzureMLEmulator:
     def v2_job_environment(self, run_id: str, home: Path, token_seconds: float = 3600) -> dict[str, str]:
         """As ``job_environment``, with the variables of MLflow, which each job of Azure ML has."""
         mlflow = mlflow_variables(self.run(run_id), self._state, token_seconds)
-        return self.job_environment(run_id, home, token_seconds) | mlflow
+        cloud = {"AZUREML_CURRENT_CLOUD": "AzureCloud"}  # without it azureml-mlflow requests a list of clouds
+        return self.job_environment(run_id, home, token_seconds) | mlflow | cloud
 
     def workspace_environment(self, home: Path) -> dict[str, str]:
         """The environment variables with which an unmodified client submits to the emulator.

@@ -78,6 +78,11 @@ def create_experiment(state: State, request: Request, parameters: Parameters) ->
     return json_response({"experiment_id": experiment_id(name)})
 
 
+def search_logged_models(state: State, request: Request, parameters: Parameters) -> Response:
+    """None: the workspace has no models of MLflow 3, and its client asks for those of each run."""
+    return json_response({"models": []})
+
+
 def run_content(run: Run) -> dict[str, Any]:
     """A run as the client reads it; of each metric the last value."""
     own = {_NAME: run.display_name or run.id} | ({_PARENT: run.parent} if run.parent else {})
@@ -137,5 +142,6 @@ ROUTES = (
     Route("POST", f"{API}/runs/search", for_mlflow(for_job_or_user(search_runs))),
     Route("GET", f"{API}/experiments/get", for_mlflow(for_job_or_user(get_experiment))),
     Route("GET", f"{API}/experiments/get-by-name", for_mlflow(for_job_or_user(get_experiment))),
+    Route("POST", f"{API}/logged-models/search", for_mlflow(for_job_or_user(search_logged_models))),
     Route("POST", f"{API}/experiments/create", for_mlflow(for_job_or_user(create_experiment))),
 )

@@ -155,7 +155,7 @@ import numpy
 from lightning_app.azureml_logger import AzureMLRunLogger
 logger = AzureMLRunLogger()
 logger.log_hyperparams({"learning_rate": 0.1, "model": {"depth": 18}})
-logger.log_metrics({"loss": 0.5, "nan": float("nan"), "inf": float("inf"), "a:b": 1.0}, 3)
+logger.log_metrics({"loss": 0.5, "nan": float("nan"), "inf": float("inf"), "a;b": 1.0, "größe": 1.0}, 3)
 logger.log_metrics({"loss": 1e-300, "big": 1.7e308, "third": 1 / 3}, 2**40)
 logger.log_image("photo", numpy.zeros((4, 4, 3)), 3)
 logger.log_confusion_matrix("confusion", [[2, 0], [1, 3]], ["a", "b"], 3)
@@ -174,7 +174,7 @@ def test_everything_that_is_logged_is_read_back_by_mlflows_client(program: Progr
     assert places["big"] == [(2**40, 1.7e308)]
     assert [(step, str(value)) for step, value in places["nan"]] == [(3, "nan")]
     assert places["inf"] == [(3, sys.float_info.max)]  # MLflow's database has no infinity
-    (other,) = set(places) - {"loss", "third", "big", "nan", "inf"}
+    (other,) = set(places) - {"loss", "third", "big", "nan", "inf", "größe"}
     assert re.fullmatch(r"a_b-[0-9a-f]{8}", other)
     assert run["params"] == {"learning_rate": "0.1", "model.depth": "18"}
     assert run["status"] == "FINISHED"
