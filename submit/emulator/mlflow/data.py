@@ -116,7 +116,7 @@ def _check_names(state: State, run: Run, keys: Iterable[str]) -> None:
             known.append(key)
 
 
-def _check_params(run: Run, params: Mapping[str, str]) -> None:
+def _check_params(run: Run, params: dict[str, str]) -> None:
     for key, value in params.items():
         if not 0 < len(key) <= NAME_LENGTH or len(value) > PARAMETER_VALUE:
             raise ApiError(400, "BadArgument", f"the parameter {key!r:.100} is too long: its key or its value")

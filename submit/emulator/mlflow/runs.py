@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 from submit.emulator import datetimes
@@ -131,7 +132,7 @@ def _experiment_content(state: State, name: str) -> dict[str, Any]:
     }
 
 
-def _milliseconds(time: Any) -> int:
+def _milliseconds(time: datetime) -> int:
     return round(time.timestamp() * 1000)
 
 
