@@ -1,14 +1,17 @@
 """Describes the job that the options mean: a pure function of the options and of the files that they name."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightning_app.command_line.flags import flag_names
 from submit.environments import choose_environment
 from submit.errors import SubmitError
-from submit.job import DATA_PATH, Access, DatastorePath, Job, RegisteredDataset
+from submit.job import DATA_PATH, Access, DatastorePath, Job, RegisteredDataset, Services
 from submit.options import JobOptions
 
 TRAINING = ("python", "-m", "lightning_app.fit")
+# https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
+TAG_NAME, TAG_VALUE = 100, 1000
 _DATASTORE_URI = "azureml://datastores/"
 GIVEN_BY_SUBMIT = {
     "--trainer.num_nodes": "--nodes",
@@ -18,8 +21,8 @@ GIVEN_BY_SUBMIT = {
 }
 
 
-def describe_job(options: JobOptions, training: Sequence[str]) -> Job:
-    """The job that the options mean.
+def describe_job(options: JobOptions, training: Sequence[str], extra: str | None = None) -> Job:
+    """The job that the options mean; its environment has the ``extra`` of this project.
 
     Raises:
         SubmitError: Options exclude one another, or a file can't be used.
@@ -33,7 +36,7 @@ def describe_job(options: JobOptions, training: Sequence[str]) -> Job:
         command=(*TRAINING, *training, *path, *processes, *_limits(options.limit)),
         source_directory=options.source_directory,
         compute=options.compute,
-        environment=choose_environment(options.environment, options.source_directory),
+        environment=choose_environment(options.environment, options.source_directory, extra),
         nodes=options.nodes,
         processes_per_node=options.processes_per_node,
         launcher=options.launcher,
@@ -41,6 +44,10 @@ def describe_job(options: JobOptions, training: Sequence[str]) -> Job:
         environment_variables=_variables(options.env),
         shared_memory=options.shm_size,
         max_duration_seconds=options.max_duration,
+        vm_size=options.vm_size,
+        low_priority=options.low_priority,
+        tags=_tags(options.tags),
+        services=Services(options.tensorboard, _ssh_key(options.ssh_key)),
     )
 
 
@@ -55,6 +62,11 @@ def parse_dataset(text: str, access: Access) -> RegisteredDataset | DatastorePat
         if not (datastore and separator and path.strip("/")):
             raise SubmitError(f"--dataset {text!r}: expected azureml://datastores/NAME/paths/FOLDER")
         return DatastorePath(datastore, path.strip("/"), access)
+    if text.startswith("azureml:/"):
+        raise SubmitError(
+            f"--dataset {text!r}: expected azureml://datastores/NAME/paths/FOLDER, or NAME:VERSION of a data asset"
+        )
+    text = text.removeprefix("azureml:").replace("@latest", ":latest")
     if "/" in text:
         return DatastorePath(None, _relative(text), access)
     name, _, version = text.partition(":")
@@ -84,6 +96,30 @@ def _require_one_owner(training: Sequence[str], options: JobOptions) -> None:
             raise SubmitError(f"{flag}: names a folder of this machine, which the job doesn't have; give --dataset")
         if owner is not None:
             raise SubmitError(f"{flag}: {owner} sets it for the launcher and for the training; give only {owner}")
+
+
+def _tags(given: Sequence[str]) -> dict[str, str]:
+    tags = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name or len(name) > TAG_NAME or len(value) > TAG_VALUE:
+            raise SubmitError(
+                f"--tag {item!r}: expected NAME=VALUE, of {TAG_NAME} and {TAG_VALUE:,} characters at most"
+            )
+        tags[name] = value
+    return tags
+
+
+def _ssh_key(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        key = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubmitError(f"--ssh_key {str(file)!r}: can't be read ({error})") from error
+    if not key.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in key:
+        raise SubmitError(f"--ssh_key {str(file)!r}: isn't a public key; expected a file such as ~/.ssh/id_ed25519.pub")
+    return key
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:

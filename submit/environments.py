@@ -19,6 +19,12 @@ else:
     import tomli as tomllib
 
 PYTHON = "3.11"
+_IN_WORKSPACE = re.compile(r"(azureml:)?(?P<name>[\w.-]+)(:(?P<version>[\w.-]+)|@latest)?", re.ASCII)
+_IN_REGISTRY = re.compile(
+    r"azureml://registries/(?P<registry>[\w.-]+)/environments/(?P<name>[\w.-]+)"
+    r"(/labels/latest|/versions/(?P<version>[\w.-]+))",
+    re.ASCII,
+)
 PROJECT_ENVIRONMENT = "lightning-azureml"
 # Fixed versions, within those that the project supports. Without them pip takes the newest PyTorch, whose CUDA may need
 # a newer driver
@@ -32,30 +38,51 @@ PINNED = {
 }
 
 
-def choose_environment(options: EnvironmentOptions, folder: Path) -> CuratedEnvironment | BuiltEnvironment:
+def choose_environment(
+    options: EnvironmentOptions, folder: Path, extra: str | None = None
+) -> CuratedEnvironment | BuiltEnvironment:
     """The environment that the options mean; ``folder`` has the project, whose dependencies are the default.
+
+    With an ``extra`` of the project these are those of the extra as well.
 
     Raises:
         SubmitError: Options exclude one another, or a file can't be used.
     """
     _require_one(options)
     if options.environment:
-        name, _, version = options.environment.partition(":")
-        return CuratedEnvironment(name, version or None)
+        return named_environment(options.environment)
     if options.dockerfile:
-        return BuiltEnvironment(PROJECT_ENVIRONMENT, dockerfile=_text(options.dockerfile, "--dockerfile"))
+        context = (options.dockerfile.parent, options.dockerfile.name)
+        text = _text(options.dockerfile, "--dockerfile")
+        return BuiltEnvironment(PROJECT_ENVIRONMENT, dockerfile=text, context=context)
     if options.conda_file:
         return BuiltEnvironment(
             PROJECT_ENVIRONMENT, conda=_text(options.conda_file, "--conda_file"), image=options.docker_image
         )
     if options.pip_requirements:
-        requirements = _requirements(options.pip_requirements, folder)
+        requirements = _requirements(options.pip_requirements, folder, extra)
         return BuiltEnvironment(
             PROJECT_ENVIRONMENT, conda=conda_specification(requirements), image=options.docker_image
         )
     if options.docker_image:
         return BuiltEnvironment(PROJECT_ENVIRONMENT, image=options.docker_image)
-    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(pinned(project_dependencies(folder))))
+    return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(pinned(project_dependencies(folder, extra))))
+
+
+def named_environment(text: str) -> CuratedEnvironment:
+    """The environment of the workspace or of a registry that ``--environment`` names.
+
+    Raises:
+        SubmitError: It has none of the forms that such a name has.
+    """
+    if found := _IN_REGISTRY.fullmatch(text):
+        return CuratedEnvironment(found["name"], found["version"], found["registry"])
+    if not (found := _IN_WORKSPACE.fullmatch(text)):
+        raise SubmitError(
+            f"--environment {text!r}: expected NAME, NAME:VERSION, or "
+            "azureml://registries/azureml/environments/NAME/labels/latest for one of Azure ML"
+        )
+    return CuratedEnvironment(found["name"], found["version"])
 
 
 def pinned(requirements: Sequence[str]) -> list[str]:
@@ -82,32 +109,33 @@ def conda_specification(requirements: list[str]) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def project_dependencies(folder: Path) -> list[str]:
+def project_dependencies(folder: Path, extra: str | None = None) -> list[str]:
     """The dependencies in the folder's ``pyproject.toml``; without the program in the folder, the program's package.
 
     Raises:
         SubmitError: It has none.
     """
     if not program.is_in(folder):
-        return [program.requirement(), *PINNED]
+        return [program.requirement(extra), *PINNED]
     path = folder / "pyproject.toml"
     try:
-        dependencies = tomllib.loads(path.read_text())["project"]["dependencies"]
+        project = tomllib.loads(path.read_text())["project"]
+        dependencies = [*project["dependencies"], *project.get("optional-dependencies", {}).get(extra, [])]
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise SubmitError(
             f"--source_directory {str(folder)!r}: no dependencies in its pyproject.toml ({error}); give --conda_file, "
             "--pip_requirements, --environment, --docker_image or --dockerfile"
         ) from error
-    return list(dependencies)
+    return dependencies
 
 
-def _requirements(file: Path, folder: Path) -> list[str]:
+def _requirements(file: Path, folder: Path, extra: str | None) -> list[str]:
     """The requirements in a file, and the program's package where neither the file nor the folder has it."""
     lines = _text(file, "--pip_requirements").splitlines()
     found = [text for line in lines if (text := line.partition("#")[0].strip())]
     if program.is_in(folder) or any(line.startswith(program.DISTRIBUTION) for line in found):
         return found
-    return [*found, program.requirement()]
+    return [*found, program.requirement(extra)]
 
 
 def _require_one(options: EnvironmentOptions) -> None:

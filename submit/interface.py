@@ -1,6 +1,6 @@
 """What the commands need of an SDK of Azure ML.
 
-``submit.v1`` implements it with azureml-core, and ``submit.sdk`` chooses the SDK.
+``submit.v1`` implements it with azureml-core and ``submit.v2`` with azure-ai-ml; ``submit.sdk`` chooses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -139,9 +139,14 @@ class Sdk(Protocol):
     """An SDK: what needs no workspace, and the way to one."""
 
     package: str
+    job_extra: str | None
+    """The extra of this project that a training needs in a job that was sent with this SDK."""
 
     def ignore_rules(self, folder: Path) -> IgnoreRules:
         """The ignore rules for the snapshot of a folder."""
+
+    def findings(self, job: Job) -> Sequence[Finding]:
+        """What this SDK has no place for, or would misunderstand; without a network."""
 
     def request(self, job: Job) -> str:
         """What would be sent, as YAML, without a network."""

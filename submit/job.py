@@ -9,6 +9,9 @@ from typing import Literal
 JOB_KEY = "LIGHTNING_APP_JOB_KEY"
 """The variable by which the processes of a job know one another."""
 
+SERVERLESS = "serverless"
+"""Instead of the name of a cluster: nodes that Azure ML provides for one job."""
+
 DEFAULT_DATASTORE = "workspaceblobstore"
 """The datastore that every workspace has."""
 
@@ -45,10 +48,14 @@ class DatastorePath:
 
 @dataclass(frozen=True)
 class CuratedEnvironment:
-    """An environment that Azure ML or the workspace has under a name."""
+    """An environment that Azure ML or the workspace has under a name; ``registry`` is None for the workspace.
+
+    Without a version it is the newest one.
+    """
 
     name: str
     version: str | None = None
+    registry: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,22 @@ class BuiltEnvironment:
         conda: The content of a conda environment file; None if the image has everything.
         image: The base image, or an image with everything.
         dockerfile: The text of a Dockerfile instead of ``image``.
+        context: The folder of the Dockerfile and its name there; None of a recorded request.
     """
 
     name: str
     conda: str | None = None
     image: str | None = None
     dockerfile: str | None = None
+    context: tuple[Path, str] | None = None
+
+
+@dataclass(frozen=True)
+class Services:
+    """What can be opened while a job runs: TensorBoard on its folder ``logs``, and SSH with a public key."""
+
+    tensorboard: bool = False
+    ssh_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +92,14 @@ class Job:
     Attributes:
         command: The command, run in the snapshot's root; ``DATA_PATH`` stands for the path of the data.
         source_directory: The folder that the snapshot is made of.
-        compute: The name of the compute cluster.
+        compute: The name of the compute cluster; ``SERVERLESS`` for nodes that Azure ML provides for this job.
+        vm_size: Of serverless nodes; None for the size of the cluster's nodes.
+        low_priority: Of serverless nodes, which Azure may then take away.
         resume: The outputs of the run that it resumes; None for a new training.
         checkpoints: Where copies of its checkpoints are kept, when its nodes are gone; None for nowhere.
         max_duration_seconds: Azure ML ends the job after it; None for the limit of Azure ML.
         shared_memory: Of each container, such as "8g".
+        tags: Of the run.
     """
 
     experiment: str
@@ -96,6 +116,10 @@ class Job:
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     shared_memory: str = "8g"
     max_duration_seconds: int | None = None
+    vm_size: str | None = None
+    low_priority: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: Services = Services()
 
     @property
     def processes(self) -> int:

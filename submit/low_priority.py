@@ -9,7 +9,8 @@ from submit.preflight.findings import Finding, note, warning
 
 VARIABLE = "LIGHTNING_APP_LOW_PRIORITY"  # the training watches for the notice of an eviction
 CHECKPOINT_DIR = "--checkpoint_dir"
-FOLDER = "lightning-azureml/{run-id}"  # of the default datastore; Azure ML puts the id in
+RUN_ID = "{run-id}"  # Azure ML puts it in
+FOLDER = f"lightning-azureml/{RUN_ID}"  # of the default datastore
 
 
 def for_low_priority(job: Job) -> Job:
@@ -33,5 +34,5 @@ def about_evictions(given: str, job: Job) -> Finding:
             f"{taken} from {CHECKPOINT_DIR}; if that is a folder of the node it is lost with it: leave the flag out, "
             "and the job gets a folder of the datastore"
         )
-    where = FOLDER.format_map({"run-id": "RUN"})
+    where = FOLDER.replace(RUN_ID, "RUN")
     return note(f"{taken} from the checkpoints that it copies to {where} in the workspace's default datastore")

@@ -25,6 +25,8 @@ class JobOptions:
 
     Attributes:
         env: Environment variables, each as ``NAME=VALUE``.
+        tags: Tags of the run, each as ``NAME=VALUE``.
+        ssh_key: The file of a public key.
         max_duration: In seconds; None for Azure ML's own limit.
         limit: Batches of each kind and epoch; None for all.
     """
@@ -42,6 +44,11 @@ class JobOptions:
     shm_size: str = "8g"
     max_duration: int | None = None
     limit: int | None = None
+    vm_size: str | None = None
+    low_priority: bool = False
+    tags: Sequence[str] = ()
+    tensorboard: bool = False
+    ssh_key: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ def is_in(folder: Path) -> bool:
     return (folder / PACKAGES[0]).is_dir()
 
 
-def requirement() -> str:
-    """The installed version of the program as a requirement for pip.
+def requirement(extra: str | None = None) -> str:
+    """The installed version of the program as a requirement for pip, with an extra.
 
     Raises:
         SubmitError: The program isn't installed, but run from its folder.
     """
     try:
-        return f"{DISTRIBUTION}=={metadata.version(DISTRIBUTION)}"
+        return f"{DISTRIBUTION}{f'[{extra}]' if extra else ''}=={metadata.version(DISTRIBUTION)}"
     except metadata.PackageNotFoundError as error:
         raise SubmitError(
             f"the folder to upload has no {PACKAGES[0]!r}, and {DISTRIBUTION} isn't installed here, so that the job's "

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from submit.errors import SubmitError
 from submit.interface import Sdk
 
 Name = Literal["v1", "v2"]
-NAMES: tuple[Name, ...] = ("v1",)
+NAMES: tuple[Name, ...] = get_args(Name)
 PACKAGES: dict[Name, str] = {"v1": "azureml-core", "v2": "azure-ai-ml"}
 _MODULES: dict[Name, str] = {"v1": "azureml.core", "v2": "azure.ai.ml"}
 

@@ -17,7 +17,7 @@ def prepare_job(options: JobOptions, sdk: Sdk, training: Sequence[str], *, dry_r
     Raises:
         SubmitError: The job must not be sent.
     """
-    job = describe_job(options, training)
+    job = describe_job(options, training, sdk.job_extra)
     check_job(job, sdk, training, options.environment.conda_file)
     check_training_flags(training, job.source_directory)  # last, because it takes seconds
     if dry_run:

@@ -39,12 +39,28 @@ def job_options(given: argparse.Namespace) -> JobOptions:
         shm_size=given.shm_size,
         max_duration=given.max_duration,
         limit=getattr(given, "limit", None),
+        vm_size=given.vm_size,
+        low_priority=given.low_priority,
+        tags=tuple(given.tag),
+        tensorboard=given.tensorboard,
+        ssh_key=given.ssh_key,
     )
 
 
 def _add_compute(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where")
-    group.add_argument("--compute", default="gpu-cluster", metavar="NAME", help="the cluster (default: gpu-cluster)")
+    group.add_argument(
+        "--compute",
+        default="gpu-cluster",
+        metavar="NAME",
+        help="the cluster (default: gpu-cluster); with SDK v2 also serverless: nodes for this job only",
+    )
+    group.add_argument("--vm_size", metavar="SIZE", help="for --compute serverless: such as Standard_NC24ads_A100_v4")
+    group.add_argument(
+        "--low_priority",
+        action="store_true",
+        help="for --compute serverless: cheaper nodes, which Azure may take away during the job",
+    )
     group.add_argument("--nodes", type=count, default=1, metavar="N", help="nodes of the cluster (default: 1)")
     group.add_argument(
         "--processes_per_node",
@@ -76,7 +92,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("environment (default: this project's dependencies on Azure ML's GPU image)")
-    group.add_argument("--environment", metavar="NAME[:VERSION]", help="an environment of Azure ML or of the workspace")
+    group.add_argument(
+        "--environment",
+        metavar="NAME[:VERSION]",
+        help="an environment of the workspace, or of Azure ML: "
+        "azureml://registries/azureml/environments/NAME/labels/latest",
+    )
     group.add_argument("--conda_file", type=Path, metavar="FILE", help="a conda environment, with its Python version")
     group.add_argument("--pip_requirements", type=Path, metavar="FILE", help="requirements for pip")
     group.add_argument("--docker_image", metavar="IMAGE", help="the base image; alone, it must have everything")
@@ -98,6 +119,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         default=Path(),
         metavar="DIR",
         help="the folder to upload (default: this folder)",
+    )
+    group.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="a tag of the run")
+    group.add_argument(
+        "--tensorboard", action="store_true", help="with SDK v2: TensorBoard on the job's logs, in its portal page"
+    )
+    group.add_argument(
+        "--ssh_key", type=Path, metavar="FILE", help="with SDK v2: SSH to the nodes with this public key"
     )
     group.add_argument("--dry_run", action="store_true", help="print the request and send nothing")
 
@@ -121,7 +149,11 @@ def add_workspace(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
     parser.add_argument(
         "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
     )
-    parser.add_argument("--sdk", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--sdk",
+        choices=NAMES,
+        help="v1: azureml-core, v2: azure-ai-ml (default: the installed one; v1 if both are)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

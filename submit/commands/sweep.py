@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the sweep is sent."""
     sdk = choose_sdk(options.sdk)
-    sweep = describe_sweep(job_options(options), sweep_options(options), training)
+    sweep = describe_sweep(job_options(options), sweep_options(options), training, sdk.job_extra)
     check_sweep(sweep, training)
     check_job(sweep.job, sdk, with_first_values(training, sweep), options.conda_file)
     sdk.require_sweeps()

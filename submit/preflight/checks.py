@@ -59,7 +59,11 @@ def check_resumed_job(job: Job, sdk: Sdk, training: Sequence[str]) -> None:
     Raises:
         PreflightError: The job must not be sent; there is a line for each reason.
     """
-    findings = [*check_compute_name(job.compute), *check_folder(job.source_directory, sdk, training)]
+    findings = [
+        *check_compute_name(job.compute),
+        *sdk.findings(job),
+        *check_folder(job.source_directory, sdk, training),
+    ]
     report_findings([*findings, *check_addresses(job.source_directory, os.environ)])
     os.environ.update(clean_addresses(job.source_directory, os.environ))
 
@@ -67,6 +71,7 @@ def check_resumed_job(job: Job, sdk: Sdk, training: Sequence[str]) -> None:
 def _job_findings(job: Job, sdk: Sdk, training: Sequence[str], conda_file: Path | None) -> Iterator[Finding]:
     yield from check_experiment_name(job.experiment)
     yield from check_compute_name(job.compute)
+    yield from sdk.findings(job)
     yield from check_shm_size(job.shared_memory)
     yield from check_variables(job.environment_variables)
     if isinstance(job.environment, BuiltEnvironment) and job.environment.image:

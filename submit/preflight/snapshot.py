@@ -26,6 +26,7 @@ class Snapshot:
     impossible: Mapping[str, str] = field(default_factory=dict)  # to the reason why azureml-core would stop
     unreadable: tuple[str, ...] = ()  # azureml-core prints a line and leaves them out
     package: str = ""  # of the SDK
+    ignored_links: tuple[str, ...] = ()  # links to folders that azure-ai-ml follows although they are ignored
 
     @classmethod
     def of(cls, folder: Path, ignore_rules: "Callable[[Path], IgnoreRules]") -> "Snapshot":
@@ -37,7 +38,15 @@ class Snapshot:
         elif used := ignore_file(walk.folder):
             reason = f"an ignore file with characters or patterns that {walk.rules.package} can't read"
             walk.impossible[used.name] = reason
-        return cls(walk.folder, walk.files, walk.links, walk.impossible, tuple(walk.unreadable), walk.rules.package)
+        return cls(
+            walk.folder,
+            walk.files,
+            walk.links,
+            walk.impossible,
+            tuple(walk.unreadable),
+            walk.rules.package,
+            tuple(walk.ignored_links),
+        )
 
     @property
     def size(self) -> int:
@@ -61,15 +70,27 @@ class _Walk:
         self.links: dict[str, Path] = {}
         self.impossible: dict[str, str] = {}
         self.unreadable: list[str] = []
+        self.ignored_links: list[str] = []
 
     def enter(self, folder: Path, above: tuple[Path, ...]) -> None:
         """Reads a folder; ``above`` are the real paths of the folders above it."""
         try:
             for name in sorted(os.listdir(folder)):  # noqa: PTH208 - azureml-core's order
-                if not self.rules.leave_out(folder / name):
+                # azure-ai-ml judges each file by its real path, and no folder
+                judged = (folder if self.rules.leaves_out_folders else above[-1]) / name
+                if self.rules.leaves_out_folders or not judged.is_dir():
+                    left_out = self.rules.leave_out(judged)
+                else:
+                    left_out = False
+                    self._note_ignored_link(folder / name)
+                if not left_out:
                     self._take(folder / name, above)
         except PermissionError:
             self.impossible[self._name(folder)] = "a folder that can't be read"
+
+    def _note_ignored_link(self, path: Path) -> None:
+        if path.is_symlink() and self.rules.leave_out(path):
+            self.ignored_links.append(self._name(path))
 
     def _take(self, path: Path, above: tuple[Path, ...]) -> None:
         if path.is_symlink():
@@ -87,8 +108,10 @@ class _Walk:
     def _file(self, name: str, path: Path) -> None:
         if os.access(path, os.R_OK):
             self.files[name] = path.stat().st_size
-        else:
+        elif self.rules.leaves_out_folders:
             self.unreadable.append(name)
+        else:
+            self.impossible[name] = "a file that can't be read"
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.root)
@@ -122,11 +145,18 @@ def patterns(path: Path | None) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-class IgnoreRules:
-    """The ignore rules of one folder; ``file`` is the object of the SDK that decides, ``package`` the SDK's name."""
+_NO_PATTERN_HAS_IT = "\u2028a file of any name\u2028"
 
-    def __init__(self, folder: Path, file: Any, package: str) -> None:
+
+class IgnoreRules:
+    """The ignore rules of one folder; ``file`` is the object of the SDK that decides, ``package`` the SDK's name.
+
+    ``folders``: whether it matches folders as well, and not only each file.
+    """
+
+    def __init__(self, folder: Path, file: Any, package: str, *, folders: bool = True) -> None:
         self._file = file
+        self.leaves_out_folders = folders
         self._folder = folder
         self.package = package
         self._negated = any(pattern.startswith("!") for pattern in patterns(ignore_file(folder)))
@@ -147,5 +177,8 @@ class IgnoreRules:
 
         A pattern that matches ``folder/`` matches everything in it, unless a later ``!`` includes it again.
         """
-        inside = folder.relative_to(self._folder).as_posix() + "/"
-        return not self._negated and self._file.exists() and bool(self._file.is_file_excluded(inside))
+        if self._negated or not self._file.exists():
+            return False
+        if self.leaves_out_folders:
+            return bool(self._file.is_file_excluded(folder.relative_to(self._folder).as_posix() + "/"))
+        return bool(self._file.is_file_excluded(str(folder.resolve() / _NO_PATTERN_HAS_IT)))

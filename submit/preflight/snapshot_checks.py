@@ -148,7 +148,7 @@ def _common(images: Collection[str], top: str) -> str:
 
 
 def check_links(snapshot: Snapshot) -> list[Finding]:
-    return [*_links_outside(snapshot), *_links_inside(snapshot)]
+    return [*_ignored_links(snapshot), *_links_outside(snapshot), *_links_inside(snapshot)]
 
 
 def check_impossible(snapshot: Snapshot) -> list[Finding]:
@@ -156,6 +156,19 @@ def check_impossible(snapshot: Snapshot) -> list[Finding]:
     return [
         error(f"snapshot: {name!r} is {reason}, at which {snapshot.package} fails; repair it, or add it to .amlignore")
         for name, reason in snapshot.impossible.items()
+    ]
+
+
+def _ignored_links(snapshot: Snapshot) -> list[Finding]:
+    """azure-ai-ml 1.35 applies ignore files to the files in a linked folder, by their real paths, not to the link."""
+    root = snapshot.folder.resolve()
+    return [
+        error(
+            f"snapshot: {name!r} is a link to a folder, which {snapshot.package} uploads although it is ignored; "
+            "remove the link"
+        )
+        for name in snapshot.ignored_links
+        if not snapshot.links[name].is_relative_to(root) or any(file.startswith(f"{name}/") for file in snapshot.files)
     ]
 
 
@@ -167,7 +180,7 @@ def _links_outside(snapshot: Snapshot) -> list[Finding]:
             f"{str(snapshot.folder)!r}: add it to .amlignore or copy what the job needs"
         )
         for name, target in snapshot.links.items()
-        if not target.is_relative_to(root) and name not in snapshot.impossible
+        if not target.is_relative_to(root) and name not in {*snapshot.impossible, *snapshot.ignored_links}
     ]
 
 
@@ -176,7 +189,7 @@ def _links_inside(snapshot: Snapshot) -> list[Finding]:
     return [
         warning(f"snapshot: {name!r} is a link; {target.relative_to(root).as_posix()!r} is uploaded instead")
         for name, target in snapshot.links.items()
-        if target.is_relative_to(root) and name not in snapshot.impossible
+        if target.is_relative_to(root) and name not in {*snapshot.impossible, *snapshot.ignored_links}
     ]
 
 

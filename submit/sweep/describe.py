@@ -12,8 +12,10 @@ from submit.options import JobOptions, SweepOptions
 from submit.sweep.sweep import MAX_CONCURRENT, Distribution, EarlyStopping, Parameter, Sweep, Value, combinations
 
 
-def describe_sweep(job_options: JobOptions, options: SweepOptions, training: Sequence[str]) -> Sweep:
-    """The sweep that the options mean.
+def describe_sweep(
+    job_options: JobOptions, options: SweepOptions, training: Sequence[str], extra: str | None = None
+) -> Sweep:
+    """The sweep that the options mean; ``extra`` as for ``describe_job``.
 
     Raises:
         SubmitError: Options exclude one another, or a file can't be used.
@@ -21,7 +23,7 @@ def describe_sweep(job_options: JobOptions, options: SweepOptions, training: Seq
     flags = [text for each in options.parameters for text in (f"--{each.name}", each.placeholder)]
     max_runs = _max_runs(options)
     return Sweep(
-        job=describe_job(job_options, [*training, *flags]),
+        job=describe_job(job_options, [*training, *flags], extra),
         parameters=options.parameters,
         sampling=options.sampling,
         metric=options.metric,

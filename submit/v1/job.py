@@ -200,7 +200,7 @@ def send_job(job: Job, workspace: "Workspace") -> "Run":
 
     try:
         config = script_run_config(for_cluster(job, workspace), workspace)
-        return Experiment(workspace, job.experiment).submit(config)
+        return Experiment(workspace, job.experiment).submit(config, tags=dict(job.tags))
     except SubmitError:
         raise
     except Exception as error:  # azureml-core raises errors of several libraries

@@ -13,7 +13,7 @@ from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
-from submit.v1 import cluster, datastore, job, run, sweep, workspace_checks
+from submit.v1 import checks, cluster, datastore, job, run, sweep, workspace_checks
 from submit.v1 import workspace as workspaces
 
 if TYPE_CHECKING:
@@ -62,12 +62,16 @@ class SdkV1:
     """A ``submit.interface.Sdk``."""
 
     package = "azureml-core"
+    job_extra: str | None = "v1"
 
     def ignore_rules(self, folder: Path) -> IgnoreRules:
         # this part of azureml-core loads nothing else of it
         from azureml._project.ignore_file import get_project_ignore_file
 
         return IgnoreRules(folder, get_project_ignore_file(str(folder)), self.package)
+
+    def findings(self, wanted: Job) -> Sequence[Finding]:
+        return [*checks.job_findings(wanted)]
 
     def request(self, wanted: Job) -> str:
         return to_yaml({"experiment": wanted.experiment, "definition": job.build_request(wanted)})

@@ -121,7 +121,9 @@ def send_sweep(sweep: Sweep, workspace: "Workspace") -> "Run":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sent = replace(sweep, job=for_cluster(sweep.job, workspace))
-            return Experiment(workspace, sweep.job.experiment).submit(hyperdrive_config(sent, workspace))
+            return Experiment(workspace, sweep.job.experiment).submit(
+                hyperdrive_config(sent, workspace), tags=dict(sweep.job.tags)
+            )
     except SubmitError:
         raise
     except Exception as error:  # azureml-core raises errors of several libraries

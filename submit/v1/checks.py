@@ -1,0 +1,22 @@
+"""What SDK v1 has no place for."""
+
+from collections.abc import Iterator
+
+from submit.job import SERVERLESS, CuratedEnvironment, Job
+from submit.preflight.findings import Finding, error
+
+_V2 = "needs SDK v2: give --sdk v2"
+
+
+def job_findings(job: Job) -> Iterator[Finding]:
+    given = {
+        f"--compute {SERVERLESS}": job.compute == SERVERLESS,
+        "--vm_size": job.vm_size is not None,
+        "--low_priority": job.low_priority,
+        "--tensorboard": job.services.tensorboard,
+        "--ssh_key": job.services.ssh_key is not None,
+        "--environment azureml://registries/...": (
+            isinstance(job.environment, CuratedEnvironment) and job.environment.registry is not None
+        ),
+    }
+    yield from (error(f"{flag}: {_V2}") for flag, is_given in given.items() if is_given)

@@ -1,0 +1,86 @@
+"""SDK v2 as the commands use it: an implementation of ``submit.interface``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from submit.cluster import Cluster
+from submit.interface import Datastore
+from submit.job import Job
+from submit.preflight.findings import Finding
+from submit.preflight.snapshot import IgnoreRules
+from submit.runs.run_info import RunSummary
+from submit.sweep.sweep import Sweep
+from submit.v2 import checks, cluster, datastore, job, run, sending, sweep, workspace_checks
+from submit.v2 import workspace as workspaces
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+
+@dataclass(frozen=True)
+class ClientWorkspace:
+    """A ``submit.interface.Workspace``."""
+
+    client: "MLClient"
+    name: str
+    location: str
+
+    def findings(self, wanted: Job) -> Sequence[Finding]:
+        return [*workspace_checks.workspace_findings(self.client, self.location, wanted)]
+
+    def send(self, wanted: Job) -> run.ClientRun:
+        return run.ClientRun(self.client, sending.send_job(wanted, self.client))
+
+    def send_sweep(self, wanted: Sweep) -> run.ClientRun:
+        return run.ClientRun(self.client, sending.send_sweep(wanted, self.client))
+
+    def find_run(self, run_id: str) -> run.ClientRun:
+        return run.find_run(self.client, run_id)
+
+    def list_runs(self, experiment: str, limit: int) -> Sequence[RunSummary]:
+        return run.list_runs(self.client, experiment, limit)
+
+    def find_cluster(self, name: str) -> cluster.ClientCluster | None:
+        return cluster.find_cluster(self.client, name)
+
+    def create_cluster(self, wanted: Cluster) -> cluster.ClientCluster:
+        return cluster.create_cluster(self.client, self.location, wanted)
+
+    def vm_sizes(self) -> Mapping[str, int] | None:
+        return cluster.supported_sizes(self.client)
+
+    def open_datastore(self, name: str | None) -> Datastore:
+        return datastore.open_datastore(self.client, name)
+
+
+class SdkV2:
+    """A ``submit.interface.Sdk``."""
+
+    package = "azure-ai-ml"
+    job_extra: str | None = None  # the training sends metrics by the job's MLflow interface
+
+    def ignore_rules(self, folder: Path) -> IgnoreRules:
+        from azure.ai.ml._utils._asset_utils import get_ignore_file
+
+        return IgnoreRules(folder, get_ignore_file(folder), self.package, folders=False)
+
+    def findings(self, wanted: Job) -> Sequence[Finding]:
+        return [*checks.job_findings(wanted)]
+
+    def request(self, wanted: Job) -> str:
+        return job.job_yaml(wanted)
+
+    def sweep_request(self, wanted: Sweep) -> str:
+        return sweep.sweep_yaml(wanted)
+
+    def require_sweeps(self) -> None:
+        """azure-ai-ml has them."""
+
+    def open_workspace(self, file: Path | None) -> ClientWorkspace:
+        client, name, location = workspaces.open_workspace(file)
+        return ClientWorkspace(client, name, location)
+
+
+SDK = SdkV2()

@@ -1,0 +1,136 @@
+"""What the workspace knows, compared with a job before it is sent with azure-ai-ml."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from submit.errors import is_not_found
+from submit.job import SERVERLESS, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.preflight.findings import Finding, error, warning
+from submit.preflight.workspace_checks import (
+    about_cluster,
+    about_gpus,
+    about_state,
+    answered,
+    no_files,
+    no_such_cluster,
+    no_such_dataset,
+    no_such_datastore,
+    no_such_version,
+    wrong_compute,
+)
+from submit.v2.cluster import CLUSTER, ClientCluster, errors_of, supported_sizes
+from submit.v2.datastore import container_client, is_blobs
+from submit.v2.job import environment_reference
+from submit.vm_sizes import gpus_of, require_size
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+_INSTANCE = "computeinstance"
+_FOLDER = "uri_folder"
+
+
+def workspace_findings(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
+    """What the workspace knows that speaks against a job."""
+    yield from answered(f"--compute {job.compute!r}", lambda: [*check_compute(client, location, job)])
+    if isinstance(job.data, RegisteredDataset):
+        data = job.data
+        yield from answered("--dataset", lambda: [*_about_asset(client, data)])
+    elif job.data is not None:
+        folder = job.data
+        yield from answered("--dataset", lambda: [*_about_folder(client, folder)])
+    if isinstance(job.environment, CuratedEnvironment):
+        named = job.environment
+        yield from answered("--environment", lambda: [*_about_environment(client, named)])
+
+
+def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
+    """Findings about the cluster or the serverless nodes: they exist, are usable, and have the GPUs."""
+    if job.compute == SERVERLESS:
+        if job.vm_size is not None:
+            sizes = supported_sizes(client)
+            require_size(location, sizes, job.vm_size)
+            yield from about_gpus(job, job.vm_size, gpus_of(sizes, job.vm_size))
+        return
+    try:
+        compute = client.compute.get(job.compute)
+    except Exception as reason:  # azure-ai-ml raises errors of several libraries
+        if not is_not_found(reason):
+            raise
+        yield no_such_cluster(job, (str(each.name) for each in client.compute.list()))
+        return
+    kind = str(compute.type).lower()
+    if kind == _INSTANCE and job.nodes == 1:
+        yield from about_state(job, str(compute.provisioning_state), errors_of(compute))
+    elif kind != CLUSTER:
+        yield wrong_compute(job, str(compute.type), CLUSTER)
+    else:
+        cluster = ClientCluster(client, compute)
+        yield from about_cluster(job, cluster, supported_sizes(client))
+        if cluster.location.lower().replace(" ", "") != location.lower().replace(" ", ""):
+            yield warning(
+                f"--compute {job.compute!r}: is in {cluster.location}, the workspace and its data in {location}: each "
+                "node reads the data across regions, which costs time and money"
+            )
+
+
+def _about_asset(client: "MLClient", data: RegisteredDataset) -> Iterator[Finding]:
+    found = _asset(client, data.name, None)
+    if found is None:
+        yield no_such_dataset(data, (str(each.name) for each in client.data.list()))
+        return
+    if data.version not in ("latest", str(found.version)):
+        latest, found = found.version, _asset(client, data.name, data.version)
+        if found is None:
+            yield no_such_version(data, latest)
+            return
+    if str(found.type) != _FOLDER:
+        yield error(
+            f"--dataset {data.name!r}: is a data asset of type {found.type}; expected {_FOLDER}; give its folder: "
+            "azureml://datastores/NAME/paths/FOLDER"
+        )
+
+
+def _asset(client: "MLClient", name: str, version: str | None) -> Any:
+    """A data asset; None if there is no such name or version."""
+    try:
+        return client.data.get(name, version=version) if version else client.data.get(name, label="latest")
+    except Exception as reason:  # as above
+        if is_not_found(reason):
+            return None
+        raise
+
+
+def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:
+    name = data.datastore or str(client.datastores.get_default().name)
+    try:
+        datastore = client.datastores.get(name, include_secrets=True)
+    except Exception as reason:  # as above
+        if not is_not_found(reason):
+            raise
+        yield no_such_datastore(data, (str(each.name) for each in client.datastores.list()))
+        return
+    if not is_blobs(datastore) or datastore.credentials is None:
+        return  # can't be listed with the workspace's own credentials
+    blobs = container_client(client, datastore).list_blobs(name_starts_with=f"{data.path}/", results_per_page=1)
+    if next(iter(blobs), None) is None:
+        yield no_files(data, name)
+
+
+def _about_environment(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
+    given = environment_reference(wanted)
+    if wanted.registry is not None:
+        return  # TODO
+    try:
+        if wanted.version:
+            client.environments.get(wanted.name, version=wanted.version)
+        else:
+            client.environments.get(wanted.name, label="latest")
+    except Exception as reason:  # as above
+        if not is_not_found(reason):
+            raise
+        names = ", ".join(sorted({repr(each.name) for each in client.environments.list()})[:10]) or "none"
+        yield error(
+            f"--environment {given!r}: the workspace has no such environment; it has {names}; for one of Azure ML give "
+            f"azureml://registries/azureml/environments/{wanted.name}/labels/latest"
+        )
