@@ -18,6 +18,7 @@ from submit.emulator.api import (
     metrics,
     models,
     run_history,
+    run_outputs,
     secrets,
     snapshots,
     sweeps,
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 _AZURE_ML = (
     *(artifacts, computes, control, datasets, datastores, environments, experiments, interactive_runs),
-    *(jobs, metadata, metrics, models, run_history, secrets, snapshots, sweeps),
+    *(jobs, metadata, metrics, models, run_history, run_outputs, secrets, snapshots, sweeps),
     *(mlflow_artifacts, mlflow_data, mlflow_runs),
 )
 _ARM = (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES)

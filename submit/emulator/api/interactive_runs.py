@@ -110,4 +110,5 @@ ROUTES = (
     Route("POST", f"{_BY_NAME}/batch/events", for_job_or_user(post_events)),
     Route("POST", f"{_BY_NAME}/runs/{{run}}/events", for_run(post_event)),
     Route("GET", f"{_BY_NAME}/runs/{{run}}/children", for_run(list_children)),
+    Route("GET", f"/history/v1.0{SCOPE}/runs/{{run}}/children", for_run(list_children)),
 )

@@ -109,4 +109,5 @@ ROUTES = (
     Route("DELETE", f"{_BY_NAME}/tags", for_run(delete_tags)),
     Route("GET", f"{_BY_NAME}/metricsingest/wait", for_run(wait_for_metrics)),
     Route("GET", f"{_RUN_HISTORY}/runs/{{run}}", for_run(get_run, reads=True)),
+    Route("GET", f"{_RUN_HISTORY}/runs/{{run}}/details", for_run(get_details)),
 )

@@ -84,7 +84,7 @@ def list_vm_sizes(state: State, request: Request, parameters: Parameters) -> Res
         {"name": name, "vCPUs": cpus, "gpus": gpus, "memoryGB": memory, "maxResourceVolumeMB": disk * 1024}
         for name, cpus, gpus, memory, disk in VM_SIZES
     ]
-    return json_response({"amlCompute": sizes})
+    return json_response({"amlCompute": sizes, "value": sizes})  # the two SDKs' names for it
 
 
 _ANY_WORKSPACE = (
