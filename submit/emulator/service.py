@@ -221,10 +221,10 @@ class AzureMLEmulator:
         with self._state.lock:
             metadata.withdraw(self._state, eviction_id)
 
-    def add_environment(self, name: str, image: str) -> None:
-        """Adds a named environment, such as those that Azure provides."""
+    def add_environment(self, name: str, image: str, version: str | None = None) -> None:
+        """Adds a version, by default the next one, of a named environment, such as those that Azure provides."""
         with self._state.lock:
-            environments.add(self._state, name, environments.image_content(image))
+            environments.add(self._state, name, environments.image_content(image), version)
 
     def add_registry_environment(self, name: str, image: str, version: str | None = None) -> None:
         """Adds a version, by default the next one, of an environment to the registry that Azure provides."""
@@ -236,10 +236,10 @@ class AzureMLEmulator:
         with self._state.lock:
             datasets.add(self._state, datasets.files_content(name, path) | {"datasetType": dataset_type})
 
-    def add_data(self, name: str, path: str, kind: str = "uri_folder") -> None:
-        """Adds the next version of data of SDK v2: what is at a path of the default datastore."""
+    def add_data(self, name: str, path: str, kind: str = "uri_folder", version: str | None = None) -> None:
+        """Adds a version, by default the next one, of data of SDK v2: what is at a path of the default datastore."""
         with self._state.lock:
-            arm_data.add(self._state, name, path, kind)
+            arm_data.add(self._state, name, path, kind, version)
 
     def add_datastore_file(self, path: str, content: bytes, md5: str | None = "") -> None:
         """Adds a file to the default datastore; None for one without an MD5, as some programs upload."""

@@ -20,7 +20,7 @@ from submit.execution.processes import ProcessResult
 from submit.execution.requests import definition_of
 from submit.execution.scratch import scratch_folder
 from submit.interface import Sdk
-from submit.job import CuratedEnvironment, Job
+from submit.job import SERVERLESS, CuratedEnvironment, Job, RegisteredDataset
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator, Run, SubmittedJob
@@ -107,13 +107,26 @@ def require_extra() -> None:
 
 
 def _submit(job: Job, sdk: Sdk, service: "AzureMLEmulator", root: Path, priority: str) -> "SubmittedJob":
-    service.add_compute(job.compute, VM_SIZE, job.nodes, priority)
-    if isinstance(job.environment, CuratedEnvironment):
-        service.add_environment(job.environment.name, IMAGE)
+    if job.compute != SERVERLESS:
+        service.add_compute(job.compute, VM_SIZE, job.nodes, priority)
+    _add_environment(job, service)
+    if isinstance(job.data, RegisteredDataset):
+        version = None if job.data.version == "latest" else job.data.version
+        service.add_data(job.data.name, job.data.name, version=version)
     # the SDK reads these when it is imported and for each request; all requests go to the emulator
     os.environ.update(service.workspace_environment(root / "home") | {ACCESS_TOKEN: service.user_token()})
     sdk.open_workspace(service.write_workspace_config(root)).send(job)
     return service.jobs[-1]
+
+
+def _add_environment(job: Job, service: "AzureMLEmulator") -> None:
+    wanted = job.environment
+    if not isinstance(wanted, CuratedEnvironment):
+        return
+    if wanted.registry:
+        service.add_registry_environment(wanted.name, IMAGE, wanted.version)
+    else:
+        service.add_environment(wanted.name, IMAGE, wanted.version)
 
 
 def _job_run(submitted: "SubmittedJob", service: "AzureMLEmulator", root: Path, data: Path | None) -> JobRun:

@@ -35,10 +35,10 @@ DATA = Data()
 ROUTES = versions.routes(DATA)
 
 
-def add(state: State, name: str, path: str, kind: str) -> None:
-    """Adds the next version: what is at a path of the default datastore."""
+def add(state: State, name: str, path: str, kind: str, version: str | None = None) -> None:
+    """Adds a version, by default the next one: what is at a path of the default datastore."""
     address = f"azureml://datastores/{DATASTORE}/paths/{path}"
-    number = versions.next_version(state.data.get(name, []))
+    number = version or versions.next_version(state.data.get(name, []))
     DATA.add(state, AssetVersion(name, number, {"dataType": kind, "dataUri": address}, datetimes.now()))
 
 
