@@ -14,16 +14,14 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_app.azureml.charts import Charts
 from lightning_app.azureml.delivery_log import count_undelivered
-from lightning_app.azureml.destination import find_destination, is_core_installed
 from lightning_app.azureml.evaluations import save_evaluation
-from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush
+from lightning_app.azureml.experiment import RunWhenUsed, before_threads_end, flush, require_core
 from lightning_app.azureml.hyperparameters import merge_hyperparameters, to_hyperparameters
 from lightning_app.azureml.journal_position import attach
 from lightning_app.azureml.logged_values import Numbers, require_finite, split_epoch
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
 from lightning_app.azureml.mlflow.remembered_run import FAILED, FINISHED
 from lightning_app.azureml.open_folders import OpenFolder, leave_folder, open_folder
-from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder, local_folder
 
 log = logging.getLogger(__name__)
@@ -131,7 +129,7 @@ class AzureMLRunLogger(Logger):
             UsageError: azureml-core isn't installed, or the metrics go by MLflow.
         """
         if self._run is None:
-            _require_core()
+            require_core()
             from azureml.core import Run
 
             self._run = Run.get_context()
@@ -315,17 +313,6 @@ class AzureMLRunLogger(Logger):
         if Path("outputs").resolve() not in [self._folder.root.resolve(), *self._folder.root.resolve().parents]:
             return f"{self._folder.root} isn't in ./outputs, the only folder that Azure ML keeps of a job's disk."
         return f"Azure ML keeps {self._folder.root}, with {', '.join(found) or 'no checkpoint'}, when the job ends."
-
-
-def _require_core() -> None:
-    destination = find_destination()
-    if destination is not None and destination.tracking is not None:
-        raise UsageError(
-            "logger.run is azureml-core's, and the metrics go by MLflow here; log with mlflow.MlflowClient to the run "
-            "that MLFLOW_RUN_ID names"
-        )
-    if not is_core_installed():
-        raise UsageError("logger.run is azureml-core's, which isn't installed; install 'lightning-azureml[v1]'")
 
 
 def _log_messages(lines: Sequence[str]) -> None:

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from lightning_app.errors import one_line
+from lightning_app.azureml.destination import find_destination, is_core_installed
+from lightning_app.errors import UsageError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,18 @@ class RunWhenUsed:
 
     def __repr__(self) -> str:
         return "<the run of azureml-core, imported when it is used>"
+
+
+def require_core() -> None:
+    """Raises UsageError where azureml-core isn't installed, or the metrics go by MLflow."""
+    destination = find_destination()
+    if destination is not None and destination.tracking is not None:
+        raise UsageError(
+            "logger.run is azureml-core's, and the metrics go by MLflow here; log with mlflow.MlflowClient to the run "
+            "that MLFLOW_RUN_ID names"
+        )
+    if not is_core_installed():
+        raise UsageError("logger.run is azureml-core's, which isn't installed; install 'lightning-azureml[v1]'")
 
 
 def flush(run: Any, timeout: float) -> None:
