@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "submit": (
         "lightning_app.errors",
         "lightning_app.azureml.credentials",
+        "lightning_app.azureml.destination",
         "lightning_app.azureml.run_artifacts",
         "lightning_app.command_line.flags",
         "lightning_app.growing_file",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lightning_app.azureml.destination import BY_MLFLOW, CHOICE
 from submit.job import (
     CHECKPOINT_PATH,
     DATA_PATH,
@@ -53,7 +54,8 @@ def command_job(job: Job, name: str | None = None) -> "CommandJob":
         command=command_line(job),
         code=str(job.source_directory),
         environment=environment(job.environment),
-        environment_variables=variables_with_key(job, is_sent=True),
+        # an image may have azureml-core, which the metrics would go by otherwise
+        environment_variables={CHOICE: BY_MLFLOW} | variables_with_key(job, is_sent=True),
         inputs=dict(_inputs(job)),
         outputs=dict(_outputs(job)),
         compute=None if is_serverless else job.compute,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_app.azureml.destination import CHOICE
 from submit.describe import parse_dataset
 from submit.errors import SubmitError
 from submit.job import JOB_KEY, SERVERLESS, Access, CuratedEnvironment, DatastorePath, Job, RegisteredDataset, Services
@@ -16,6 +17,7 @@ from submit.v2.job import CHECKPOINTS_PLACEHOLDER, DATA, DATA_PLACEHOLDER
 if TYPE_CHECKING:
     from azure.ai.ml.entities import CommandJob
 
+_CHOSEN = (CHOICE, JOB_KEY, VARIABLE)  # variables that are chosen anew
 _ACCESS: dict[str, Access] = {"ro_mount": "mount", "download": "download"}
 
 
@@ -47,7 +49,9 @@ def resumed_job(before: "CommandJob", folder: Path, training: Sequence[str]) -> 
         launcher="mpi" if str(getattr(distribution, "type", "")).lower() == "mpi" else "pytorch",
         data=_data((before.inputs or {}).get(DATA)),
         resume=DatastorePath(ARTIFACT_STORE, f"{run_folder(str(before.name))}/outputs", "mount"),
-        environment_variables={name: value for name, value in variables.items() if name not in (JOB_KEY, VARIABLE)},
+        environment_variables={
+            name: value for name, value in variables.items() if name not in (CHOICE, JOB_KEY, VARIABLE)
+        },
         shared_memory=resources.shm_size or Job.shared_memory,
         max_duration_seconds=before.limits.timeout if before.limits else None,
         vm_size=resources.instance_type,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_app.azureml.destination import CHOICE
 from submit.commands.flags import job_options
 from submit.describe import describe_job
 from submit.errors import SubmitError
@@ -198,4 +199,5 @@ def test_a_job_of_v2_installs_no_sdk() -> None:
     content = yaml.safe_load(job_yaml(job_of("--nodes 2")))
 
     assert len(content["environment_variables"][JOB_KEY]) == len(KEY)
+    assert content["environment_variables"][CHOICE] == "mlflow"  # also where the image has azureml-core
     assert not [word for word in content["environment"]["conda_file"]["dependencies"][-1]["pip"] if "azure" in word]

@@ -166,8 +166,9 @@ logger.log_table("sizes", {"a": [1, 2]}, 3)
 def test_everything_that_is_logged_is_read_back_by_mlflows_client(program: Program) -> None:
     outcome = program.run("-c", LOGGED)
 
-    assert (outcome.status, outcome.err) == (0, "")
     (run,) = program.runs()
+    assert outcome.status == 0
+    assert re.fullmatch(r"The metric 'a;b' is called 'a_b-[0-9a-f]{8}' at MLflow.\n", outcome.err)
     places = {name: [(step, value) for step, value in values] for name, values in run["values"].items()}
     assert sorted(places["loss"]) == [(3, 0.5), (2**40, 1e-300)]
     assert places["third"] == [(2**40, 1 / 3)]
@@ -195,7 +196,7 @@ def test_a_server_that_takes_no_files_costs_a_line(tmp_path: Path, tmp_path_fact
         outcome = program.run("-c", LOGGED)
 
         assert outcome.status == 0
-        assert outcome.err.count("\n") == 1
-        assert f"MLflow: the server keeps files in {folder}/other" in outcome.err
+        (line,) = [line for line in outcome.err.splitlines() if "files" in line]
+        assert line.startswith(f"MLflow: the server keeps files in {folder}/other")
         assert program.run(*DELIVER).status == 0
         assert program.runs()[0]["files"] == []
