@@ -1,8 +1,9 @@
 """The emulator as tests and programs use it: it starts, stops, and returns what it holds."""
 
+import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +11,10 @@ from typing import Any
 
 from submit.emulator import datetimes, workspace
 from submit.emulator.api import blobs, dataflow, datasets, environments, jobs, metadata
-from submit.emulator.arm import command_job
+from submit.emulator.arm import command_job, sweep_job
 from submit.emulator.arm import data as arm_data
 from submit.emulator.arm import environments as arm_environments
+from submit.emulator.arm import jobs as arm_jobs
 from submit.emulator.client_environment import client_variables, job_variables, mlflow_variables, write_config
 from submit.emulator.faults import Fault
 from submit.emulator.server import Authority, Server
@@ -159,6 +161,19 @@ class AzureMLEmulator:
             run = jobs.queue(self._state, job)
             run.parent = parent
             run.tags |= tags
+
+    def submit_v2_child(self, sweep: SubmittedJob, run_id: str, values: Mapping[str, Any]) -> None:
+        """Submits the job of a sweep of SDK v2 with these hyperparameters."""
+        with self._state.lock:
+            body = {"properties": sweep_job.trial(sweep.definition["properties"], values)}
+            run = arm_jobs.queue(self._state, SubmittedJob(run_id, sweep.experiment, body, sweep.files))
+            run.parent, run.display_name = sweep.run_id, run_id
+            run.tags |= {"hyperparameters": json.dumps(values)}
+
+    def set_property(self, run_id: str, name: str, value: str) -> None:
+        """Sets a property of a run, as the platform does."""
+        with self._state.lock:
+            self._state.runs[run_id].properties[name] = value
 
     def tag_run(self, run_id: str, tags: dict[str, str]) -> None:
         """Adds tags to a run."""

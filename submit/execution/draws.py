@@ -7,9 +7,20 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Space = Mapping[str, Sequence[Any]]  # by name: the distribution and its arguments, as azureml-train-core sends them
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a sweep draws: from which space, from all of it or at random, how many runs, and how many at a time."""
+
+    space: Space
+    is_grid: bool
+    total: int
+    concurrent: int
 
 
 def draw(space: Space, is_grid: bool, count: int, seed: str) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from submit.execution.draws import draw
+from submit.execution import v2_sweep
+from submit.execution.draws import Wanted, draw
 from submit.execution.submissions import POLL_SECONDS, Submissions
 
 if TYPE_CHECKING:
@@ -40,20 +41,24 @@ class Sweeper:
             self._service.set_run_status(sweep.run_id, "Failed", str(error))
 
     def _submit_all(self, sweep: "SubmittedJob") -> None:
-        definition = sweep.definition
-        generator = definition["generator_config"]
-        is_grid = generator["name"].lower() == "grid"
-        drawn = draw(generator["parameter_space"], is_grid, definition["max_total_jobs"], sweep.run_id)
+        is_v2 = "properties" in sweep.definition
+        wanted = v2_sweep.wanted(sweep.definition) if is_v2 else _wanted(sweep.definition)
         children: list[str] = []
-        for number, values in enumerate(drawn):
-            if not self._wait(sweep, children, definition["max_concurrent_jobs"]):
+        for number, values in enumerate(draw(wanted.space, wanted.is_grid, wanted.total, sweep.run_id)):
+            if not self._wait(sweep, children, wanted.concurrent):
                 return
-            children.append(self._submit(sweep, number, values))
+            name = f"{sweep.run_id}_{number}"
+            if is_v2:
+                self._service.submit_v2_child(sweep, name, values)
+            else:
+                self._submit(sweep, name, values)
+            children.append(name)
         if self._wait(sweep, children, 1):
+            if is_v2:
+                v2_sweep.name_best(self._service, sweep, children)
             self._service.set_run_status(sweep.run_id, "Completed")
 
-    def _submit(self, sweep: "SubmittedJob", number: int, values: Mapping[str, Any]) -> str:
-        name = f"{sweep.run_id}_{number}"
+    def _submit(self, sweep: "SubmittedJob", name: str, values: Mapping[str, Any]) -> None:
         configuration = copy.deepcopy(sweep.definition["platform_config"]["Definition"]["Overrides"])
         if configuration.get("command"):
             variables = {f"{_SWEEP_VARIABLE}{key}": str(value) for key, value in values.items()}
@@ -65,7 +70,6 @@ class Sweeper:
         text = json.dumps(values)
         self._service.submit_child(sweep.run_id, name, configuration, sweep.files, {"hyperparameters": text})
         self._service.tag_run(sweep.run_id, {f"_aml_system_{name}": text})
-        return name
 
     def _wait(self, sweep: "SubmittedJob", children: list[str], fewer_than: int) -> bool:
         """Waits until fewer runs than this are at work; False when the sweep is over, whose runs are then cancelled."""
@@ -78,3 +82,12 @@ class Sweeper:
             if len(working) < fewer_than:
                 return True
             self._stopped.wait(POLL_SECONDS)
+
+
+def _wanted(definition: Mapping[str, Any]) -> Wanted:
+    """What a sweep of SDK v1 draws."""
+    generator = definition["generator_config"]
+    is_grid = generator["name"].lower() == "grid"
+    return Wanted(
+        generator["parameter_space"], is_grid, definition["max_total_jobs"], definition["max_concurrent_jobs"]
+    )

@@ -55,6 +55,7 @@ def tries(job):
         result.append(str(error).splitlines()[0])
 
 tries(training(compute="gpu"))
+tries(training(compute="local"))
 tries(training(environment="none:1"))
 tries(training(environment="azureml://registries/azureml/environments/none/labels/latest"))
 tries(training(environment="azureml://registries/azureml/environments/acpt-pytorch-2.8-cuda12.6/versions/7"))
@@ -104,6 +105,7 @@ def test_a_job_that_the_workspace_cannot_run_is_refused_in_one_line(v2_submitter
 
     assert [line.partition(") ")[2] for line in result] == [
         "Unknown compute target 'gpu'.",
+        "compute='local' isn't emulated; give a cluster: its jobs run here as well",
         "the workspace has no environment 'none' with version '1'",
         "registry 'azureml' has no environment 'none' with label 'latest'; it has no version",
         "registry 'azureml' has no environment 'acpt-pytorch-2.8-cuda12.6' with version '7'; it has 1",

@@ -16,6 +16,7 @@ INPUTS = ("literal", "uri_file", "uri_folder", "mltable", "custom_model", "mlflo
 INPUT_MODES = ("ReadOnlyMount", "ReadWriteMount", "Download", "Direct", "EvalMount", "EvalDownload")
 OUTPUTS = ("uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model")
 OUTPUT_MODES = ("ReadWriteMount", "Upload", "Direct")
+_LOCAL = "IsLocal"  # what the client writes for compute="local", for which the service would send a program of its own
 _COMPUTES = f"{SCOPE}/computes/"
 
 
@@ -43,6 +44,8 @@ def check(state: State, properties: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _check_compute(state: State, properties: Mapping[str, Any]) -> None:
+    if _LOCAL in ((properties.get("resources") or {}).get("properties") or {}):
+        raise ApiError(400, "UserError", "compute='local' isn't emulated; give a cluster: its jobs run here as well")
     name = compute(properties)
     tier = (properties.get("queueSettings") or {}).get("jobTier")
     if name == SERVERLESS:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from submit.emulator import limits
+from submit.emulator import datetimes, limits
 from submit.emulator.api import snapshots
 from submit.emulator.api.jobs import ENDED, queue_run, set_status
-from submit.emulator.arm import command_job
+from submit.emulator.arm import command_job, sweep_job
 from submit.emulator.arm.resources import known, page, properties_of, resource
 from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
@@ -13,7 +13,7 @@ from submit.emulator.routing import Route
 from submit.emulator.state import Run, State, SubmittedJob
 from submit.emulator.workspace import API_HOST, ARTIFACT_STORE, SCOPE
 
-TYPES = ("Command",)
+TYPES = ("Command", "Sweep")
 PAGE = 50
 _CHANGES = ("displayName", "description", "tags")  # of a job that there is already
 _EXPERIMENT = "Default"
@@ -26,17 +26,31 @@ def create(state: State, request: Request, parameters: Parameters) -> Response:
     known(properties.get("jobType"), TYPES, "jobType")
     if name in state.runs:
         return json_response(_changed(state, state.runs[name], properties))
-    files = command_job.check(state, properties)
+    is_sweep = properties["jobType"] == "Sweep"
+    files = sweep_job.check(state, properties) if is_sweep else command_job.check(state, properties)
     experiment = properties.get("experimentName") or _EXPERIMENT
     tags = properties.get("tags") or {}
     limits.check_labels("tags", tags)
     limits.check_display_name(properties.get("displayName") or "")
     job = SubmittedJob(name, experiment, request.json(), files)
-    run = queue_run(state, job, command_job.run_definition(state, properties))
+    run = _queue_sweep(state, job) if is_sweep else queue(state, job)
     run.tags, run.description = dict(tags), properties.get("description")
     run.display_name = properties.get("displayName") or name
     run.properties = {**(properties.get("properties") or {}), "ContentSnapshotId": snapshots.keep(state, files)}
     return json_response(content(state, run), 201)
+
+
+def queue(state: State, job: SubmittedJob) -> Run:
+    """Adds a command job and its run, which is queued."""
+    return queue_run(state, job, command_job.run_definition(state, job.definition["properties"]))
+
+
+def _queue_sweep(state: State, job: SubmittedJob) -> Run:
+    state.sweeps.append(job)
+    target = command_job.compute(job.definition["properties"])
+    number, created = len(state.runs) + 1, datetimes.now()
+    run = Run(job.run_id, job.experiment, number, created, status="Queued", type="hyperdrive", target=target)
+    return state.keep_run(run)
 
 
 def get(state: State, request: Request, parameters: Parameters) -> Response:
@@ -62,7 +76,7 @@ def cancel(state: State, request: Request, parameters: Parameters) -> Response:
 
 def content(state: State, run: Run) -> dict[str, Any]:
     """A run as a job of SDK v2."""
-    sent = next((job.definition for job in state.jobs if job.run_id == run.id), {})
+    sent = next((job.definition for job in (*state.jobs, *state.sweeps) if job.run_id == run.id), {})
     given = sent.get("properties") or command_job.of_v1(run)
     studio = f"https://ml.azure.com/runs/{run.id}?wsid={SCOPE}"
     tracking = f"azureml://{API_HOST}/mlflow/v1.0{SCOPE}?"
