@@ -79,5 +79,5 @@ clean:  ## remove what the commands made, except runs
 
 .PHONY: python-has-all
 python-has-all:
-	@$(PYTHON) -c 'import azure.ai.ml, azureml.core, jsonargparse, jwt, pytest, pytorch_lightning, tensorboard, torchvision, trustme, xdist' 2>/dev/null \
+	@$(PYTHON) -c 'import azure.ai.ml, azureml.core, jinja2, jsonargparse, jwt, playwright, pytest, pytorch_lightning, sklearn, tensorboard, torchvision, trustme, xdist' 2>/dev/null \
 	    || $(PYTHON) -m pip install --editable '.[dev]'

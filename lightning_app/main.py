@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning_app.azureml import job, run_files
 from lightning_app.command_line import help_page
 from lightning_app.command_line.class_help import requested_help
-from lightning_app.command_line.flags import COMMANDS, last_value, shown, suggestion
+from lightning_app.command_line.flags import COMMANDS, OTHER_COMMANDS, last_value, shown, suggestion
 from lightning_app.command_line.import_path import append_current_folder, check_own_packages
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
@@ -29,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     watchdog, words = Watchdog(), list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if words[:1] == ["report"]:
+            from lightning_app.report import command  # it loads Jinja, which other commands load later or never
+
+            command.main(words[1:])
+            return
         if help_page.asks_for_overview(words):
             print(help_page.overview())
             return
@@ -106,7 +111,8 @@ def _check_command(words: Sequence[str]) -> None:
     """Checks the command before seconds pass for loading torch."""
     if set(words) & set(COMMANDS) or requested_help(words):
         return
-    expected = f"expected one of {', '.join(COMMANDS)}"
+    known = (*COMMANDS, *OTHER_COMMANDS)
+    expected = f"expected one of {', '.join(known)}"
     if not words or words[0].startswith("-"):
         raise UsageError(f"no command given; {expected}, or --help")
-    raise UsageError(f"{shown(words[0])}: no such command; {expected}{suggestion(words[0], COMMANDS)}")
+    raise UsageError(f"{shown(words[0])}: no such command; {expected}{suggestion(words[0], known)}")

@@ -19,6 +19,7 @@ from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run
 from lightning_app.evaluation import all_metrics
 from lightning_app.output.summary import left_nothing_usable, summary
 from lightning_app.output.tensorboard import RunTensorBoard
+from lightning_app.report.command import write_report
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import tested_as_saved
 from lightning_app.trainer.finders import keep_found_values
@@ -54,10 +55,22 @@ def train(
             logger.log_outcome()
     for line in summary(trainer, metrics, saved):
         log.info("%s", line)
+    if trainer.is_global_zero and folder.history.exists():
+        _write_report(folder)
     if left_nothing_usable(trainer):
         if trainer.is_global_zero:
             print("error: the loss was NaN or infinite to the end; no usable checkpoint is left", file=sys.stderr)
         raise SystemExit(1)
+
+
+def _write_report(folder: RunFolder) -> None:
+    """The report of the run; if it can't be made, a line says so, and the run is as good as with it."""
+    try:
+        write_report([folder.root], folder.report)
+    except Exception as error:
+        log.warning("No report of the run: %s: %s", type(error).__name__, " ".join(str(error).split()))
+        return
+    log.info("Report:     %s", folder.report)
 
 
 def finished_message(folder: RunFolder, plan: ResumePlan) -> str:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "lightning_app.distributed": ("lightning_app.errors",),
     "lightning_app.doctor": ("lightning_app.azureml", "lightning_app.distributed", "lightning_app.errors"),
     "lightning_app.preemption": ("lightning_app.watchdog",),
+    "lightning_app.report": ("lightning_app.azureml", "lightning_app.errors", "lightning_app.run_folder"),
     "lightning_app.watchdog": ("lightning_app.distributed",),
     # of the training program only what loads nothing heavy
     "submit": (
@@ -123,6 +124,7 @@ def test_azureml_is_imported_at_the_top_of_one_module_only() -> None:
         ("import lightning_app.azureml.sender, lightning_app.deliver", (*HEAVY, "mlflow")),
         ("import lightning_app.azureml.mlflow.run", (*HEAVY, "mlflow")),
         ("import lightning_app.doctor.__main__", HEAVY),
+        ("import lightning_app.report.command", HEAVY),
         ("import submit.main, submit.commands.run, submit.commands.sweep, submit.commands.rehearse", HEAVY),
     ],
 )

@@ -48,7 +48,8 @@ def draw_images(pictures: Sequence[Image.Image], captions: Sequence[str], title:
 
     columns = min(len(pictures), max(4, int(np.ceil(np.sqrt(len(pictures))))))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(2.2 * columns, 2.5 * rows + 0.5), layout="constrained")
+    width = max(2.2 * columns, 6.0)  # of the title
+    figure = Figure(figsize=(width, 2.5 * rows + 0.5), layout="constrained")
     figure.suptitle(shortened(title, _LONGEST_TITLE), parse_math=False)
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True), 1):
         axes = figure.add_subplot(rows, columns, number)

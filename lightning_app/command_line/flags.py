@@ -13,6 +13,7 @@ from lightning_app.errors import UsageError
 
 _SHOWN = 60  # characters of a value in a message
 COMMANDS = ("fit", "validate", "test", "predict")
+OTHER_COMMANDS = ("report",)  # those that load neither torch nor Lightning, each with flags of its own
 
 
 @dataclass(frozen=True)

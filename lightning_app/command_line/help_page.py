@@ -21,6 +21,9 @@ _ABOUT = {
     "test": "Evaluates a trained network on the test images.",
     "predict": "Labels the images in a folder and writes a table: file,label,probability.",
 }
+_ABOUT_OTHERS = {
+    "report": "Writes an HTML file that shows a run, or compares several. fit writes that of its own run.",
+}
 _MODEL_FLAGS = (
     Flag("--model", "", "NAME", "CifarNet (default), CifarResNet, ResNetTransfer or your own, by import path: "
          "my_module.MyModel.", ("fit",)),
@@ -90,7 +93,7 @@ def overview() -> str:
         [
             "usage: python -m lightning_app COMMAND [--FLAG VALUE ...]",
             "",
-            *(_entry(command, text) for command, text in _ABOUT.items()),
+            *(_entry(command, text) for command, text in (_ABOUT | _ABOUT_OTHERS).items()),
             "",
             "python -m lightning_app COMMAND --help explains the flags of a command.",
             "python -m lightning_app.fit is short for python -m lightning_app fit.",

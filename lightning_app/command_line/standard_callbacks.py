@@ -10,6 +10,7 @@ from lightning_app.checkpointing.checkpoints import RunCheckpoints
 from lightning_app.checkpointing.exact_resume import ExactResume
 from lightning_app.checkpointing.monitor import Monitor
 from lightning_app.checkpointing.save_interval import SaveInterval
+from lightning_app.output.history import RunHistory
 from lightning_app.output.summary import RunRecord
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import AveragedCheckpoint
@@ -40,7 +41,9 @@ def with_standard(
         logs_itself: Whether the model logs the learning rate itself, as those of this project do.
     """
     loss = NonFiniteLoss(stop=settings.azureml.stop_on_nonfinite)
-    first = [ExactResume(), setup, JournalPosition(), RunRecord(), Throughput(), loss, found, FrozenFeatures()]
+    throughput = Throughput()
+    measured = [RunRecord(), throughput, RunHistory(folder, throughput)]
+    first = [ExactResume(), setup, JournalPosition(), *measured, loss, found, FrozenFeatures()]
     last: list[pl.Callback] = [] if logs_itself else [LogLearningRate()]
     if settings.trainer.enable_checkpointing is not False:
         monitor = Monitor(settings.monitor, settings.monitor_mode)

@@ -53,8 +53,10 @@ def test_without_arguments_a_network_learns_generated_images(run: Command) -> No
         "charts",
         "checkpoints",
         "config.yaml",
+        "history.jsonl",
         "hparams.yaml",
         "metrics.jsonl",
+        "report.html",
         "test_metrics.json",
     ]
     saved = sorted(path.name for path in Path("outputs/checkpoints").iterdir())
