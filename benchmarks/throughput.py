@@ -54,9 +54,9 @@ class Setting:
 
 SETTINGS = (
     Setting("batch 4", 4, steps=6000, slow_steps=3000),
-    Setting("batch 128", 128, steps=780, slow_steps=390),
-    Setting("batch 512", 512, steps=390, slow_steps=97),
-    Setting("2 processes, batch 128", 128, steps=390, slow_steps=0, processes=2),
+    Setting("batch 128", 128, steps=1950, slow_steps=390),  # five epochs, whose ends count as well
+    Setting("batch 512", 512, steps=490, slow_steps=97),
+    Setting("2 processes, batch 128", 128, steps=975, slow_steps=0, processes=2),
 )
 
 Results = dict[str, dict[str, list[float]]]
