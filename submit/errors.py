@@ -27,6 +27,8 @@ INTERRUPTED = 130  # as shells report Ctrl-C
 _CONTENT = re.compile(r"Content: (b(['\"]).*\2)\s*$", re.DOTALL)  # how azureml-core shows a response of Azure
 _LOST = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']+)'")
 _DETAILS = re.compile(r'^\s*\{\s*"error_details".*', re.DOTALL)  # how it shows an error of the execution service
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_DETAIL = re.compile(r"\(x\)\s*(.+)")  # how azure-ai-ml marks what is wrong, in a page about it
 _QUERY = re.compile(r"(/[^\s?'\"]*)\?[^\s'\")]+")  # the query of a blob's address has its signature
 
 
@@ -53,7 +55,9 @@ def exit_status(command: Callable[[], int], interrupted: str) -> int:
 def describe_error(error: BaseException) -> str:
     """An error in one line, without the signatures of addresses."""
     error = cause_of(error)
-    text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
+    text = _COLOURS.sub("", str(getattr(error, "message", None) or error)).strip() or type(error).__name__
+    if detail := _DETAIL.search(text):
+        return " ".join(detail[1].split())
     if lost := _LOST.search(text):
         return f"no response from {lost[1]}"
     message = (_content_message(text).strip() or text).splitlines()[0]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_app.azureml.run_artifacts import is_transient
 from submit.cluster import Cluster
 from submit.errors import ServiceError, SubmitError, describe_error
+from submit.v2.enumerations import plain
 from submit.vm_sizes import require_size
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ class ClientCluster:
         self.name: str = compute.name
         self.location = str(compute.location)
         self.vm_size: str = compute.size
-        self.low_priority = str(compute.tier).lower().replace("_", "") == "lowpriority"
+        self.low_priority = plain(compute.tier).lower().replace("_", "") == "lowpriority"
         self.min_nodes = int(compute.min_instances or 0)
         self.max_nodes = int(compute.max_instances or 0)
         self.idle_seconds = int(compute.idle_time_before_scale_down or 0)
-        self.provisioning_state = str(compute.provisioning_state)
+        self.provisioning_state = plain(compute.provisioning_state)
         self.is_ready = self.provisioning_state == "Succeeded"
         self.errors: Sequence[str] = [*errors_of(compute)]
 
@@ -69,9 +70,9 @@ def find_cluster(client: "MLClient", name: str) -> ClientCluster | None:
         return None
     except Exception as error:  # azure-ai-ml raises errors of several libraries
         raise ServiceError(f"can't look up the cluster {name!r}: {describe_error(error)}") from error
-    if str(found.type).lower() != CLUSTER:
+    if plain(found.type).lower() != CLUSTER:
         raise SubmitError(
-            f"--name {name!r}: the workspace has a compute of this name, of type {found.type}; take another name"
+            f"--name {name!r}: the workspace has a compute of this name, of type {plain(found.type)}; take another name"
         )
     return ClientCluster(client, found)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import ServiceError, SubmitError, describe_error, is_not_found
 from submit.interface import Datastore
+from submit.v2.enumerations import plain
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -45,8 +46,7 @@ def is_blobs(datastore: Any) -> bool:
 
 
 def _type(datastore: Any) -> str:
-    kind = getattr(datastore.type, "value", datastore.type)  # an enumeration, or its text
-    return str(kind).lower().replace("_", "")
+    return plain(datastore.type).lower().replace("_", "")
 
 
 def _default(client: "MLClient") -> Any:

@@ -25,7 +25,7 @@ from submit.low_priority import RUN_ID
 
 if TYPE_CHECKING:
     from azure.ai.ml import Input, MpiDistribution, Output, PyTorchDistribution
-    from azure.ai.ml.entities import CommandJob, Environment
+    from azure.ai.ml.entities import Command, CommandJob, Environment
 
 SCHEMA = "https://azuremlschemas.azureedge.net/latest/commandJob.schema.json"
 DATA, RESUME, CHECKPOINTS = "data", "resume", "checkpoints"  # the names of inputs and outputs in the request
@@ -43,12 +43,12 @@ _ORDER = (
 )
 
 
-def command_job(job: Job, name: str | None = None) -> "CommandJob":
+def command_to_send(job: Job, name: str | None = None) -> "Command":
     """The job as it is submitted, under a name, or under one that the service chooses."""
-    from azure.ai.ml.entities import CommandJob, CommandJobLimits, JobResourceConfiguration, QueueSettings
+    from azure.ai.ml import command
 
     is_serverless = job.compute == SERVERLESS
-    return CommandJob(
+    return command(
         name=name,
         experiment_name=job.experiment,
         command=command_line(job),
@@ -59,17 +59,20 @@ def command_job(job: Job, name: str | None = None) -> "CommandJob":
         inputs=dict(_inputs(job)),
         outputs=dict(_outputs(job)),
         compute=None if is_serverless else job.compute,
-        resources=JobResourceConfiguration(
-            instance_count=job.nodes,
-            instance_type=job.vm_size if is_serverless else None,
-            shm_size=job.shared_memory,
-        ),
+        instance_count=job.nodes,
+        instance_type=job.vm_size if is_serverless else None,
+        shm_size=job.shared_memory,
         distribution=_distribution(job),
-        queue_settings=QueueSettings(job_tier="spot") if is_serverless and job.low_priority else None,
-        limits=CommandJobLimits(timeout=job.max_duration_seconds) if job.max_duration_seconds else None,
+        job_tier="spot" if is_serverless and job.low_priority else None,
+        timeout=job.max_duration_seconds,
         services=_services(job),
         tags=dict(job.tags),
     )
+
+
+def command_job(job: Job, name: str | None = None) -> "CommandJob":
+    """The job in the form of a file; azure-ai-ml 1.35 doesn't send an object of this class."""
+    return command_to_send(job, name)._to_job()
 
 
 def job_yaml(job: Job) -> str:
@@ -135,7 +138,7 @@ def environment_reference(wanted: CuratedEnvironment) -> str:
     if wanted.registry:
         which = f"versions/{wanted.version}" if wanted.version else "labels/latest"
         return f"azureml://registries/{wanted.registry}/environments/{wanted.name}/{which}"
-    return f"azureml:{wanted.name}:{wanted.version}" if wanted.version else f"azureml:{wanted.name}@latest"
+    return f"{wanted.name}:{wanted.version}" if wanted.version else f"{wanted.name}@latest"
 
 
 def _inputs(job: Job) -> "Iterator[tuple[str, Input]]":
@@ -151,7 +154,7 @@ def _input(data: RegisteredDataset | DatastorePath) -> "Input":
     if isinstance(data, DatastorePath):
         path = datastore_uri(data)
     else:
-        path = f"azureml:{data.name}@latest" if data.version == "latest" else f"azureml:{data.name}:{data.version}"
+        path = f"{data.name}@latest" if data.version == "latest" else f"{data.name}:{data.version}"
     return Input(type="uri_folder", path=path, mode=_INPUT_MODES[data.access])
 
 

@@ -19,6 +19,7 @@ from submit.runs.run_info import (
     no_such_run,
     to_datetime,
 )
+from submit.v2.enumerations import plain
 from submit.v2.files import RunFiles
 from submit.v2.metrics import is_single, last_metrics
 from submit.v2.request import resumed_job
@@ -52,12 +53,12 @@ class ClientRun:
 
     def status(self) -> str:
         self._job = self._client.jobs.get(self.id)
-        return str(self._job.status)
+        return plain(self._job.status)
 
     def state(self) -> RunState:
         details = self._client.jobs._runs_operations.get_run_details(self.id)
         return RunState(
-            status=str(details.status),
+            status=plain(details.status),
             started=to_datetime(details.start_time_utc),
             ended=to_datetime(details.end_time_utc),
             error=_error_of(details),

@@ -1,5 +1,7 @@
 """Sends jobs and sweeps with azure-ai-ml, under names that say what they belong to."""
 
+import contextlib
+import io
 import secrets
 import time
 from dataclasses import replace
@@ -10,7 +12,7 @@ from submit.job import SERVERLESS, Job
 from submit.low_priority import for_low_priority
 from submit.sweep.sweep import Sweep
 from submit.v2.cluster import find_cluster
-from submit.v2.job import command_job
+from submit.v2.job import command_to_send
 from submit.v2.sweep import sweep_job
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def send_job(job: Job, client: "MLClient") -> Any:
     Raises:
         SubmitError: Azure ML refuses the job or doesn't respond.
     """
-    return _send(client, command_job(for_nodes(job, client), new_name(job.experiment)), "job")
+    return _send(client, command_to_send(for_nodes(job, client), new_name(job.experiment)), "job")
 
 
 def send_sweep(sweep: Sweep, client: "MLClient") -> Any:
@@ -47,6 +49,7 @@ def for_nodes(job: Job, client: "MLClient") -> Job:
 
 def _send(client: "MLClient", job: Any, what: str) -> Any:
     try:
-        return client.jobs.create_or_update(job)
+        with contextlib.redirect_stderr(io.StringIO()):  # the end of a progress bar that isn't shown
+            return client.jobs.create_or_update(job)
     except Exception as error:  # azure-ai-ml raises errors of several libraries
         raise SubmitError(f"Azure ML didn't accept the {what}: {describe_error(error)}") from error

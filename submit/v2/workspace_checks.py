@@ -20,6 +20,7 @@ from submit.preflight.workspace_checks import (
 )
 from submit.v2.cluster import CLUSTER, ClientCluster, errors_of, supported_sizes
 from submit.v2.datastore import container_client, is_blobs
+from submit.v2.enumerations import plain
 from submit.v2.job import environment_reference
 from submit.vm_sizes import gpus_of, require_size
 
@@ -59,11 +60,11 @@ def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Findi
             raise
         yield no_such_cluster(job, (str(each.name) for each in client.compute.list()))
         return
-    kind = str(compute.type).lower()
+    kind = plain(compute.type).lower()
     if kind == _INSTANCE and job.nodes == 1:
-        yield from about_state(job, str(compute.provisioning_state), errors_of(compute))
+        yield from about_state(job, plain(compute.provisioning_state), errors_of(compute))
     elif kind != CLUSTER:
-        yield wrong_compute(job, str(compute.type), CLUSTER)
+        yield wrong_compute(job, plain(compute.type), CLUSTER)
     else:
         cluster = ClientCluster(client, compute)
         yield from about_cluster(job, cluster, supported_sizes(client))
@@ -84,10 +85,10 @@ def _about_asset(client: "MLClient", data: RegisteredDataset) -> Iterator[Findin
         if found is None:
             yield no_such_version(data, latest)
             return
-    if str(found.type) != _FOLDER:
+    if plain(found.type) != _FOLDER:
         yield error(
-            f"--dataset {data.name!r}: is a data asset of type {found.type}; expected {_FOLDER}; give its folder: "
-            "azureml://datastores/NAME/paths/FOLDER"
+            f"--dataset {data.name!r}: is a data asset of type {plain(found.type)}; expected {_FOLDER}; give its "
+            "folder: azureml://datastores/NAME/paths/FOLDER"
         )
 
 
@@ -120,7 +121,7 @@ def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:
 def _about_environment(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
     given = environment_reference(wanted)
     if wanted.registry is not None:
-        return  # TODO
+        return  # of another service, which Azure ML asks when the job is sent
     try:
         if wanted.version:
             client.environments.get(wanted.name, version=wanted.version)

@@ -38,16 +38,9 @@ def as_sent(job: Any) -> dict[str, Any]:
     """The request's body, with what the service resolves as azure-ai-ml describes it."""
     body: dict[str, Any] = job._to_rest_object().as_dict()["properties"]
     environment = job.environment
-    body["environmentId"] = _name(environment) if isinstance(environment, str) else dict(environment._to_dict())
-    for given in body["inputs"].values():
-        given["uri"] = _name(given["uri"])
+    body["environmentId"] = environment if isinstance(environment, str) else dict(environment._to_dict())
     body["codeId"] = os.path.abspath(body["codeId"])  # noqa: PTH100 - as azure-ai-ml
     return body
-
-
-def _name(text: str) -> str:
-    """``load_job`` leaves the prefix of an asset's name out, which means the same."""
-    return text if text.startswith("azureml://") else text.removeprefix("azureml:")
 
 
 def test_the_typical_job_is_the_recorded_one() -> None:
