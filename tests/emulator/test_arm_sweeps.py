@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from submit.execution.sweeper import Sweeper
 from submit.execution.worker import Worker
 from tests.support.projects import write_files
@@ -48,6 +50,7 @@ print("\\n" + json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_and_its_best_run_is_downloaded(v2_submitter: V2Submitter, tmp_path: Path) -> None:
     write_files(tmp_path / "src", {"tune.py": TRAINING})
 
