@@ -86,7 +86,10 @@ def _usage_error(folder: RunFolder, destination: Destination | None) -> str | No
     missing = azureml_job.missing_variables()
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        return f"{missing[0]}{others} not set; run this in the environment of the Azure ML job to which the rows belong"
+        return (
+            f"{missing[0]}{others} not set; run this in the environment of the Azure ML job to which the rows belong, "
+            "or set MLFLOW_TRACKING_URI for an MLflow server"
+        )
     return None
 
 
