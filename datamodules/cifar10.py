@@ -105,6 +105,12 @@ class CIFAR10DataModule(pl.LightningDataModule):
         assert self._predict is not None
         return self._predict.paths
 
+    @property
+    def unreadable_paths(self) -> dict[Path, str]:
+        """The files that ``predict`` can't read, with the reason; only with ``skip_broken``."""
+        assert self._predict is not None
+        return self._predict.broken
+
     def prepare_data(self) -> None:
         """Generates or downloads the images, once per node."""
         if self.data_path is None:

@@ -1,6 +1,6 @@
 """Image files of any size, which become batches of uint8."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.image_decoding import decode, unreadable_reason
-from datamodules.image_listing import image_paths
+from datamodules.image_listing import images_in
 from datamodules.kept_images import KeptImages
 from datamodules.sampling import EpochSampler, run_seed, stream
 from datamodules.validation import DataError, cores
@@ -39,6 +39,7 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         labels: A label for each file.
         kept: Images that ``check`` has kept.
         copy_of: From a file to its copy on this node's disk, if there is one.
+        broken: Files beside them that can't be read, with the reason.
 
     Raises:
         DataError: An item's file has become unreadable since it was checked; the message names the file.
@@ -51,8 +52,10 @@ class ImageFiles(Dataset[tuple[Tensor, int]]):
         labels: Sequence[int] | None = None,
         kept: KeptImages | None = None,
         copy_of: CopyOf = no_copy,
+        broken: Mapping[Path, str] | None = None,
     ) -> None:
         self.paths, self.labels = list(paths), None if labels is None else list(labels)
+        self.broken = dict(broken or {})
         self.view = view
         self._kept, self._copy_of = kept or KeptImages(0), copy_of
         self.seed = run_seed()
@@ -95,10 +98,10 @@ def unlabelled_images(folder: Path | None, view: View, skip_broken: bool, traine
     if folder is None or not folder.is_dir():
         problem = "not given" if folder is None else f"{str(folder)!r} is not a folder"
         raise DataError(f"--data_path: {problem}; give predict a folder with images")
-    paths = image_paths(folder, skip_broken=skip_broken, trainer=trainer, check=lambda path: check(path, view))
-    if not paths:
+    files = images_in(folder, skip_broken=skip_broken, trainer=trainer, check=lambda path: check(path, view))
+    if not files.images:
         raise DataError(f"--data_path {str(folder)!r}: no image in it or in its subfolders")
-    return ImageFiles(paths, view)
+    return ImageFiles(files.images, view, broken=files.broken)
 
 
 def image_loader(

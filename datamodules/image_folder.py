@@ -107,6 +107,11 @@ class ImageFolderDataModule(pl.LightningDataModule):
         """The files that ``predict`` labels, in the order of their indices."""
         return self._files["predict"].paths
 
+    @property
+    def unreadable_paths(self) -> dict[Path, str]:
+        """The files that ``predict`` can't read, with the reason; only with ``skip_broken``."""
+        return self._files["predict"].broken
+
     def prepare_data(self) -> None:
         """Generates the default images, or copies the files to ``stage_dir``, once per node."""
         if self.data_path is None:

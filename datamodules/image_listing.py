@@ -51,7 +51,7 @@ def list_files(folder: Path, *, recursive: bool = True) -> Files:
 def readable_images(
     files: Files, *, skip_broken: bool, trainer: pl.Trainer | None = None, check: Check = unreadable_reason
 ) -> set[Path]:
-    """The files that can be decoded.
+    """The files that can be decoded; ``files.broken`` has all others then, with the reasons.
 
     The processes of a node share the work. A file that one of them can't read is broken for all, so that all processes
     use the same images.
@@ -59,7 +59,8 @@ def readable_images(
     Raises:
         DataError: A file can't be used, and ``skip_broken`` is false.
     """
-    broken = files.broken | _undecodable(files.images, trainer, check)
+    broken = files.broken
+    broken |= _undecodable(files.images, trainer, check)
     for path, reason in sorted(broken.items()):
         if not skip_broken:
             raise broken_image(path, reason)
@@ -69,22 +70,22 @@ def readable_images(
     return set(files.images) - broken.keys()
 
 
-def image_paths(
+def images_in(
     folder: Path,
     *,
     recursive: bool = True,
     skip_broken: bool,
     trainer: pl.Trainer | None = None,
     check: Check = unreadable_reason,
-) -> list[Path]:
-    """The images of a folder in the order of their names; each file is decoded once.
+) -> Files:
+    """The readable images of a folder in the order of their names, and the others; each file is decoded once.
 
     Raises:
         DataError: A file isn't a readable image, and ``skip_broken`` is false.
     """
     files = list_files(folder, recursive=recursive)
     readable = readable_images(files, skip_broken=skip_broken, trainer=trainer, check=check)
-    return [path for path in files.images if path in readable]
+    return Files([path for path in files.images if path in readable], files.broken)
 
 
 def class_folders(split: Path) -> dict[str, list[Path]]:

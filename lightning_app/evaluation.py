@@ -1,19 +1,19 @@
 """The commands ``validate``, ``test`` and ``predict``: evaluate a trained network, or label images with it."""
 
-import csv
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from lightning_app.command_line.checkpoint_settings import require_data
 from lightning_app.command_line.matching import require_image_size, require_same_classes
+from lightning_app.console import format_count
 from lightning_app.distributed.sync import gather, require_same_checkpoint
 from lightning_app.errors import UsageError
+from lightning_app.output.predictions import Predictions
 from models import ImageClassifier
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,13 @@ def evaluate(trainer: pl.Trainer, command: str, model: pl.LightningModule, datam
         log.info("%s %.4f", name, value)
 
 
-def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, checkpoint: Path, target: Path) -> None:
+def predict(
+    trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, checkpoint: Path, target: Path, top_k: int = 1
+) -> None:
     """Labels the images at the datamodule's path and writes the table ``target``.
+
+    Each image gets its ``top_k`` most probable labels, or all where there are fewer. Files that can't be read are in
+    the table as well, with the reason, if the datamodule leaves them out.
 
     Raises:
         UsageError: The model or the data isn't one of this project's, or they don't fit each other, or a node has
@@ -53,11 +58,18 @@ def predict(trainer: pl.Trainer, model: pl.LightningModule, datamodule: Any, che
         raise UsageError("predict: works only with the models and the datamodules of this project")
     require_image_size(model, datamodule)
     require_same_checkpoint(trainer, checkpoint)
+    model.predicted_labels = min(top_k, len(model.classes))
     batches: Any = trainer.predict(model, datamodule=datamodule, ckpt_path=str(checkpoint)) or []
     parts = gather(trainer, [torch.cat(column) for column in zip(*batches, strict=True)])
     if trainer.is_global_zero:
-        count = write_predictions(target, datamodule.data_path, datamodule.predicted_paths, model.classes, parts)
-        log.info("%s images labelled: %s", f"{count:,}", target)
+        unreadable = getattr(datamodule, "unreadable_paths", {})
+        skips = getattr(datamodule, "skip_broken", False)
+        table = Predictions(
+            datamodule.data_path, datamodule.predicted_paths, model.classes, unreadable if skips else None
+        )
+        count = table.write(target, parts)
+        left = f"; {format_count(len(unreadable), 'file')} can't be read" if unreadable else ""
+        log.info("%s images labelled%s: %s", f"{count:,}", left, target)
 
 
 def all_metrics(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -66,28 +78,3 @@ def all_metrics(trainer: pl.Trainer, results: Sequence[Mapping[str, float]]) -> 
     for returned in results:
         metrics |= returned
     return metrics
-
-
-def write_predictions(
-    target: Path, folder: Path, paths: Sequence[Path], classes: Sequence[str], parts: Iterable[Sequence[Tensor]]
-) -> int:
-    """Writes the table ``file,label,probability`` and returns its number of rows, one for each image.
-
-    Args:
-        target: The file; it is written under another name and renamed when it is complete.
-        folder: The paths in the table are relative to it.
-        paths: The images, in the order of the rows.
-        classes: The names of the labels.
-        parts: Results of ``predict_step`` in any order: indices into ``paths``, labels, probabilities, each (N,).
-    """
-    rows = sorted(row for part in parts for row in zip(*(column.tolist() for column in part), strict=True))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.tmp")
-    # a file's name may be any bytes; they are written as they are
-    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "label", "probability"])
-        for index, label, probability in rows:
-            table.writerow([paths[index].relative_to(folder), classes[label], f"{probability:.4f}"])
-    unfinished.replace(target)
-    return len(rows)

@@ -60,6 +60,7 @@ class ImageClassifier(pl.LightningModule):
     is_small = False  # whether the steps of a small batch are too short for several threads
     feature_width = 0  # see frozen_backbone: number of features of an image
     feature_views = 0  # see frozen_backbone: augmented views of each training image; 0: features aren't kept
+    predicted_labels = 1  # of each image, see predict_step
     bf16_features = False  # whether they are computed in bfloat16 where the device is made for it
 
     def __init__(self, network: nn.Module, classes: Sequence[str], learning_rate: float, momentum: float) -> None:
@@ -167,9 +168,16 @@ class ImageClassifier(pl.LightningModule):
         self._log_metrics("test", means, on_step=False)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
-        """From images and their indices to (indices, labels, probabilities of these labels), each of shape (B,)."""
+        """From images and their indices to (indices, labels, probabilities of these labels), each of shape (B,).
+
+        With ``predicted_labels`` above 1, labels and probabilities are (B, predicted_labels), the most probable first.
+        """
         images, indices = batch
-        probability, label = self.logits(images).softmax(1).max(1)
+        probabilities = self.logits(images).softmax(1)
+        if self.predicted_labels == 1:
+            probability, label = probabilities.max(1)
+        else:
+            probability, label = probabilities.topk(self.predicted_labels, 1)
         return indices, label, probability
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

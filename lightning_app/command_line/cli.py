@@ -135,6 +135,7 @@ class RunCLI(LightningCLI):
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
             parser.add_argument("--csv", type=str | None, default=None)
+            parser.add_argument("--top_k", type=PositiveInt, default=1)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -309,7 +310,8 @@ class RunCLI(LightningCLI):
 
     def predict(self, **_: Any) -> None:
         checkpoint = self._require_checkpoint()
-        evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, self._predictions_file())
+        file, top_k = self._predictions_file(), self.settings.top_k
+        evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, file, top_k)
 
     def _predictions_file(self) -> Path:
         given = {

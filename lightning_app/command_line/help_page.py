@@ -19,7 +19,8 @@ _ABOUT = {
     "continues a run that was stopped.",
     "validate": "Evaluates a trained network on the validation images.",
     "test": "Evaluates a trained network on the test images.",
-    "predict": "Labels the images in a folder and writes a table: file,label,probability.",
+    "predict": "Labels the images in a folder and writes a table: file,label,probability. With "
+    "--data.skip_broken true, files that can't be read are in it with the reason, instead of ending the command.",
 }
 _ABOUT_OTHERS = {
     "report": "Writes an HTML file that shows a run, or compares several. fit writes that of its own run.",
@@ -53,7 +54,9 @@ _RUN_FLAGS = (
          "or save and go on, or ignore it (default: auto: end on a low-priority cluster, otherwise ignore).", ("fit",)),
     Flag("--steps_per_execution", "", "N", "Steps of which only the last has Lightning's hooks (default: auto: as "
          "many as nothing needs to see; 1: each step has them).", ("fit",)),
-    Flag("--csv", "", "FILE", "The table (default: predictions.csv in the run folder of the network).", ("predict",)),
+    Flag("--csv", "", "FILE", "The table (default: predictions.csv in the run folder of the network). A name that ends "
+         "in .jsonl gets JSON lines.", ("predict",)),
+    Flag("--top_k", "", "K", "The K most probable labels of each image (default: 1).", ("predict",)),
     Flag("--stall_timeout", "--stall_timeout", "X", "Seconds for which one process may block the others, time for "
          "reading and saving data not included."),
     Flag("--config", "", "FILE", "Settings from a YAML file, such as a run's config.yaml."),

@@ -40,7 +40,7 @@ def for_lightning(settings: Namespace, *, trains: bool) -> dict[str, Any]:
         return {}
     arguments: dict[str, Any] = {"profiler": settings.profiler or NoProfiler()}
     if not _chosen_bars(settings):
-        arguments["enable_progress_bar"] = shows_own_bar(settings) if trains else bool(settings.enable_progress_bar)
+        arguments["enable_progress_bar"] = shows_own_bar(settings)  # of the other commands, it is Lightning's
     if trains or (settings.logger in (None, True) and not settings.fast_dev_run):
         arguments["logger"] = False  # RunFolderSetup adds the loggers
     return arguments

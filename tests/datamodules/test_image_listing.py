@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from datamodules import CIFAR10DataModule, DataError, ImageFolderDataModule
-from datamodules.image_files import image_paths
-from datamodules.image_listing import class_folders
+from datamodules.image_listing import class_folders, images_in
 from tests.support.commands import environment, without_privileges
 from tests.support.images import make_image_folder
 
@@ -27,7 +26,7 @@ def image(path: Path) -> Path:
 
 
 def listed(folder: Path, *, skip_broken: bool = False) -> list[str]:
-    return [str(path.relative_to(folder)) for path in image_paths(folder, skip_broken=skip_broken)]
+    return [str(path.relative_to(folder)) for path in images_in(folder, skip_broken=skip_broken).images]
 
 
 def test_files_of_file_managers_are_ignored(tmp_path: Path) -> None:
@@ -210,16 +209,16 @@ def test_large_images_count_each_time(tmp_path: Path) -> None:
     for number in range(2, 40):
         image(tmp_path / f"{number}.png")
 
-    assert len(image_paths(tmp_path, skip_broken=True)) == 40
+    assert len(images_in(tmp_path, skip_broken=True).images) == 40
 
 
 LIST = """
 import sys
 from pathlib import Path
-from datamodules.image_files import image_paths
+from datamodules.image_listing import images_in
 for folder in sys.argv[1:]:
     try:
-        image_paths(Path(folder), skip_broken=False)
+        images_in(Path(folder), skip_broken=False)
     except ValueError as error:
         print(error)
 """

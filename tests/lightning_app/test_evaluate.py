@@ -1,7 +1,10 @@
 """``validate``, ``test`` and ``predict`` with the checkpoint of a real run."""
 
 import csv
+import json
 from pathlib import Path
+
+import pytest
 
 from lightning_app.azureml.journal import read_journal
 from tests.support.commands import Command
@@ -49,6 +52,42 @@ def test_a_cifar_network_labels_images_of_any_size(run: Command, cifar10: Path, 
     tested = run("test", "--output_dir", "my_run")
     expected = list(read_journal(Path("my_run/metrics.jsonl")))[-1]["metrics"]["test_accuracy"]
     assert f"test_accuracy {expected:.4f}" in tested.out
+
+
+def test_several_labels_and_unreadable_files_are_in_the_table(run: Command, cifar10: Path, tmp_path: Path) -> None:
+    assert run("fit", "--data_path", str(cifar10), "--num_epochs", "1").status == 0
+    photos = make_image_folder(tmp_path / "photos", splits=("",))
+    (photos / "dark" / "broken.jpg").write_bytes(b"no image")
+    flags = ["--data_path", "photos", "--data.skip_broken", "true"]
+
+    refused = run("predict", "--data_path", "photos")
+    one = run("predict", *flags)
+    table = run("predict", *flags, "--top_k", "3", "--csv", "three.csv")
+    lines = run("predict", *flags, "--top_k", "20", "--csv", "all.jsonl")
+
+    assert refused.status == 2
+    assert [outcome.status for outcome in (one, table, lines)] == [0, 0, 0]
+    assert table.out.endswith("12 images labelled; 1 file can't be read: three.csv\n")
+    with Path("outputs/predictions.csv").open(newline="") as file:
+        best = list(csv.DictReader(file))
+    with Path("three.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["label", "probability", "label_2", "probability_2", "label_3", "probability_3"]
+    assert list(rows[0]) == ["file", *names, "error"]
+    assert list(best[0]) == ["file", "label", "probability", "error"]
+    assert [{name: row[name] for name in best[0]} for row in rows] == best
+    *labelled, broken = rows
+    assert len(labelled) == 12
+    assert (broken["file"], broken["label"]) == ("dark/broken.jpg", "")
+    assert broken["error"]
+    assert all(float(row["probability"]) >= float(row["probability_2"]) for row in labelled)
+    objects = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+    assert [each["file"] for each in objects] == [row["file"] for row in rows]
+    for each, row in zip(objects[:-1], labelled, strict=True):
+        assert (each["label"], each["labels"][1]["label"]) == (row["label"], row["label_2"])
+        assert len(each["labels"]) == 10
+        assert sum(label["probability"] for label in each["labels"]) == pytest.approx(1, abs=1e-4)
+    assert objects[-1] == {"file": "dark/broken.jpg", "error": broken["error"]}
 
 
 def test_validate_uses_the_validation_images_that_the_seed_of_the_run_chose(run: Command, cifar10: Path) -> None:
