@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from submit.emulator import Fault
 from submit.emulator.workspace import BLOB_HOST, RESOURCE_MANAGER_HOST, SCOPE
 from tests.support.submitters import SOURCES
 from tests.support.submitters_v2 import V2Submitter
@@ -35,6 +36,7 @@ print(json.dumps({
 def test_a_typical_job_arrives_as_it_was_sent(v2_submitter: V2Submitter) -> None:
     service = v2_submitter.service
     service.add_environment("acpt", "registry/own:1")
+    service.inject(Fault.status(503, f"{SCOPE}/jobs/typical", times=1))
 
     result = v2_submitter.script_result(TYPICAL)
 
@@ -51,6 +53,8 @@ def test_a_typical_job_arrives_as_it_was_sent(v2_submitter: V2Submitter) -> None
     assert result["outputs"] == ["default", "model"]
     assert result["listed"] == [["again", "Canceled"], ["typical", "Queued"]]
     assert {urlsplit(request.path).netloc for request in service.requests} == {BLOB_HOST, RESOURCE_MANAGER_HOST}
+    statuses = [r.status for r in service.requests if r.method == "PUT" and r.path.endswith("/jobs/typical")]
+    assert statuses == [503, 201]
     uploads = [request for request in service.requests if request.method == "PUT" and BLOB_HOST in request.path]
     assert len(uploads) == len(SOURCES) + 1  # once, and the mark that all is there
 
