@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from lightning_app.azureml.journal import read_journal
-from tests.support.commands import Command
+from tests.support.commands import Command, command_line, environment
 from tests.support.images import make_image_folder
+from tests.support.scripted import Terminal
 
 
 def test_a_transfer_run_is_validated_and_labels_images_without_its_training_data(run: Command, tmp_path: Path) -> None:
@@ -64,7 +67,12 @@ def test_several_labels_and_unreadable_files_are_in_the_table(run: Command, cifa
     one = run("predict", *flags)
     table = run("predict", *flags, "--top_k", "3", "--csv", "three.csv")
     lines = run("predict", *flags, "--top_k", "20", "--csv", "all.jsonl")
+    terminal = Terminal(80)
+    arguments = command_line("predict", *flags, "--csv", "again.csv")
+    in_terminal = subprocess.Popen(arguments, stdout=terminal.file, stderr=terminal.file, env=environment())
 
+    assert in_terminal.wait() == 0
+    assert re.search(r"Predicting.* 100%", terminal.text())
     assert refused.status == 2
     assert [outcome.status for outcome in (one, table, lines)] == [0, 0, 0]
     assert table.out.endswith("12 images labelled; 1 file can't be read: three.csv\n")
