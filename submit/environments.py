@@ -131,10 +131,16 @@ def project_dependencies(folder: Path, extra: str | None = None) -> list[str]:
 
 def _requirements(file: Path, folder: Path, extra: str | None) -> list[str]:
     """The requirements in a file, and the program's package where neither the file nor the folder has it."""
-    lines = _text(file, "--pip_requirements").splitlines()
-    found = [text for line in lines if (text := line.partition("#")[0].strip())]
+    # a lock file has a line for each hash, which continues that of its package
+    lines = re.sub(r"\s*\\\n\s*", " ", _text(file, "--pip_requirements")).splitlines()
+    found = [text for line in lines if (text := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip())]
     if program.is_in(folder) or any(line.startswith(program.DISTRIBUTION) for line in found):
         return found
+    if any("--hash=" in line for line in found):
+        raise SubmitError(
+            f"--pip_requirements {str(file)!r}: has hashes, but not {program.DISTRIBUTION}, which pip then refuses to "
+            "install; lock it as well, or give the project's folder with --source_directory"
+        )
     return [*found, program.requirement(extra)]
 
 

@@ -146,6 +146,20 @@ def test_every_way_to_an_environment_names_its_python(tmp_path: Path) -> None:
     assert "3.8.13" not in str((by_default, by_pip, by_conda))
 
 
+def test_a_lock_file_is_an_environment_with_its_hashes(tmp_path: Path) -> None:
+    """As pip-compile and uv write it, a line for each hash."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("torch==2.8.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via me\nnumpy==2.0  # why\n")
+
+    environment = job_of(f"--pip_requirements {lock}").environment
+
+    assert isinstance(environment, BuiltEnvironment)
+    pip = yaml.safe_load(environment.conda or "")["dependencies"][-1]["pip"]
+    assert pip == ["torch==2.8.0 --hash=sha256:aa --hash=sha256:bb", "numpy==2.0"]
+    with pytest.raises(SubmitError, match=r"has hashes, but not lightning-azureml, which pip then refuses"):
+        job_of(f"--pip_requirements {lock} --source_directory {tmp_path}")
+
+
 def test_an_image_alone_holds_everything(tmp_path: Path) -> None:
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM python:3.11\nRUN pip install torch\n")
