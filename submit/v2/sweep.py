@@ -12,7 +12,7 @@ from submit.sweep.sweep import EarlyStopping, Parameter, Sweep
 from submit.v2.job import command_job, without_empty, without_made_up_names
 
 if TYPE_CHECKING:
-    from azure.ai.ml.entities import SweepJob
+    from azure.ai.ml.sweep import SweepJob
 
 SCHEMA = "https://azuremlschemas.azureedge.net/latest/sweepJob.schema.json"
 _ORDER = (
@@ -23,8 +23,7 @@ _ORDER = (
 
 def sweep_job(sweep: Sweep, name: str | None = None) -> "SweepJob":
     """The sweep as it is submitted, under a name, or under one that the service chooses."""
-    from azure.ai.ml.entities import SweepJob
-    from azure.ai.ml.sweep import Objective, SweepJobLimits
+    from azure.ai.ml.sweep import Objective, SweepJob, SweepJobLimits
 
     trial = command_job(sweep.job)
     for parameter in sweep.parameters:

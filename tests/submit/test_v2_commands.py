@@ -66,6 +66,17 @@ def test_the_status_of_a_run_and_the_list_of_runs(submitter: Submitter) -> None:
     assert [entry["run"] for entry in json.loads(listed.out)] == [run], listed.err
 
 
+def test_the_best_checkpoint_becomes_a_model(submitter: Submitter) -> None:
+    run = sent(submitter)
+    submitter.service.set_run_status(run, "Completed")
+
+    first, second = (v2(submitter, "register", run, "--name", "net", "--json") for _ in range(2))
+
+    assert first.status == 0, first.err
+    model = json.loads(second.out)
+    assert (model["version"], model["checkpoint"], model["tags"]["run_id"]) == (2, BEST, run)
+
+
 def test_checkpoints_are_downloaded_and_a_run_is_resumed(submitter: Submitter) -> None:
     run = sent(submitter, "--num_epochs", "3")
     submitter.service.set_run_status(run, "Completed")

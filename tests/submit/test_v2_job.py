@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from lightning_app.azureml.destination import CHOICE
 from submit.commands.flags import job_options
+from submit.commands.sweep import sweep_options
 from submit.describe import describe_job
 from submit.errors import SubmitError
 from submit.job import JOB_KEY, Job
@@ -17,11 +19,13 @@ from submit.main import parse_command
 from submit.preflight.checks import check_folder
 from submit.preflight.findings import report_findings
 from submit.preflight.snapshot import Snapshot
+from submit.sweep.describe import describe_sweep
 from submit.v1.sdk import SDK as SDK_V1
 from submit.v2.checks import job_findings
 from submit.v2.job import command_job, job_yaml
 from submit.v2.request import resumed_job
 from submit.v2.sdk import SDK
+from submit.v2.sweep import sweep_job, sweep_yaml
 from tests.submit.test_command_line import TYPICAL, submit
 from tests.support.preflight import texts, write
 
@@ -194,3 +198,24 @@ def test_a_job_of_v2_installs_no_sdk() -> None:
     assert len(content["environment_variables"][JOB_KEY]) == len(KEY)
     assert content["environment_variables"][CHOICE] == "mlflow"  # also where the image has azureml-core
     assert not [word for word in content["environment"]["conda_file"]["dependencies"][-1]["pip"] if "azure" in word]
+
+
+def test_the_file_of_a_sweep_is_loaded_as_the_sweep_that_is_sent(tmp_path: Path) -> None:
+    from azure.ai.ml import load_job
+
+    flags = (
+        "--param learning_rate=loguniform(0.001,0.1) --param batch_size=choice(32,128) --max_runs 8 --policy bandit "
+    )
+    flags += f"--slack_factor 0.1 --metric val_accuracy --goal maximize --environment mine:7 --env {JOB_KEY}={KEY}"
+    flags += f" --source_directory {tmp_path}"
+    _, options, training = parse_command(["sweep", "--sdk", "v2", *flags.split()])
+    sweep = describe_sweep(job_options(options), sweep_options(options), training)
+    file = tmp_path / "sweep.yaml"
+
+    file.write_text(sweep_yaml(sweep))
+
+    body = sweep_job(sweep)._to_rest_object().as_dict()["properties"]
+    assert load_job(file)._to_rest_object().as_dict()["properties"] == body
+    assert "--learning_rate ${{search_space.learning_rate}} " in body["trial"]["command"]
+    assert body["searchSpace"]["learning_rate"] == ["loguniform", [pytest.approx(log(0.001)), pytest.approx(log(0.1))]]
+    assert (body["limits"]["maxTotalTrials"], body["objective"]["goal"].lower()) == (8, "maximize")
