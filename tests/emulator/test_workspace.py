@@ -162,7 +162,7 @@ def test_datasets_are_saved_registered_and_found(submitter: Submitter) -> None:
 
 
 def test_a_job_has_no_route_to_what_only_users_may_do(tmp_path: Path) -> None:
-    paths = [f"/rp/workspaces{SCOPE}/computes", f"/datastore/v1.0{SCOPE}/default"]
+    paths = [f"/rp/workspaces{SCOPE}/computes", f"/credential/v2.0{SCOPE}/secrets"]
     with AzureMLEmulator() as service:
         submitter = Submitter(service, tmp_path).with_sources()
         job = service.job_environment(service.new_run("exp").id, tmp_path / "node")["AZUREML_RUN_TOKEN"]
