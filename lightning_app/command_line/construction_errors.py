@@ -10,6 +10,8 @@ from lightning_app.command_line.parse_errors import BAD_CLASS, missing_words
 from lightning_app.errors import UsageError, one_line
 
 _LIBRARIES = ("pytorch_lightning.", "lightning_fabric.", "lightning.", "torch.", "torchmetrics.", "torchvision.")
+# the parser's words where a flag takes several types, of which one is the class
+_ONE_OF_TYPES = re.compile(r"Errors: - (?P<reason>.*?) - Expected a .*?class_path='(?P<class>[^']+)'")
 
 
 @contextlib.contextmanager
@@ -24,11 +26,11 @@ def named_class_errors(settings: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        match = BAD_CLASS.search(" ".join(str(error).split()))
-        if match is None or not (match[1].startswith(_LIBRARIES) or _lacks_a_package(error)):
+        name, reason = _class_and_reason(" ".join(str(error).split()))
+        if not name or not (name.startswith(_LIBRARIES) or _lacks_a_package(error)):
             raise
-        flag = next((path for path, class_path, _ in named_classes(settings) if class_path == match[1]), "")
-        raise UsageError(f"{short_name(flag)} {match[1]}: {missing_words(match[2])}") from error
+        flag = next((path for path, class_path, _ in named_classes(settings) if class_path == name), "")
+        raise UsageError(f"{short_name(flag)} {name}: {missing_words(reason)}") from error
 
 
 def trainer_error_message(error: Exception, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
@@ -56,6 +58,15 @@ def named_classes(value: Any, path: str = "") -> Iterator[tuple[str, str, Mappin
             yield path, value["class_path"], value.get("init_args") or {}
         for name, nested in value.items():
             yield from named_classes(nested, path if name == "init_args" else f"{path}.{name}".lstrip("."))
+
+
+def _class_and_reason(text: str) -> tuple[str, str]:
+    """The class in the parser's message that couldn't be created, and why; both empty if it is about something else."""
+    if match := BAD_CLASS.search(text):
+        return match[1], match[2]
+    if match := _ONE_OF_TYPES.search(text):
+        return match["class"], match["reason"]
+    return "", ""
 
 
 def _plain(value: Any) -> Any:
