@@ -19,7 +19,6 @@ from lightning_app.distributed.sync import broadcast, checkpoint_everywhere, run
 from lightning_app.evaluation import all_metrics
 from lightning_app.output.summary import left_nothing_usable, summary
 from lightning_app.output.tensorboard import RunTensorBoard
-from lightning_app.report.command import write_report
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import tested_as_saved
 from lightning_app.trainer.finders import keep_found_values
@@ -66,6 +65,8 @@ def train(
 def _write_report(folder: RunFolder) -> None:
     """The report of the run; if it can't be made, a line says so, and the run is as good as with it."""
     try:
+        from lightning_app.report.command import write_report  # it loads Jinja, which no start of a training needs
+
         write_report([folder.root], folder.report)
     except Exception as error:
         log.warning("No report of the run: %s: %s", type(error).__name__, " ".join(str(error).split()))

@@ -10,7 +10,7 @@ _IMAGES_AT_A_TIME = 64  # whose predictions are computed together: for a few, th
 class KeptSteps:
     """What is kept of each step until the metrics are updated.
 
-    It isn't part of a module: to set an attribute of one takes as long as all the rest of ``add``.
+    It isn't part of a module: to set an attribute of one takes a microsecond, half as long as ``add``.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class KeptSteps:
         """One step: scalar loss, logits (B, num_classes), labels (B,)."""
         self._waiting.append((loss.detach(), logits.detach(), labels))
         self.steps += 1
-        self._waiting_images += labels.size(0)  # len() takes four times as long
+        self._waiting_images += labels.size(0)  # len() takes twice as long
         if self._waiting_images >= _IMAGES_AT_A_TIME:
             self.complete()
 

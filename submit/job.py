@@ -86,6 +86,15 @@ class Services:
 
 
 @dataclass(frozen=True)
+class JobShape:
+    """The number of nodes, the processes on each node, and what starts them."""
+
+    nodes: int
+    processes_per_node: int
+    launcher: Launcher
+
+
+@dataclass(frozen=True)
 class Job:
     """One training, with the same number of processes on each node.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from submit.execution.inputs import Inputs
 from submit.execution.outputs import Output
-from submit.v1.request import JobShape
+from submit.job import JobShape
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator

@@ -13,7 +13,7 @@ from submit.execution.files import write_files
 from submit.execution.inputs import Inputs
 from submit.execution.launchers import ProcessRank, process_ranks, variables
 from submit.execution.processes import ProcessStart
-from submit.v1.request import JobShape
+from submit.job import JobShape
 
 # The address of all nodes, which are folders of this machine. The training refuses 127.0.0.1 as the address of rank 0
 # of several nodes, because on a cluster that is each node itself; on Linux, 127.0.0.2 is this machine as well.

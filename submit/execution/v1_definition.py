@@ -12,8 +12,9 @@ from submit.execution.files import write_files
 from submit.execution.inputs import Inputs
 from submit.execution.mount import Mount
 from submit.execution.outputs import Output, prepare_output
+from submit.job import JobShape
 from submit.safe_paths import path_within
-from submit.v1.request import JobShape, job_command, job_shape, job_variables
+from submit.v1.request import job_command, job_shape, job_variables
 
 if TYPE_CHECKING:
     from submit.emulator import AzureMLEmulator

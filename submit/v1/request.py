@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from submit.job import (
     CuratedEnvironment,
     DatastorePath,
     Job,
-    Launcher,
+    JobShape,
     RegisteredDataset,
 )
 from submit.low_priority import VARIABLE
@@ -31,15 +30,6 @@ from submit.v1.job import (
 
 _SHELL = re.compile(r"[|&;<>`]")
 _DATA_PLACEHOLDERS = (DATASET_PLACEHOLDER, DATASTORE_PATH_PLACEHOLDER)
-
-
-@dataclass(frozen=True)
-class JobShape:
-    """The number of nodes, the processes on each node, and what starts them."""
-
-    nodes: int
-    processes_per_node: int
-    launcher: Launcher
 
 
 def job_shape(definition: Mapping[str, Any]) -> JobShape | None:

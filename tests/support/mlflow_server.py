@@ -125,18 +125,18 @@ class _Listener(ThreadingHTTPServer):
 
     def process_request(self, request: object, client_address: object) -> None:
         self._open.add(request)
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)  # type: ignore[arg-type]  # as http.server passes it
 
     def hang_up(self) -> None:
         for connection in list(self._open):
             try:
-                connection.shutdown(2)  # type: ignore[attr-defined]
+                connection.shutdown(2)  # type: ignore[attr-defined]  # a socket
             except OSError:
                 continue
 
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError | ValueError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as above
 
 
 class _Connection(BaseHTTPRequestHandler):
