@@ -220,6 +220,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=25, help="epochs of a run (default: 25)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with a seed of its own (default: 5)")
     parser.add_argument("--finetune", action="store_true", help="train the whole network, not only its head")
+    parser.add_argument("--programs", nargs="+", metavar="NAME", help="only these, and the tutorial's loop")
     parser.add_argument("--json", type=Path, help="file for all measurements")
     parser.add_argument("--tutorial", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -234,6 +235,10 @@ def main() -> None:
         print(json.dumps(result))
         return
     programs = FINE_TUNING if arguments.finetune else PROGRAMS
+    chosen = set(arguments.programs or programs)
+    if unknown := chosen - set(programs):
+        parser.error(f"--programs {' '.join(sorted(unknown))}: expected some of {', '.join(programs)}")
+    programs = {name: program for name, program in programs.items() if name in chosen | {TUTORIAL}}
     results = measure_all(arguments, programs)
     kind = "fine-tuned" if arguments.finetune else "frozen"
     threads = torch.get_num_threads()
