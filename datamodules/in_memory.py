@@ -66,10 +66,13 @@ class InMemoryLoader:
         order = self.sampler.indices().to(self.images.device)
         count = self.batch_size * max(1, _IMAGES_AT_A_TIME // self.batch_size)
         for start in range(self.sampler.start, len(order), count):
-            chosen = order[start : start + count]
-            batches = torch.split(self.images_of(chosen, self.sampler.epoch), self.batch_size)
-            labels = torch.split(self.labels.index_select(0, chosen), self.batch_size)
-            yield from zip(batches, labels, strict=True)
+            yield from self._batches(order[start : start + count])
+
+    def _batches(self, indices: Tensor) -> Iterator[Batch]:
+        """A generator of its own, whose images are gone when it has ended: the next ones take the same memory."""
+        images = torch.split(self.images_of(indices, self.sampler.epoch), self.batch_size)
+        labels = torch.split(self.labels.index_select(0, indices), self.batch_size)
+        yield from zip(images, labels, strict=True)
 
     def images_of(self, indices: Tensor, epoch: int) -> Tensor:
         """Images of an epoch, float32 (B, 3, H, W), of numbers int64 (B,)."""

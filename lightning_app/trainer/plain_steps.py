@@ -69,6 +69,7 @@ class PlainSteps:
         ends = False
         try:
             for _ in range(batches):
+                self._batch = results.batch = None  # its memory, which is in the cache, is that of the next batch
                 self._batch = results.batch = self._on_device(next(fetcher)[0])
                 results.batch_size = None
                 connector._first_loop_iter = connector._first_loop_iter is None

@@ -6,6 +6,7 @@ from torchvision.transforms.v2 import functional
 
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.sampling import EpochSampler
+from tests.support.watched_loader import WatchedLoader
 
 IMAGES = torch.randint(0, 256, (10, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(10)
@@ -27,6 +28,18 @@ def test_a_batch_equals_the_result_of_torchvisions_transforms() -> None:
 def test_the_last_batch_has_the_remaining_images() -> None:
     assert [len(labels) for _, labels in loader()] == [4, 4, 2]
     assert len(loader()) == 3
+
+
+def test_images_that_the_caller_has_dropped_are_gone_when_the_next_ones_are_made() -> None:
+    images, labels = IMAGES.repeat(60, 1, 1, 1), LABELS.repeat(60)
+    sampler = EpochSampler(600, shuffle=False)
+    left: list[int] = []
+    watched = WatchedLoader(left, images, labels, batch_size=128, sampler=sampler, mean=0.5, std=0.5)
+
+    for batch in watched:
+        del batch
+
+    assert left == [0, 0, 0]
 
 
 def test_images_and_labels_stay_together_when_shuffled() -> None:

@@ -17,6 +17,7 @@ from tests.support.commands import command_line, environment
 from tests.support.images import make_cifar10
 from tests.support.in_process import run_in_process
 from tests.support.known_module import difference
+from tests.support.watched_loader import WatchedData
 
 CPU = ("--trainer.accelerator", "cpu")
 
@@ -121,6 +122,19 @@ def test_the_number_of_steps_is_checked_before_work_starts() -> None:
 
         assert done.status == 2
         assert done.err == f"error: --steps_per_execution {given}: expected auto or a whole number above 0\n"
+
+
+def test_nothing_keeps_a_batch_while_the_next_one_is_made() -> None:
+    """The next one takes the memory of the last one then, which is in the processor's cache."""
+    make_cifar10(Path("cifar"), images_per_file=400)
+
+    done = run_in_process(
+        *("fit", *CPU, "--data", "tests.support.watched_loader.WatchedData", "--data_path", "cifar"),
+        *("--batch_size", "256", "--num_epochs", "1"),
+    )
+
+    assert (done.status, done.err) == (0, "")
+    assert WatchedData.left == [0] * 8
 
 
 LONG = ("--batch_size", "4", "--num_epochs", "2", "--data.augment", "true", "--trainer.log_every_n_steps", "300")
