@@ -98,6 +98,15 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True)
+class Nodes:
+    """The machines that a job would run on; ``region`` is None if it isn't known."""
+
+    vm_size: str
+    region: str | None
+    low_priority: bool
+
+
+@dataclass(frozen=True)
 class Datastore:
     """A blob container of the workspace: a ContainerClient, and the module with the classes that it takes."""
 
@@ -114,6 +123,9 @@ class Workspace(Protocol):
 
     def findings(self, job: Job) -> Sequence[Finding]:
         """What the workspace knows that speaks against a job."""
+
+    def nodes(self, job: Job) -> Nodes | None:
+        """The machines of the job's compute; None if the workspace doesn't say."""
 
     def send(self, job: Job) -> Run: ...
 

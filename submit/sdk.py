@@ -1,7 +1,11 @@
-"""Which SDK of Azure ML is used: the one that is asked for, or one that is installed. Neither is imported here."""
+"""Which SDK of Azure ML is used, and why: the one that is asked for, or one that is installed. None is imported here.
+
+What the workspace is takes no part in it: ``config.json`` names no SDK, and a workspace answers both, unless an
+administrator has refused SDK v2 by ``v1LegacyMode``, of which the classes of both SDKs show nothing.
+"""
 
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Literal, cast, get_args
 
@@ -37,6 +41,24 @@ def installed_sdk(is_installed: Callable[[Name], bool] | None = None) -> Name:
     if not found:
         raise SubmitError(f"neither azure-ai-ml (SDK v2) nor azureml-core (SDK v1) is installed; {_install('v2')}")
     return found[0]
+
+
+def describe_choice(given: Name | None, is_installed: Callable[[Name], bool] | None = None) -> str:
+    """The SDK of ``choose_sdk`` and the reason, as in ``Azure ML SDK v2 (azure-ai-ml 1.35.1): given by --sdk``."""
+    name = given or installed_sdk(is_installed)
+    try:
+        package = f"{PACKAGES[name]} {metadata.version(PACKAGES[name])}"
+    except metadata.PackageNotFoundError:  # its modules are there without the package's own description
+        package = PACKAGES[name]
+    return f"Azure ML SDK {name} ({package}): {_reason(given, is_installed or _is_installed)}"
+
+
+def _reason(given: Name | None, is_installed: Callable[[Name], bool]) -> str:
+    if given is not None:
+        return "given by --sdk"
+    if all(map(is_installed, NAMES)):
+        return "both are installed, and v1 comes first; --sdk v2 takes the other one"
+    return "the only one installed"
 
 
 def _install(name: Name) -> str:

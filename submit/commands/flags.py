@@ -1,11 +1,12 @@
 """Flags that several commands share, their value types, and the options that they mean."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from submit.interface import Run, Workspace
 from submit.options import EnvironmentOptions, JobOptions
-from submit.sdk import NAMES, choose_sdk
+from submit.sdk import NAMES, choose_sdk, describe_choice
 
 EPILOG = """\
 All other flags are those of python -m lightning_app.fit and are passed to it,
@@ -127,6 +128,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ssh_key", type=Path, metavar="FILE", help="with SDK v2: SSH to the nodes with this public key"
     )
+    add_prices(group)
     group.add_argument("--dry_run", action="store_true", help="print the request and send nothing")
 
 
@@ -136,8 +138,11 @@ def find_run(given: argparse.Namespace) -> Run:
 
 
 def open_workspace(given: argparse.Namespace) -> Workspace:
-    """The workspace that the flags of ``add_workspace`` name."""
-    return choose_sdk(given.sdk).open_workspace(given.workspace)
+    """The workspace that the flags of ``add_workspace`` name; in a terminal a line says by which SDK."""
+    sdk = choose_sdk(given.sdk)
+    if sys.stderr.isatty():  # what a script collects there stays as it is
+        print(describe_choice(given.sdk), file=sys.stderr)
+    return sdk.open_workspace(given.workspace)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +158,12 @@ def add_workspace(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
         "--sdk",
         choices=NAMES,
         help="v1: azureml-core, v2: azure-ai-ml (default: the installed one; v1 if both are)",
+    )
+
+
+def add_prices(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="prices by VM size, for the line about the cost (default: a table)"
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from submit.commands.flags import add_job_flags, count, job_options, seconds
 from submit.execution.comparison import differences
 from submit.execution.eviction_plan import OUTCOMES, Evictions, Outcome, PlannedEviction
-from submit.sdk import choose_sdk
-from submit.submission import prepare_job
+from submit.sdk import choose_sdk, describe_choice
+from submit.submission import prepare_job, show_request
 
 TAKES_TRAINING_FLAGS = True
 
@@ -86,8 +86,9 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
     require_extra()
     sdk = choose_sdk(options.sdk)
-    job = prepare_job(job_options(options), sdk, training, dry_run=options.dry_run)
-    if job is None:
+    job = prepare_job(job_options(options), sdk, training)
+    if options.dry_run:
+        show_request(sdk.request(job), describe_choice(options.sdk))
         return 0
     evictions = _planned(options)
     undisturbed = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from submit.commands.flags import add_run
+from submit.commands.flags import add_prices, add_run
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder to upload (default: this folder)",
     )
+    add_prices(parser)
     parser.add_argument("--wait", action="store_true", help="follow the run and exit with its status")
 
 
@@ -47,19 +48,21 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     from submit.preflight.checks import check_resumed_job
+    from submit.prices import read_prices
     from submit.runs.logs import wait_for_run
-    from submit.sdk import choose_sdk
+    from submit.sdk import choose_sdk, describe_choice
     from submit.submission import send_checked
     from submit.training_flags import check_training_flags
 
-    sdk = choose_sdk(options.sdk)
+    sdk, chosen = choose_sdk(options.sdk), describe_choice(options.sdk)
+    prices = read_prices(options.prices)
     workspace = sdk.open_workspace(options.workspace)
     job = _job(workspace.find_run(options.run_id), options.source_directory, training)
     if options.compute is not None:
         job = replace(job, compute=options.compute)
     check_resumed_job(job, sdk, training)
     check_training_flags(training, job.source_directory)
-    sent = send_checked(job, workspace)
+    sent = send_checked(job, workspace, prices, chosen)
     return wait_for_run(sent) if options.wait else 0
 
 

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Sequence
 
 from submit.commands.flags import add_job_flags, job_options
-from submit.sdk import choose_sdk
-from submit.submission import prepare_job, send_checked
+from submit.prices import read_prices
+from submit.sdk import choose_sdk, describe_choice
+from submit.submission import cost_without_workspace, prepare_job, send_checked, show_request
 
 TAKES_TRAINING_FLAGS = True
 
@@ -17,11 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the job is sent, and with ``--wait`` the exit status of the run."""
-    sdk = choose_sdk(options.sdk)
-    job = prepare_job(job_options(options), sdk, training, dry_run=options.dry_run)
-    if job is None:
+    sdk, chosen = choose_sdk(options.sdk), describe_choice(options.sdk)
+    prices = read_prices(options.prices)
+    job = prepare_job(job_options(options), sdk, training)
+    if options.dry_run:
+        show_request(sdk.request(job), chosen, cost_without_workspace(job, prices))
         return 0
-    sent = send_checked(job, sdk.open_workspace(options.workspace))
+    sent = send_checked(job, sdk.open_workspace(options.workspace), prices, chosen)
     if options.wait:
         from submit.runs.logs import wait_for_run
 

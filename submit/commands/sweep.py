@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from submit.commands.flags import add_job_flags, count, job_options
 from submit.options import SweepOptions
 from submit.preflight.checks import check_job
-from submit.preflight.findings import report_findings
-from submit.sdk import choose_sdk
-from submit.submission import show_run
+from submit.prices import read_prices
+from submit.sdk import choose_sdk, describe_choice
+from submit.submission import cost_without_workspace, send_checked_sweep, show_request
 from submit.sweep.describe import describe_sweep, parameter
 from submit.sweep.drawn_values import check_drawn_values, with_first_values
 from submit.sweep.validation import check_sweep
@@ -31,18 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the sweep is sent."""
-    sdk = choose_sdk(options.sdk)
+    sdk, chosen = choose_sdk(options.sdk), describe_choice(options.sdk)
+    prices = read_prices(options.prices)
     sweep = describe_sweep(job_options(options), sweep_options(options), training, sdk.job_extra)
     check_sweep(sweep, training)
     check_job(sweep.job, sdk, with_first_values(training, sweep), options.conda_file)
     sdk.require_sweeps()
     check_drawn_values(training, sweep)
     if options.dry_run:
-        print(sdk.sweep_request(sweep), end="")
+        show_request(sdk.sweep_request(sweep), chosen, cost_without_workspace(sweep.job, prices, sweep.max_runs))
         return 0
-    workspace = sdk.open_workspace(options.workspace)
-    report_findings(workspace.findings(sweep.job))
-    show_run(workspace.send_sweep(sweep))
+    send_checked_sweep(sweep, sdk.open_workspace(options.workspace), prices, chosen)
     return 0
 
 

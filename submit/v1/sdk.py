@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.interface import Datastore
+from submit.interface import Datastore, Nodes
 from submit.job import Job
 from submit.output import to_yaml
 from submit.preflight.findings import Finding
@@ -32,6 +32,9 @@ class CoreWorkspace:
 
     def findings(self, wanted: Job) -> Sequence[Finding]:
         return [*workspace_checks.workspace_findings(self.core, wanted)]
+
+    def nodes(self, wanted: Job) -> Nodes | None:
+        return workspace_checks.find_nodes(self.core, wanted)
 
     def send(self, wanted: Job) -> run.CoreRun:
         return run.CoreRun(job.send_job(wanted, self.core))

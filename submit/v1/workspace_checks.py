@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import is_not_found
+from submit.interface import Nodes
 from submit.job import CuratedEnvironment, DatastorePath, Job, RegisteredDataset
 from submit.preflight.findings import Finding, error
 from submit.preflight.workspace_checks import (
@@ -21,7 +22,7 @@ from submit.preflight.workspace_checks import (
     no_such_version,
     wrong_compute,
 )
-from submit.v1.cluster import AmlCluster, errors_of, supported_sizes
+from submit.v1.cluster import AmlCluster, errors_of, is_low_priority, supported_sizes
 from submit.v1.job import find_environment
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ def check_compute(workspace: "Workspace", job: Job) -> list[Finding]:
     if kind != _CLUSTER:
         return [wrong_compute(job, kind, _CLUSTER)]
     return [*about_cluster(job, AmlCluster(compute), supported_sizes(workspace))]
+
+
+def find_nodes(workspace: "Workspace", job: Job) -> Nodes | None:
+    """The machines of the job's compute, as ``Workspace.nodes``."""
+    from azureml.core.compute import ComputeTarget
+
+    try:
+        compute = ComputeTarget(workspace, job.compute)
+        return Nodes(str(compute.vm_size), compute.cluster_location or compute.location, is_low_priority(compute))
+    except Exception:  # azureml-core raises errors of several libraries; check_compute says what is wrong
+        return None
 
 
 def check_data(workspace: "Workspace", data: RegisteredDataset | DatastorePath | None) -> list[Finding]:

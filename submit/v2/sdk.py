@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.interface import Datastore
+from submit.interface import Datastore, Nodes
 from submit.job import Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
@@ -29,6 +29,9 @@ class ClientWorkspace:
 
     def findings(self, wanted: Job) -> Sequence[Finding]:
         return [*workspace_checks.workspace_findings(self.client, self.location, wanted)]
+
+    def nodes(self, wanted: Job) -> Nodes | None:
+        return workspace_checks.find_nodes(self.client, self.location, wanted)
 
     def send(self, wanted: Job) -> run.ClientRun:
         return run.ClientRun(self.client, sending.send_job(wanted, self.client))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from submit.errors import is_not_found
+from submit.interface import Nodes
 from submit.job import SERVERLESS, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
 from submit.preflight.findings import Finding, error, warning
 from submit.preflight.workspace_checks import (
@@ -73,6 +74,18 @@ def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Findi
                 f"--compute {job.compute!r}: is in {cluster.location}, the workspace and its data in {location}: each "
                 "node reads the data across regions, which costs time and money"
             )
+
+
+def find_nodes(client: "MLClient", location: str, job: Job) -> Nodes | None:
+    """The machines of the job's compute, as ``Workspace.nodes``."""
+    if job.compute == SERVERLESS:
+        return Nodes(job.vm_size, location, job.low_priority) if job.vm_size else None
+    try:
+        compute = client.compute.get(job.compute)
+        low_priority = plain(getattr(compute, "tier", "")).lower().replace("_", "") == "lowpriority"
+        return Nodes(str(compute.size), compute.location, low_priority)
+    except Exception:  # as above; check_compute says what is wrong
+        return None
 
 
 def _about_asset(client: "MLClient", data: RegisteredDataset) -> Iterator[Finding]:

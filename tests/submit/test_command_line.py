@@ -15,7 +15,7 @@ from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
 from submit.main import parse_command
 from submit.v1.job import build_request
-from tests.support.commands import ROOT, environment
+from tests.support.commands import ROOT, environment, without_comments
 
 RECORD = Path(__file__).parents[1] / "support" / "records" / "typical_job.yaml"
 TYPICAL = (
@@ -45,13 +45,14 @@ def test_the_typical_job_is_the_recorded_one() -> None:
     """Delete the record where a change is meant: the test writes it anew, and fails once."""
     outcome = submit("run", "--dry_run", *TYPICAL.split())
     assert (outcome.returncode, outcome.stderr) == (0, "")
+    request = without_comments(outcome.stdout)
     if not RECORD.exists():
-        RECORD.write_text(outcome.stdout)
+        RECORD.write_text(request)
         pytest.fail(f"{RECORD} is new; look at it, and commit it")
 
     recorded = RECORD.read_text().splitlines()
 
-    difference = "\n".join(difflib.unified_diff(recorded, outcome.stdout.splitlines(), "recorded", "now", lineterm=""))
+    difference = "\n".join(difflib.unified_diff(recorded, request.splitlines(), "recorded", "now", lineterm=""))
     assert not difference, f"\n{difference}\nDelete {RECORD} if this is meant."
 
 

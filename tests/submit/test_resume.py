@@ -92,7 +92,7 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Subm
 
     done = submitter.submit("resume", run, "--source_directory", "training", "--num_epochs", "9")
 
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.problems) == (0, "")
     first, second = submitter.service.jobs
     assert done.out.split()[:2] == ["Run", second.run_id]
     assert (second.experiment, second.files) == ("cifar", first.files)
@@ -159,5 +159,5 @@ def test_a_finished_run_trains_on_with_more_epochs_on_another_cluster(submitter:
     )
 
     assert sent.err.count("warning: ") == 2
-    assert (done.status, done.err) == (0, "")  # nothing about what the other run has
+    assert (done.status, done.problems) == (0, "")  # nothing about what the other run has
     assert submitter.service.jobs[-1].definition["Configuration"]["target"] == "dedicated"

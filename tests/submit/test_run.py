@@ -37,6 +37,11 @@ def test_the_request_that_is_sent_is_that_of_the_dry_run(submitter: Submitter) -
     assert sent.out.splitlines()[0] == f"Run {job.run_id}"
     assert sent.out.splitlines()[1].startswith("http")
     assert len(sent.out.splitlines()) == 2
+    cost, chosen = sent.err.splitlines()
+    assert cost.startswith("note: cost: at most 21,156.48 USD (2 Standard_NC96ads_A100_v4 x 14.692 USD an hour x 720 h")
+    assert cost.endswith(", not those of westeurope")
+    assert chosen.startswith("note: sent with Azure ML SDK v1 (azureml-core ")
+    assert dry.out.splitlines()[0] == f"# {chosen.removeprefix('note: sent with ')}"
 
 
 def test_each_job_of_several_processes_has_a_key_of_its_own(submitter: Submitter) -> None:

@@ -8,13 +8,29 @@ import pytest
 
 from submit.errors import SubmitError
 from submit.main import _parser
-from submit.sdk import PACKAGES, choose_sdk, installed_sdk
+from submit.sdk import PACKAGES, Name, choose_sdk, describe_choice, installed_sdk
 from tests.support.commands import ROOT, environment
 
 
 @pytest.mark.parametrize(("installed", "expected"), [({"v1"}, "v1"), ({"v2"}, "v2"), ({"v1", "v2"}, "v1")])
 def test_without_the_flag_the_sdk_is_one_that_is_installed(installed: set[str], expected: str) -> None:
     assert installed_sdk(lambda name: name in installed) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "installed", "expected"),
+    [
+        ("v2", {"v1", "v2"}, r"Azure ML SDK v2 \(azure-ai-ml [\d.]+\w*\): given by --sdk"),
+        (None, {"v2"}, r"Azure ML SDK v2 \(azure-ai-ml .*\): the only one installed"),
+        (
+            None,
+            {"v1", "v2"},
+            r"Azure ML SDK v1 \(azureml-core .*\): both are installed, .* --sdk v2 .*",
+        ),
+    ],
+)
+def test_the_choice_is_described_with_its_reason(given: Name | None, installed: set[str], expected: str) -> None:
+    assert re.fullmatch(expected, describe_choice(given, lambda name: name in installed))
 
 
 def test_without_any_sdk_the_message_says_what_to_install() -> None:

@@ -310,7 +310,7 @@ def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(submitte
     assert (dry.status, dry.err, submitter.service.requests) == (0, "", [])
     sent = send(submitter, flags)
 
-    assert (sent.status, sent.err) == (0, "")
+    assert (sent.status, sent.problems) == (0, "")
     sweep = submitter.service.sweeps[-1]
     assert sent.out.splitlines()[0] == f"Run {sweep.run_id}"
     assert sent.out.splitlines()[1].startswith("http")

@@ -159,6 +159,7 @@ def test_in_a_terminal_a_progress_bar_is_drawn_and_removed(submitter: Submitter)
 
     text = b"".join(shown).decode()
     assert (process.returncode, out.count("\n")) == (0, 2)
+    assert re.match(r"Azure ML SDK v1 \(azureml-core .*\): ", text)
     assert re.search(r"\r\d+ of 40 files: +\d+%\|", text)
     assert text.endswith("\r")
 

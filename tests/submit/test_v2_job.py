@@ -27,6 +27,7 @@ from submit.v2.request import resumed_job
 from submit.v2.sdk import SDK
 from submit.v2.sweep import sweep_job, sweep_yaml
 from tests.submit.test_command_line import TYPICAL, submit
+from tests.support.commands import without_comments
 from tests.support.preflight import texts, write
 
 RECORD = Path(__file__).parents[1] / "support" / "records" / "typical_job_v2.yaml"
@@ -51,11 +52,12 @@ def test_the_typical_job_is_the_recorded_one() -> None:
     """Delete the record where a change is meant: the test writes it anew, and fails once."""
     outcome = submit("run", "--sdk", "v2", "--dry_run", *TYPICAL.split(), "--env", f"{JOB_KEY}={KEY}")
     assert (outcome.returncode, outcome.stderr) == (0, "")
+    request = without_comments(outcome.stdout)
     if not RECORD.exists():
-        RECORD.write_text(outcome.stdout)
+        RECORD.write_text(request)
         pytest.fail(f"{RECORD} is new; look at it, and commit it")
 
-    difference = difflib.unified_diff(RECORD.read_text().splitlines(), outcome.stdout.splitlines(), lineterm="")
+    difference = difflib.unified_diff(RECORD.read_text().splitlines(), request.splitlines(), lineterm="")
 
     assert "\n".join(difference) == "", f"Delete {RECORD} if this is meant."
 

@@ -151,10 +151,10 @@ def test_what_a_job_leaves_unused_is_a_warning(submitter: Submitter) -> None:
     two_of_four = submitter.submit(*submitter.run_arguments("--processes_per_node", "2"))
     without_gpu = submitter.submit(*submitter.run_arguments("--compute", "cpu-cluster"))
 
-    assert two_of_four.err == (
+    assert two_of_four.problems == (
         f"warning: --processes_per_node 2: {A100S} has 4 GPUs; the others would be paid for and not used\n"
     )
-    assert without_gpu.err == (
+    assert without_gpu.problems == (
         "warning: --compute 'cpu-cluster': Standard_DS3_v2 has no GPU; the job trains on its processors\n"
     )
     assert len(submitter.service.jobs) == 2

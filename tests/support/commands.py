@@ -17,6 +17,11 @@ class Outcome:
     out: str
     err: str
 
+    @property
+    def problems(self) -> str:
+        """Standard error without the notes about what was decided."""
+        return "".join(line for line in self.err.splitlines(True) if not line.startswith("note: "))
+
 
 Command = Callable[..., Outcome]
 
@@ -26,6 +31,11 @@ def environment() -> dict[str, str]:
     removed = ("AZUREML_", "MLFLOW_", "PL_GLOBAL_SEED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def without_comments(request: str) -> str:
+    """What a dry run prints, without the lines about the SDK and the cost, which differ from machine to machine."""
+    return "".join(line for line in request.splitlines(True) if not line.startswith("# "))
 
 
 def command_line(*arguments: str) -> list[str]:
