@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from submit import program
 from submit.errors import SubmitError
 from submit.job import BuiltEnvironment, CuratedEnvironment
+from submit.lock_files import Locked, is_lock_file, read_lock_file
 from submit.options import EnvironmentOptions
 
 if sys.version_info >= (3, 11):
@@ -60,10 +63,9 @@ def choose_environment(
             PROJECT_ENVIRONMENT, conda=_text(options.conda_file, "--conda_file"), image=options.docker_image
         )
     if options.pip_requirements:
-        requirements = _requirements(options.pip_requirements, folder, extra)
-        return BuiltEnvironment(
-            PROJECT_ENVIRONMENT, conda=conda_specification(requirements), image=options.docker_image
-        )
+        locked = _requirements(options.pip_requirements, folder, extra)
+        conda = conda_specification(locked.requirements, locked.python)
+        return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda, image=options.docker_image)
     if options.docker_image:
         return BuiltEnvironment(PROJECT_ENVIRONMENT, image=options.docker_image)
     return BuiltEnvironment(PROJECT_ENVIRONMENT, conda=conda_specification(pinned(project_dependencies(folder, extra))))
@@ -88,23 +90,28 @@ def named_environment(text: str) -> CuratedEnvironment:
 def pinned(requirements: Sequence[str]) -> list[str]:
     """The requirements with fixed versions of the packages that decide whether a job runs on the nodes' GPUs.
 
-    A requirement that names one version already is left as it is.
+    A requirement that names one version already, or excludes the fixed one, is left as it is.
     """
     return [_pinned(requirement) for requirement in requirements]
 
 
 def _pinned(requirement: str) -> str:
-    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-    version = PINNED.get(name.lower().replace("_", "-"))
-    return requirement if version is None or "==" in requirement else f"{name}=={version}"
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement:
+        return requirement  # pip's own error says what is wrong
+    version = PINNED.get(canonicalize_name(parsed.name))
+    if version is None or "==" in requirement or not parsed.specifier.contains(version):
+        return requirement
+    return f"{parsed.name}=={version}"
 
 
-def conda_specification(requirements: list[str]) -> str:
+def conda_specification(requirements: list[str], python: str = PYTHON) -> str:
     """A conda environment with Python, pip and these requirements; azureml-core's default has Python 3.8."""
     content: dict[str, Any] = {
         "name": PROJECT_ENVIRONMENT,
         "channels": ["conda-forge"],
-        "dependencies": [f"python={PYTHON}", "pip", {"pip": requirements}],
+        "dependencies": [f"python={python}", "pip", {"pip": requirements}],
     }
     return yaml.safe_dump(content, sort_keys=False)
 
@@ -129,19 +136,25 @@ def project_dependencies(folder: Path, extra: str | None = None) -> list[str]:
     return dependencies
 
 
-def _requirements(file: Path, folder: Path, extra: str | None) -> list[str]:
+def _requirements(file: Path, folder: Path, extra: str | None) -> Locked:
     """The requirements in a file, and the program's package where neither the file nor the folder has it."""
-    # a lock file has a line for each hash, which continues that of its package
-    lines = re.sub(r"\s*\\\n\s*", " ", _text(file, "--pip_requirements")).splitlines()
-    found = [text for line in lines if (text := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip())]
-    if program.is_in(folder) or any(line.startswith(program.DISTRIBUTION) for line in found):
+    flag = "--pip_requirements"
+    found = read_lock_file(file, flag, extra) if is_lock_file(file) else Locked(PYTHON, _lines(_text(file, flag)))
+    lines = found.requirements
+    if program.is_in(folder) or any(line.startswith(program.DISTRIBUTION) for line in lines):
         return found
-    if any("--hash=" in line for line in found):
+    if any("--hash=" in line for line in lines):
         raise SubmitError(
-            f"--pip_requirements {str(file)!r}: has hashes, but not {program.DISTRIBUTION}, which pip then refuses to "
+            f"{flag} {str(file)!r}: has hashes, but not {program.DISTRIBUTION}, which pip then refuses to "
             "install; lock it as well, or give the project's folder with --source_directory"
         )
-    return [*found, program.requirement(extra)]
+    return Locked(found.python, [*lines, program.requirement(extra)])
+
+
+def _lines(text: str) -> list[str]:
+    """The requirements of a file without comments; with hashes it has a line for each one, which continues another."""
+    lines = re.sub(r"\s*\\\n\s*", " ", text).splitlines()
+    return [text for line in lines if (text := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip())]
 
 
 def _require_one(options: EnvironmentOptions) -> None:

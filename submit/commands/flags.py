@@ -100,7 +100,12 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
         "azureml://registries/azureml/environments/NAME/labels/latest",
     )
     group.add_argument("--conda_file", type=Path, metavar="FILE", help="a conda environment, with its Python version")
-    group.add_argument("--pip_requirements", type=Path, metavar="FILE", help="requirements for pip")
+    group.add_argument(
+        "--pip_requirements",
+        type=Path,
+        metavar="FILE",
+        help="requirements for pip, or a lock file: uv.lock, pylock.toml, or with hashes",
+    )
     group.add_argument("--docker_image", metavar="IMAGE", help="the base image; alone, it must have everything")
     group.add_argument("--dockerfile", type=Path, metavar="FILE", help="a Dockerfile of an image with everything")
     group.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable")
