@@ -26,7 +26,6 @@ from benchmarks.slow_mount import MountError, slow_mount
 from benchmarks.tables import markdown
 from datamodules import ImageFolderDataModule
 from datamodules.image_files import Workers
-from datamodules.staging import stage_files
 
 BATCH, SIZE = 32, 224
 COUNTS = {256: 480, 2000: 32}  # photographs, by pixels a side
@@ -137,7 +136,6 @@ def _mount_round(local: Path, mount: Path, copies: Path, workers: int) -> dict[s
     shutil.rmtree(copies)
 
     start = time.perf_counter()
-    stage_files(mount, copies, files)
     for _ in our_loader(mount, "auto", None, stage_dir=str(copies)):
         pass
     seconds["copying, check and first epoch"] = time.perf_counter() - start

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from datamodules.image_files import (
     normalise,
     unlabelled_images,
 )
-from datamodules.image_listing import Files, class_folders, list_files, readable_images
+from datamodules.image_listing import Files, class_folders, list_files, readable_images, share_of
 from datamodules.kept_images import KeptImages, default_bytes
 from datamodules.sampling import epoch_sampler
-from datamodules.staging import StagedFiles, advice, stage_files
+from datamodules.staging import StagedFiles, advice
 from datamodules.validation import (
     MAX_BATCH_SIZE,
     MAX_IMAGE_SIZE,
@@ -93,6 +94,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         self.cache_gb = cache_gb
         self.stage_dir = None if stage_dir is None else Path(stage_dir)
         self._files: dict[str, ImageFiles] = {}
+        self._staged: StagedFiles | None = None
         self._announced = False
 
     @property
@@ -113,15 +115,15 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return self._files["predict"].broken
 
     def prepare_data(self) -> None:
-        """Generates the default images, or copies the files to ``stage_dir``, once per node."""
+        """Generates the default images, or verifies what ``stage_dir`` has already, once per node."""
         if self.data_path is None:
             generated.image_folder()
         elif self.stage_dir is not None and self.trainer is not None and self.trainer.state.fn == "fit":
-            splits = [self.data_path / split for split in _USES if (self.data_path / split).is_dir()]
-            stage_files(self.data_path, self.stage_dir, _together(list_files(split) for split in splits).images)
+            self._staged = StagedFiles(self.data_path, self.stage_dir)
+            self._staged.prepare()
 
     def setup(self, stage: str) -> None:
-        """Lists and checks the files of the splits that the stage needs."""
+        """Lists and checks the files of the splits that the stage needs; copies them first, to ``stage_dir``."""
         if stage == "predict":
             self._files["predict"] = unlabelled_images(
                 self.data_path, CentreCrop(self.image_size), self.skip_broken, self.trainer
@@ -166,26 +168,29 @@ class ImageFolderDataModule(pl.LightningDataModule):
         split_of = {path: split for split, by_class in listed.items() for f in by_class for path in f.images}
         # what is read once needs no memory
         kept = KeptImages(self._cache_bytes() if stage == "fit" and splits else 0)
-        copy_of = self._copies(root, stage, every.images)
+        copy_of, copying = self._copies(root, stage, every.images)
 
         def checked(path: Path) -> str | None:
             split = split_of[path]
             return check(path, self._view(split), kept if split in _EACH_EPOCH else None, copy_of(path))
 
-        readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer, check=checked)
+        with copying:
+            readable = readable_images(every, skip_broken=self.skip_broken, trainer=self.trainer, check=checked)
         kept.share(self.trainer)
         for split, by_class in listed.items():
             self._files[split] = self._labelled(root / split, by_class, readable, kept, copy_of)
         self._say_what_is_kept(kept)
 
-    def _copies(self, root: Path, stage: str, paths: Sequence[Path]) -> CopyOf:
-        if stage != "fit" or self.data_path is None:
-            return no_copy
-        if self.stage_dir is not None:
-            return StagedFiles(root, self.stage_dir)
-        if (self.trainer is None or self.trainer.global_rank == 0) and (line := advice(paths)):
+    def _copies(self, root: Path, stage: str, paths: Sequence[Path]) -> tuple[CopyOf, AbstractContextManager[None]]:
+        """From a file to its copy, and what copies files while it is entered."""
+        if stage == "fit" and self.data_path is not None and self.stage_dir is not None:
+            staged = self._staged or StagedFiles(root, self.stage_dir)
+            own = share_of(paths, self.trainer)
+            return staged, staged.copying(own, self.trainer.num_devices if self.trainer else 1)
+        is_first = self.trainer is None or self.trainer.global_rank == 0
+        if stage == "fit" and self.data_path is not None and is_first and (line := advice(paths)):
             log.info(line)
-        return no_copy
+        return no_copy, nullcontext()
 
     def _list(self, root: Path, split: str) -> list[Files]:
         """The files of each class, in label order."""

@@ -177,10 +177,15 @@ def _undecodable(paths: Sequence[Path], trainer: pl.Trainer | None, check: Check
         log.info("Checking %s: each is decoded once.", _counted(len(paths)))
     if trainer is None or trainer.world_size == 1:
         return _checked(paths, check)
-    own = _checked(paths[trainer.local_rank :: trainer.num_devices], check)
+    own = _checked(share_of(paths, trainer), check)
     by_rank: list[Any] = [None] * trainer.world_size
     torch.distributed.all_gather_object(by_rank, own)
     return _merged(by_rank)
+
+
+def share_of(paths: Sequence[Path], trainer: pl.Trainer | None) -> Sequence[Path]:
+    """The files that this process checks; the processes of a node check all."""
+    return paths if trainer is None else paths[trainer.local_rank :: trainer.num_devices]
 
 
 def _merged(parts: Iterable[Mapping[Path, str]]) -> dict[Path, str]:

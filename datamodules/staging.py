@@ -6,13 +6,17 @@ import logging
 import os
 import shutil
 import statistics
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TextIO
+
+from filelock import BaseFileLock
 
 from datamodules import generated
 from datamodules.validation import DataError
@@ -37,54 +41,127 @@ class Copy(NamedTuple):
 
 
 class StagedFiles:
-    """The copies of files below a folder.
+    """Copies of files below a folder: from a file to its copy, which may be missing.
+
+    The processes of a node share the work. One of them calls ``prepare``; then each copies some files while it reads
+    them.
 
     Args:
         root: The folder with the originals.
-        stage_dir: The folder for copies of this and other folders.
+        stage_dir: The folder for copies of this and other folders, made if it doesn't exist.
     """
 
     def __init__(self, root: Path, stage_dir: Path) -> None:
-        self._root, self._folder = root, _folder(root, stage_dir)
-        self._names = frozenset(_read_list(self._folder))
+        self._root, self._stage_dir, self._folder = root, stage_dir, _folder(root, stage_dir)
+        self._pending: dict[Path, Future[None]] = {}
+        self._lock: BaseFileLock | None = None
 
-    def __call__(self, path: Path) -> Path | None:
-        """The copy of a file, if there is one."""
-        name = _name(path, self._root)
-        return self._folder / name if name in self._names else None
+    def __call__(self, path: Path) -> Path:
+        """Where the copy is if there is one; waits while the file is being copied."""
+        if path in self._pending:
+            self._pending[path].result()
+        return self._folder / _name(path, self._root)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StagedFiles, (self._root, self._stage_dir)
+
+    def prepare(self) -> None:
+        """Removes copies that aren't whole, and those whose original is gone or has another size or time.
+
+        Another run of this node waits here until all files are copied.
+
+        Raises:
+            DataError: Nothing can be written to ``stage_dir``.
+        """
+        with self._errors(), ThreadPoolExecutor(_THREADS) as threads:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = generated.node_lock(self._folder)
+            self._lock.acquire()
+            whole = _whole_copies(self._folder, self._root, threads)
+            _write_list(self._folder, whole)
+            _remove_others(self._folder, whole)
+
+    @contextmanager
+    def copying(self, paths: Sequence[Path], processes: int = 1) -> Iterator[None]:
+        """Copies files in the background until the block ends, in their order, except those that are there.
+
+        What has no room is left out. A run that is killed continues where it was, because each copy is listed when it
+        is complete.
+
+        Args:
+            paths: Files below ``root``, those of this process.
+            processes: How many processes of this node copy.
+
+        Raises:
+            DataError: Nothing can be written to ``stage_dir``.
+        """
+        threads = ThreadPoolExecutor(_THREADS)
+        try:
+            with self._errors():
+                fitting = self._make_room(paths, processes, threads)
+                listed = (self._folder / _LIST).open("a", buffering=1)  # by whole lines, as several processes write
+            with listed:
+                progress = _Progress(len(fitting), listed)
+                copy = partial(_copy_and_list, root=self._root, folder=self._folder, progress=progress)
+                self._pending = {path: threads.submit(copy, path) for path in fitting}
+                yield
+                threads.shutdown()
+                progress.say_end()
+        finally:
+            threads.shutdown(cancel_futures=True)
+            self._pending = {}
+            if self._lock is not None:
+                self._lock.release()
+
+    def _make_room(self, paths: Sequence[Path], processes: int, threads: ThreadPoolExecutor) -> list[Path]:
+        """The files to copy, whose folders are there."""
+        root, folder = str(self._root), str(self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        missing = [path for path in paths if not self(path).exists()]
+        fitting, total = _fitting(missing, shutil.disk_usage(self._folder).free // processes, threads)
+        for parent in {self(path).parent for path in fitting}:
+            parent.mkdir(parents=True, exist_ok=True)
+        if paths and not missing:
+            log.info("The files of %r are in %r already.", root, folder)
+        if len(fitting) < len(missing):
+            unfit = len(missing) - len(fitting)
+            log.warning("%s files don't fit into %r and are read from %r.", f"{unfit:,}", folder, root)
+        if fitting:
+            log.info("Copying %s files (%.2f GB) from %r to %r.", f"{len(fitting):,}", total / 2**30, root, folder)
+        return fitting
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"--data.stage_dir {str(self._stage_dir)!r}: can't be used ({error.strerror or error}); give a folder "
+                "on this node's disk"
+            ) from error
 
 
-def stage_files(root: Path, stage_dir: Path, paths: Sequence[Path]) -> None:
-    """Copies the files, except those whose copy is whole and whose original has the same size and time as before.
+class _Progress:
+    """Lists copies, and says from time to time how many there are."""
 
-    Copies of files that are no longer there are removed. What has no room is left out. A run that is killed continues
-    where it was, because each copy is listed when it is complete.
+    def __init__(self, files: int, listed: TextIO) -> None:
+        self._files, self._listed, self._lock = files, listed, threading.Lock()
+        self._start = self._line = time.monotonic()
+        self._count = self._bytes = 0
 
-    Args:
-        root: The folder with the originals.
-        stage_dir: The folder for copies, made if it doesn't exist.
-        paths: Files below ``root``.
+    def add(self, copy: Copy) -> None:
+        with self._lock:
+            self._listed.write(_line(copy))
+            self._count, self._bytes = self._count + 1, self._bytes + copy.bytes
+            now = time.monotonic()
+            if now - self._line > _SECONDS_BETWEEN_LINES:
+                self._line = now
+                speed = self._bytes / 2**20 / (now - self._start)
+                log.info("Copied %s of %s files, %.0f MB a second.", f"{self._count:,}", f"{self._files:,}", speed)
 
-    Raises:
-        DataError: Nothing can be written to ``stage_dir``.
-    """
-    folder = _folder(root, stage_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with generated.node_lock(folder), ThreadPoolExecutor(_THREADS) as threads:
-            whole = _whole_copies(folder, root, threads)
-            _write_list(folder, whole)
-            _remove_others(folder, whole)
-            missing = [path for path in paths if _name(path, root) not in whole]
-            if missing:
-                _copy_all(missing, root, folder, threads)
-            else:
-                log.info("All %s files of %r are in %r already.", f"{len(paths):,}", str(root), str(folder))
-    except OSError as error:
-        raise DataError(
-            f"--data.stage_dir {str(stage_dir)!r}: can't be used ({error.strerror or error}); give a folder on this "
-            "node's disk"
-        ) from error
+    def say_end(self) -> None:
+        if self._files:
+            log.info("Copied %s files in %.0f s.", f"{self._count:,}", time.monotonic() - self._start)
 
 
 def advice(paths: Sequence[Path]) -> str | None:
@@ -143,34 +220,11 @@ def _remove_others(folder: Path, whole: Mapping[str, Copy]) -> None:
                 path.unlink()
 
 
-def _copy_all(paths: Sequence[Path], root: Path, folder: Path, threads: ThreadPoolExecutor) -> None:
-    fitting, total = _fitting(paths, folder, threads)
-    if len(fitting) < len(paths):
-        log.warning(
-            "%s of %s files don't fit into %r and are read from %r.",
-            f"{len(paths) - len(fitting):,}", f"{len(paths):,}", str(folder), str(root),
-        )  # fmt: skip
-    log.info("Copying %s files (%.2f GB) from %r to %r.", f"{len(fitting):,}", total / 2**30, str(root), str(folder))
-    start = line = time.monotonic()
-    count = done = 0
-    with (folder / _LIST).open("a") as listed:
-        for copy in _copies(fitting, root, folder, threads):
-            listed.write(_line(copy))
-            count, done = count + 1, done + copy.bytes
-            if time.monotonic() - line > _SECONDS_BETWEEN_LINES:
-                listed.flush()
-                line = time.monotonic()
-                speed = done / 2**20 / (line - start)
-                log.info("Copied %s of %s files, %.0f MB a second.", f"{count:,}", f"{len(fitting):,}", speed)
-    log.info("Copied %s files in %.0f s.", f"{count:,}", time.monotonic() - start)
-
-
-def _fitting(paths: Sequence[Path], folder: Path, threads: ThreadPoolExecutor) -> tuple[list[Path], int]:
+def _fitting(paths: Sequence[Path], free: int, threads: ThreadPoolExecutor) -> tuple[list[Path], int]:
     """The first files, as many as there is room for, and their bytes."""
-    room, total = shutil.disk_usage(folder).free - _SPARE, 0
-    fitting = []
+    total, fitting = 0, []
     for path, size in zip(paths, threads.map(_size, paths), strict=True):
-        if total + size <= room:
+        if total + size <= free - _SPARE:
             fitting.append(path)
             total += size
     return fitting, total
@@ -183,14 +237,10 @@ def _size(path: Path) -> int:
         return 0  # the check of the images will name it
 
 
-def _copies(paths: Sequence[Path], root: Path, folder: Path, threads: ThreadPoolExecutor) -> Iterator[Copy]:
-    for parent in {(folder / _name(path, root)).parent for path in paths}:
-        parent.mkdir(parents=True, exist_ok=True)
-
-    def copied(path: Path) -> Copy | None:
-        return _copy(path, root, folder)
-
-    yield from (copy for copy in threads.map(copied, paths) if copy)
+def _copy_and_list(path: Path, root: Path, folder: Path, progress: _Progress) -> None:
+    if copy := _copy(path, root, folder):
+        with suppress(OSError):  # what isn't listed is copied again by the next run
+            progress.add(copy)
 
 
 def _copy(path: Path, root: Path, folder: Path) -> Copy | None:

@@ -4,23 +4,33 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from filelock import Timeout
 
 from benchmarks.slow_mount import slow_mount
 from datamodules import DataError, ImageFolderDataModule, staging
+from datamodules.generated import node_lock
 from datamodules.image_files import ImageFiles
-from datamodules.staging import StagedFiles, advice, stage_files
+from datamodules.staging import StagedFiles, advice
 from tests.support.images import make_image_folder
 
 
 def images(root: Path) -> list[Path]:
     return sorted(root.rglob("*.jpg"))
+
+
+def stage_files(root: Path, stage_dir: Path, paths: Sequence[Path]) -> StagedFiles:
+    staged = StagedFiles(root, stage_dir)
+    staged.prepare()
+    with staged.copying(paths):
+        pass
+    return staged
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -52,31 +62,25 @@ def test_copies_are_equal_to_the_files_and_are_used_again(
 ) -> None:
     paths = images(image_folder)
 
-    stage_files(image_folder, tmp_path / "disk", paths)
-    copy_of = StagedFiles(image_folder, tmp_path / "disk")
+    copy_of = stage_files(image_folder, tmp_path / "disk", paths)
     copies = [copy_of(path) for path in paths]
-    times = [copy.stat().st_mtime_ns for copy in copies if copy]
+    times = [copy.stat().st_mtime_ns for copy in copies]
     assert messages(caplog)[0].startswith("Copying 24 files (")
 
     stage_files(image_folder, tmp_path / "disk", paths)
 
-    assert messages(caplog) == [f"All 24 files of {str(image_folder)!r} are in {str(copies[0].parents[2])!r} already."]  # type: ignore[union-attr]  # all are copied
-    assert len(times) == len(paths)
-    assert [copy.stat().st_mtime_ns for copy in copies if copy] == times
-    assert all(copy and copy.read_bytes() == path.read_bytes() for copy, path in zip(copies, paths, strict=True))
-    assert copy_of(image_folder / "train" / "dark" / "other.jpg") is None
+    assert messages(caplog) == [f"The files of {str(image_folder)!r} are in {str(copies[0].parents[2])!r} already."]
+    assert [copy.stat().st_mtime_ns for copy in copies] == times
+    assert all(copy.read_bytes() == path.read_bytes() for copy, path in zip(copies, paths, strict=True))
+    assert not copy_of(image_folder / "train" / "dark" / "other.jpg").exists()
 
 
 def test_only_what_has_changed_is_copied_again(
     image_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = images(image_folder)
-    stage_files(image_folder, tmp_path / "disk", paths)
-    copy_of = StagedFiles(image_folder, tmp_path / "disk")
+    copy_of = stage_files(image_folder, tmp_path / "disk", paths)
     damaged, shortened, absent = (copy_of(path) for path in paths[:3])
-    assert damaged
-    assert shortened
-    assert absent
     content = bytearray(damaged.read_bytes())
     content[100] ^= 1
     damaged.write_bytes(content)
@@ -91,13 +95,9 @@ def test_only_what_has_changed_is_copied_again(
     stage_files(image_folder, tmp_path / "disk", images(image_folder))
 
     assert messages(caplog)[0].startswith("Copying 5 files (")
-    assert removed
     assert not removed.exists()
-    copy_of = StagedFiles(image_folder, tmp_path / "disk")
     for path in images(image_folder):
-        copy = copy_of(path)
-        assert copy
-        assert copy.read_bytes() == path.read_bytes()
+        assert copy_of(path).read_bytes() == path.read_bytes()
 
 
 def test_a_copying_that_was_killed_continues(
@@ -120,6 +120,36 @@ def test_a_copying_that_was_killed_continues(
     }
 
 
+def test_a_file_can_be_read_while_others_are_copied_and_another_run_waits(image_folder: Path, tmp_path: Path) -> None:
+    paths = images(image_folder)
+    staged = StagedFiles(image_folder, tmp_path / "disk")
+    staged.prepare()
+    lock = node_lock(staged(paths[0]).parents[2])
+
+    with staged.copying(paths):
+        assert all(staged(path).read_bytes() == path.read_bytes() for path in reversed(paths))
+        with pytest.raises(Timeout):
+            lock.acquire(timeout=0)
+
+    lock.acquire(timeout=0)
+    lock.release()
+
+
+def test_the_processes_of_a_node_share_the_copying(
+    image_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = images(image_folder)
+    first, second = (StagedFiles(image_folder, tmp_path / "disk") for _ in range(2))
+    first.prepare()
+
+    with first.copying(paths[0::2], processes=2), second.copying(paths[1::2], processes=2):
+        pass
+
+    assert [line for line in messages(caplog) if line.startswith("Copying 12 files (")]
+    stage_files(image_folder, tmp_path / "disk", paths)
+    assert messages(caplog)[0].endswith("already.")
+
+
 class Usage(NamedTuple):
     free: int
 
@@ -131,13 +161,12 @@ def test_what_has_no_room_is_read_from_the_mount(
     room = sum(path.stat().st_size for path in paths[:8])
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda folder: Usage(room + staging._SPARE))
 
-    stage_files(image_folder, tmp_path / "disk", paths)
+    copy_of = stage_files(image_folder, tmp_path / "disk", paths)
 
-    copy_of = StagedFiles(image_folder, tmp_path / "disk")
-    assert [copy_of(path) is not None for path in paths[:8]] == [True] * 8
-    count = sum(copy_of(path) is None for path in paths)
+    assert all(copy_of(path).exists() for path in paths[:8])
+    count = sum(not copy_of(path).exists() for path in paths)
     assert count >= 15
-    assert messages(caplog)[0].startswith(f"{count} of 24 files don't fit into ")
+    assert messages(caplog)[0].startswith(f"{count} files don't fit into ")
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(image_folder: Path, tmp_path: Path) -> None:
