@@ -51,6 +51,7 @@ class Run:
     description: str | None = None
     parent: str | None = None
     is_interactive: bool = False
+    is_archived: bool = False
     tags: dict[str, str | None] = field(default_factory=dict)
     properties: dict[str, str | None] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
@@ -247,6 +248,7 @@ class State:
         self.registry_environments: dict[str, list[AssetVersion]] = {}  # of the registry that Azure provides
         self.codes: dict[str, list[AssetVersion]] = {}
         self.data: dict[str, list[AssetVersion]] = {}  # of SDK v2; its datasets of SDK v1 are below
+        self.archived_assets: set[tuple[str, str]] = set()  # of SDK v2: the kind and the name
         self.computes: dict[str, Compute] = {}
         self.creation_seconds = 1.0  # of a cluster
         self.evictions: list[Eviction] = []

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from submit.emulator import Fault
 from submit.emulator.workspace import BLOB_HOST, RESOURCE_MANAGER_HOST, SCOPE
 from tests.support.submitters import SOURCES
@@ -57,6 +59,51 @@ def test_a_typical_job_arrives_as_it_was_sent(v2_submitter: V2Submitter) -> None
     assert statuses == [503, 201]
     uploads = [request for request in service.requests if request.method == "PUT" and BLOB_HOST in request.path]
     assert len(uploads) == len(SOURCES) + 1  # once, and the mark that all is there
+
+
+ARCHIVED = """
+from azure.ai.ml.constants import ListViewType
+
+def names(entries):
+    return [entry.name for entry in entries]
+
+def views(operations, *name):
+    return [names(operations.list(*name, list_view_type=view)) for view in (
+        ListViewType.ACTIVE_ONLY, ListViewType.ARCHIVED_ONLY, ListViewType.ALL)]
+
+for name in ("one", "two"):
+    job = training()
+    job.name = name
+    ml.jobs.create_or_update(job)
+    ml.data.create_or_update(Data(name=name, path="azureml://datastores/workspaceblobstore/paths/data/"))
+    ml.environments.create_or_update(Environment(name=name, image="registry/image:1"))
+    ml.models.create_or_update(Model(name=name, path="azureml://datastores/workspaceblobstore/paths/net.pt"))
+ml.jobs.archive("one")
+result = {"jobs": views(ml.jobs)}
+ml.jobs.restore("one")
+result["jobs again"] = views(ml.jobs)
+for kind in ("data", "environments", "models"):
+    operations = getattr(ml, kind)
+    operations.archive("one")
+    result[kind] = views(operations)
+    operations.restore("one")
+    operations.archive("two", version="1")
+    result[kind + " again"] = [*views(operations), *views(operations, "two")]
+print("\\n" + json.dumps(result))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_archived_is_not_listed(v2_submitter: V2Submitter) -> None:
+    v2_submitter.service.add_datastore_file("net.pt", b"weights")
+
+    result = v2_submitter.script_result(ARCHIVED)
+
+    assert result["jobs"] == [["two"], ["one"], ["two", "one"]]
+    assert result["jobs again"] == [["two", "one"], [], ["two", "one"]]
+    for kind in ("data", "environments", "models"):
+        assert result[kind] == [["two"], ["one"], ["one", "two"]], kind
+        assert result[f"{kind} again"] == [["one", "two"], [], ["one", "two"], [], ["two"], ["two"]], kind
 
 
 def test_a_job_of_v2_is_a_run_for_v1(v2_submitter: V2Submitter) -> None:

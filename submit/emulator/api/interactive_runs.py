@@ -67,7 +67,6 @@ _FIXED = (
     "endTimeUtc",
     "createdUtc",
     "name",
-    "hidden",
     "target",
 )
 

@@ -11,8 +11,9 @@ from submit.emulator.state import Run, State
 from submit.emulator.workspace import SCOPE, TENANT, experiment_id
 
 SERVICES = ("api", "history", "experimentation", "modelmanagement", "hyperdrive", "studio")
-PATCHED = {"runId", "tags", "properties", "displayName", "description"}
+PATCHED = {"runId", "tags", "properties", "displayName", "description", "hidden"}
 TOKEN_SECONDS = 3600
+_SYSTEM = "_aml_system_"  # tags of the service's own, such as a sweep's
 
 
 def discovery(state: State, request: Request, parameters: Parameters) -> Response:
@@ -34,7 +35,7 @@ def get_details(state: State, run: Run, request: Request, parameters: Parameters
 
 
 def patch(run: Run, content: dict[str, Any]) -> None:
-    """Adds tags and properties; sets the display name and the description.
+    """Adds tags and properties; sets the display name and the description; archives the run or takes it back.
 
     Raises:
         ApiError: There is something else to change, or a limit is exceeded; nothing has changed.
@@ -45,12 +46,13 @@ def patch(run: Run, content: dict[str, Any]) -> None:
         )
     tags = run.tags | (content.get("tags") or {})
     properties = run.properties | (content.get("properties") or {})
-    limits.check_labels("tags", tags)
+    limits.check_labels("tags", {name: value for name, value in tags.items() if not name.startswith(_SYSTEM)})
     limits.check_labels("properties", properties)
     limits.check_display_name(content.get("displayName") or "")
     run.tags, run.properties = tags, properties
     run.display_name = content.get("displayName") or run.display_name
     run.description = content.get("description") or run.description
+    run.is_archived = run.is_archived if content.get("hidden") is None else bool(content["hidden"])
 
 
 def delete_tags(state: State, run: Run, request: Request, parameters: Parameters) -> Response:
@@ -85,6 +87,7 @@ def run_content(state: State, run: Run) -> dict[str, Any]:
         "status": run.status,
         "displayName": run.display_name,
         "description": run.description,
+        "hidden": run.is_archived,
         "dataContainerId": run.container,
         "runType": run.type,
         "target": run.target,

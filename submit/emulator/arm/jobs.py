@@ -6,7 +6,7 @@ from submit.emulator import datetimes, limits
 from submit.emulator.api import snapshots
 from submit.emulator.api.jobs import ENDED, queue_run, set_status
 from submit.emulator.arm import command_job, sweep_job
-from submit.emulator.arm.resources import known, page, properties_of, resource
+from submit.emulator.arm.resources import known, page, properties_of, resource, views
 from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
@@ -15,7 +15,7 @@ from submit.emulator.workspace import API_HOST, ARTIFACT_STORE, SCOPE
 
 TYPES = ("Command", "Sweep")
 PAGE = 50
-_CHANGES = ("displayName", "description", "tags")  # of a job that there is already
+_CHANGES = ("displayName", "description", "tags", "isArchived")  # of a job that there is already
 _EXPERIMENT = "Default"
 
 
@@ -59,7 +59,8 @@ def get(state: State, request: Request, parameters: Parameters) -> Response:
 
 def list_all(state: State, request: Request, parameters: Parameters) -> Response:
     """Jobs, and runs that scripts have made, the last one first; run history lists the children of a run."""
-    runs = [run for run in state.runs.values() if run.parent is None]
+    wanted = views(request)
+    runs = [run for run in state.runs.values() if run.parent is None and run.is_archived in wanted]
     tag = request.query.get("tag")
     if tag is not None:
         runs = [run for run in runs if tag in (*run.tags, *(f"{key}={value}" for key, value in run.tags.items()))]
@@ -87,7 +88,7 @@ def content(state: State, run: Run) -> dict[str, Any]:
         "tags": run.tags,
         "properties": run.properties,
         "status": run.status,
-        "isArchived": False,
+        "isArchived": run.is_archived,
         "services": {
             "Tracking": {"endpoint": tracking, "jobServiceType": "Tracking"},
             "Studio": {"endpoint": studio, "jobServiceType": "Studio"},
@@ -114,6 +115,7 @@ def _changed(state: State, run: Run, properties: dict[str, Any]) -> dict[str, An
     run.tags = dict(tags)
     run.display_name = properties.get("displayName") or run.display_name
     run.description = properties.get("description") or run.description
+    run.is_archived = bool(properties.get("isArchived", run.is_archived))
     return content(state, run)
 
 

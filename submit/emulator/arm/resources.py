@@ -12,6 +12,7 @@ from submit.emulator.workspace import RESOURCE_MANAGER_HOST, SCOPE
 _TYPE = "Microsoft.MachineLearningServices/workspaces"
 _NEXT = "$skip"
 PAGE = 100
+_VIEWS = {"ActiveOnly": (False,), "ArchivedOnly": (True,), "All": (False, True)}
 _VERSIONED = re.compile(r"(?P<scope>.*)/(?P<kind>\w+)/(?P<name>[^/]+)/versions/(?P<version>[^/]+)")
 
 
@@ -39,6 +40,17 @@ def page(request: Request, entries: Sequence[dict[str, Any]], size: int = PAGE) 
         version = request.query.get("api-version", "")
         address = f"https://{RESOURCE_MANAGER_HOST}{request.path}?api-version={version}&{_NEXT}={end}"
     return json_response({"value": list(entries[begin:end]), "nextLink": address})
+
+
+def views(request: Request) -> tuple[bool, ...]:
+    """Whether the entries of the wanted list are archived.
+
+    Raises:
+        ApiError: There is no such list.
+    """
+    view = request.query.get("listViewType") or "ActiveOnly"
+    known(view, _VIEWS, "listViewType")
+    return _VIEWS[view]
 
 
 def properties_of(request: Request) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from submit.emulator import datetimes
-from submit.emulator.arm.resources import page, properties_of, resource
+from submit.emulator.arm.resources import page, properties_of, resource, views
 from submit.emulator.auth import Parameters, for_user
 from submit.emulator.messages import ApiError, Request, Response, json_response
 from submit.emulator.routing import Route
@@ -13,6 +13,7 @@ from submit.emulator.state import AssetVersion, State
 from submit.emulator.workspace import SCOPE
 
 _DETAILS = ("tags", "description", "isArchived", "properties", "stage")  # of a version, which may change later
+_GIVEN = ("isAnonymous", "provisioningState")  # by the service, which a client sends back to archive a version
 
 
 class Kind(Protocol):
@@ -55,13 +56,7 @@ def routes(kind: Kind) -> tuple[Route, ...]:
     """Versions are created, read and listed; names are listed, and known by their latest and next version."""
 
     def list_versions(state: State, request: Request, parameters: Parameters) -> Response:
-        wanted = request.query.get("hash")  # code has a new name each time, and is known by its hash
-        names = [parameters["name"]] if wanted is None else kind.names(state)
-        found = [version for name in names for version in kind.versions(state, name)]
-        if wanted is not None:
-            found = [version for version in found if _hash(version) == wanted]
-        if "desc" in request.query.get("$orderBy", ""):
-            found.reverse()
+        found = _wanted_versions(kind, state, request, parameters["name"])
         return page(request, [content(kind, version) for version in found])
 
     def get_version(state: State, request: Request, parameters: Parameters) -> Response:
@@ -80,12 +75,20 @@ def routes(kind: Kind) -> tuple[Route, ...]:
         return json_response(content(kind, find(kind, state, name, number)), 200 if same else 201)
 
     def list_names(state: State, request: Request, parameters: Parameters) -> Response:
-        return page(request, [_container(kind, state, name) for name in kind.names(state)])
+        found = [_container(kind, state, name) for name in kind.names(state)]
+        return page(request, [name for name in found if name["properties"]["isArchived"] in views(request)])
 
     def get_name(state: State, request: Request, parameters: Parameters) -> Response:
         if not kind.versions(state, parameters["name"]):
             raise ApiError(404, "ResourceNotFound", f"the workspace has no {kind.singular} {parameters['name']!r}")
         return json_response(_container(kind, state, parameters["name"]))
+
+    def put_name(state: State, request: Request, parameters: Parameters) -> Response:
+        """Archives all versions of a name, or takes them back."""
+        archived = state.archived_assets
+        change = archived.add if properties_of(request).get("isArchived") else archived.discard
+        change((kind.plural, parameters["name"]))
+        return get_name(state, request, parameters)
 
     names = f"{SCOPE}/{kind.plural}"
     return (
@@ -94,7 +97,21 @@ def routes(kind: Kind) -> tuple[Route, ...]:
         Route("PUT", f"{names}/{{name}}/versions/{{version}}", for_user(put_version)),
         Route("GET", names, for_user(list_names)),
         Route("GET", f"{names}/{{name}}", for_user(get_name)),
+        Route("PUT", f"{names}/{{name}}", for_user(put_name)),
     )
+
+
+def _wanted_versions(kind: Kind, state: State, request: Request, name: str) -> list[AssetVersion]:
+    """The versions of a name, or of code with a hash: code has a new name each time, and is known by its hash."""
+    wanted, archived = request.query.get("hash"), views(request)
+    names = [name] if wanted is None else kind.names(state)
+    found = [version for each in names for version in kind.versions(state, each)]
+    found = [version for version in found if bool(version.properties.get("isArchived")) in archived]
+    if wanted is not None:
+        found = [version for version in found if _hash(version) == wanted]
+    if "desc" in request.query.get("$orderBy", ""):
+        found.reverse()
+    return found
 
 
 def next_version(versions: Sequence[AssetVersion]) -> str:
@@ -107,7 +124,7 @@ def _container(kind: Kind, state: State, name: str) -> dict[str, Any]:
     properties = {
         "latestVersion": versions[-1].version,
         "nextVersion": next_version(versions),
-        "isArchived": False,
+        "isArchived": (kind.plural, name) in state.archived_assets,
         "tags": {},
         "properties": {},
     }
@@ -121,4 +138,4 @@ def _hash(version: AssetVersion) -> str | None:
 
 def _identity(properties: dict[str, Any]) -> dict[str, Any]:
     """What of an asset never changes."""
-    return {name: value for name, value in properties.items() if name not in _DETAILS and value is not None}
+    return {name: value for name, value in properties.items() if name not in (*_DETAILS, *_GIVEN) and value is not None}
