@@ -1,28 +1,25 @@
-"""Runs of azure-ai-ml, which calls them jobs: found, listed, read, cancelled and registered."""
+"""Runs of azure-ai-ml, which calls them jobs: found, read, cancelled and registered."""
 
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from submit.interface import RemoteFile, SentSweep
-from submit.job import Job
+from submit.job import DatastorePath, Job
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
     RunState,
-    RunSummary,
     check_run_id,
-    no_such_experiment,
     no_such_run,
     to_datetime,
 )
 from submit.v2.enumerations import plain
 from submit.v2.files import RunFiles
 from submit.v2.metrics import is_single, last_metrics
-from submit.v2.request import resumed_job
+from submit.v2.request import checkpoint_folder, resumed_job
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -113,6 +110,9 @@ class ClientRun:
     def resumed(self, folder: Path, training: Sequence[str]) -> Job:
         return resumed_job(self._job, folder, training)
 
+    def checkpoints(self) -> DatastorePath | None:
+        return checkpoint_folder(self._job)
+
     def command(self) -> Sequence[str]:
         return shlex.split(self._job.command or "")
 
@@ -140,36 +140,6 @@ def find_run(client: "MLClient", run_id: str) -> ClientRun:
             return ClientRun(client, client.jobs.get(run_id))
         except ResourceNotFoundError as error:
             raise no_such_run(run_id, client.workspace_name) from error
-
-
-def list_runs(client: "MLClient", experiment: str, limit: int) -> list[RunSummary]:
-    """The newest runs, newest first.
-
-    Raises:
-        SubmitError: There is no such experiment.
-        ServiceError: Azure ML doesn't respond.
-    """
-    with service_errors(f"the runs of {experiment}"):
-        others: set[str] = set()
-        found = list(islice((job for job in _jobs(client) if _is_of(job, experiment, others)), limit))
-        if not found and others:
-            raise no_such_experiment(experiment, others)
-        return [_summary(client, job) for job in found]
-
-
-def _jobs(client: "MLClient") -> Any:
-    return (job for job in client.jobs.list() if job is not None)
-
-
-def _is_of(job: Any, experiment: str, others: set[str]) -> bool:
-    others.add(job.experiment_name)
-    return bool(job.experiment_name == experiment)
-
-
-def _summary(client: "MLClient", job: Any) -> RunSummary:
-    state = ClientRun(client, job).state()
-    created = job.creation_context.created_at if job.creation_context else None
-    return RunSummary(job.name, state.status, to_datetime(created), state.started, state.ended, dict(job.tags or {}))
 
 
 def _shape(job: Any) -> tuple[int | None, int | None]:

@@ -10,21 +10,29 @@ from tests.support.projects import write_files
 from tests.support.submitters_v2 import V2Submitter
 
 TRAINING = b"""
-import datetime, json, os, pathlib, sys, urllib.request, uuid
+import datetime, json, os, pathlib, sys, time, urllib.request, uuid
+
+def report(step):
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    value = {"metricId": str(uuid.uuid4()), "createdUtc": now, "step": step, "data": {"loss": abs(rate - 0.2)}}
+    metric = {"name": "loss", "columns": {"loss": "double"}, "value": [value]}
+    metric["properties"] = {"uxMetricType": "azureml.v1.scalar"}
+    scope = ("/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}").format(
+        *(os.environ["AZUREML_ARM_" + name] for name in ("SUBSCRIPTION", "RESOURCEGROUP", "WORKSPACE_NAME")))
+    address = os.environ["AZUREML_SERVICE_ENDPOINT"] + f"/metric/v2.0{scope}/runs/{os.environ['AZUREML_RUN_ID']}/batch"
+    body = json.dumps({"values": [metric], "reportErrors": True}).encode()
+    headers = {"Authorization": "Bearer " + os.environ["AZUREML_RUN_TOKEN"], "Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(address, body, headers))
 
 rate = float(sys.argv[1])
 pathlib.Path("outputs").mkdir()
 pathlib.Path("outputs/rate.txt").write_text(sys.argv[1])
-now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-value = {"metricId": str(uuid.uuid4()), "createdUtc": now, "step": 0, "data": {"loss": abs(rate - 0.2)}}
-metric = {"name": "loss", "columns": {"loss": "double"}, "value": [value]}
-metric["properties"] = {"uxMetricType": "azureml.v1.scalar"}
-scope = ("/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}").format(
-    *(os.environ["AZUREML_ARM_" + name] for name in ("SUBSCRIPTION", "RESOURCEGROUP", "WORKSPACE_NAME")))
-address = os.environ["AZUREML_SERVICE_ENDPOINT"] + f"/metric/v2.0{scope}/runs/{os.environ['AZUREML_RUN_ID']}/batch"
-body = json.dumps({"values": [metric], "reportErrors": True}).encode()
-headers = {"Authorization": "Bearer " + os.environ["AZUREML_RUN_TOKEN"], "Content-Type": "application/json"}
-urllib.request.urlopen(urllib.request.Request(address, body, headers))
+report(0)
+step = 1
+while step < 4 or "--until_ended" in sys.argv and rate != 0.2:  # as long as it isn't the best one
+    report(step)
+    step += 1
+    time.sleep(0.1)
 """
 SWEEP = """
 from azure.ai.ml.sweep import BanditPolicy, Choice
@@ -33,7 +41,7 @@ job = training(
     command="python tune.py ${{inputs.rate}}", inputs={"rate": Choice([0.1, 0.2, 0.4])})
 sweep = job.sweep(
     sampling_algorithm="grid", primary_metric="loss", goal="minimize",
-    early_termination_policy=BanditPolicy(slack_factor=0.1, evaluation_interval=1))
+    early_termination_policy=BanditPolicy(slack_factor=0.1, evaluation_interval=1, delay_evaluation=5))
 sweep.set_limits(max_total_trials=3, max_concurrent_trials=2)
 sweep.name, sweep.experiment_name = "search", "exp"
 ml.jobs.create_or_update(sweep)
@@ -65,3 +73,37 @@ def test_a_sweep_runs_and_its_best_run_is_downloaded(v2_submitter: V2Submitter, 
     assert [job.definition["properties"]["command"] for job in jobs] == [
         f"python tune.py {rate}" for rate in (0.1, 0.2, 0.4)
     ]
+
+
+POLICIES = """
+from azure.ai.ml.sweep import BanditPolicy, Choice, MedianStoppingPolicy, TruncationSelectionPolicy
+
+found = {}
+for policy in (
+    BanditPolicy(slack_amount=0.05, evaluation_interval=1, delay_evaluation=2),
+    MedianStoppingPolicy(evaluation_interval=2, delay_evaluation=2),
+    TruncationSelectionPolicy(truncation_percentage=50, evaluation_interval=1),
+):
+    job = training(
+        command="python tune.py ${{inputs.rate}} --until_ended", inputs={"rate": Choice([0.9, 0.2])})
+    sweep = job.sweep(
+        sampling_algorithm="grid", primary_metric="loss", goal="minimize", early_termination_policy=policy)
+    sweep.set_limits(max_total_trials=2, max_concurrent_trials=2)
+    sweep.name, sweep.experiment_name = policy.type, "exp"
+    ml.jobs.create_or_update(sweep)
+    while ml.jobs.get(policy.type).status not in ("Completed", "Failed"):
+        time.sleep(0.2)
+    found[policy.type] = [child.status for child in ml.jobs.list(parent_job_name=policy.type)]
+print("\\n" + json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_policy_ends_the_runs_that_fall_behind(v2_submitter: V2Submitter, tmp_path: Path) -> None:
+    write_files(tmp_path / "src", {"tune.py": TRAINING})
+
+    with Worker(v2_submitter.service, tmp_path / "jobs", 2, lambda line: None), Sweeper(v2_submitter.service):
+        result = v2_submitter.script_result(POLICIES)
+
+    ended = ["Canceled", "Completed"]
+    assert result == dict.fromkeys(("bandit", "median_stopping", "truncation_selection"), ended)

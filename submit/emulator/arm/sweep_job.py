@@ -10,6 +10,7 @@ from submit.emulator.messages import ApiError
 from submit.emulator.state import State
 
 SAMPLINGS = ("Random", "Grid", "Bayesian")
+POLICIES = ("Bandit", "MedianStopping", "TruncationSelection")
 GOALS = ("Maximize", "Minimize")
 _OF_THE_TRIAL = ("codeId", "command", "environmentId", "environmentVariables", "distribution", "resources")
 _OF_THE_SWEEP = ("computeId", "inputs", "outputs", "queueSettings", "identity", "experimentName")
@@ -30,6 +31,8 @@ def check(state: State, properties: Mapping[str, Any]) -> dict[str, bytes]:
         raise ApiError(400, "UserError", "the objective has no primaryMetric")
     if not properties.get("searchSpace"):
         raise ApiError(400, "UserError", "the sweep has no searchSpace")
+    if policy := properties.get("earlyTermination"):
+        known(policy.get("policyType"), POLICIES, "earlyTermination: policyType")
     named = set(_DRAWN.findall(str((properties.get("trial") or {}).get("command"))))
     if unknown := sorted(named - set(properties["searchSpace"])):
         raise ApiError(400, "UserError", f"the command has search_space.{unknown[0]}, which is not in the searchSpace")

@@ -18,6 +18,7 @@ from submit.emulator.workspace import API_HOST, SCOPE, experiment_id
 _STATUSES = {"Running": "RUNNING", "Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
+_NEWEST_FIRST = re.compile(r"(attributes?\.)?start_time DESC")
 _TAG_FILTER = re.compile(r"\s*tags?\.[`\"]?(?P<key>[\w.\-/]+)[`\"]?\s*=\s*['\"](?P<value>[^'\"]*)['\"]\s*")
 
 
@@ -52,18 +53,40 @@ def update_run(state: State, run: Run, request: Request, parameters: Parameters)
 def search_runs(state: State, request: Request, parameters: Parameters) -> Response:
     """The runs of experiments, all or those with a tag, the newest first."""
     content = body(request)
+    if other := [order for order in content.get("order_by") or () if not _NEWEST_FIRST.fullmatch(str(order))]:
+        raise ApiError(400, "BadArgument", f"the emulator doesn't know the order {other[0]!r:.200}")
     wanted = content.get("filter") or ""
     clause = _TAG_FILTER.fullmatch(wanted)
     if wanted and clause is None:
         raise ApiError(400, "BadArgument", f"the emulator doesn't know the filter {wanted!r:.200}")
     experiments = {_experiment_named(state, str(name)) for name in content.get("experiment_ids") or ()}
-    runs = [run for run in state.runs.values() if run.experiment in experiments]
+    views = _views(content.get("run_view_type"))
+    runs = [run for run in state.runs.values() if run.experiment in experiments and run.is_archived in views]
     found = [run for run in runs if clause is None or run.tags.get(clause["key"]) == clause["value"]]
     found.sort(key=lambda run: run.number, reverse=True)
     begin = int(content.get("page_token") or 0)
     end = begin + int(content.get("max_results") or 1000)
     token = {"next_page_token": str(end)} if end < len(found) else {}
     return json_response({"runs": [run_content(run) for run in found[begin:end]]} | token)
+
+
+def _views(view: Any) -> tuple[bool, ...]:
+    """Whether the runs of a view are archived, which MLflow calls deleted.
+
+    Raises:
+        ApiError: There is no such view.
+    """
+    views = {"ACTIVE_ONLY": (False,), "DELETED_ONLY": (True,), "ALL": (False, True)}
+    if view not in (None, *views):
+        raise ApiError(400, "BadArgument", f"run_view_type is {view!r:.100}; expected one of {', '.join(views)}")
+    return views[view or "ACTIVE_ONLY"]
+
+
+def search_experiments(state: State, request: Request, parameters: Parameters) -> Response:
+    """All of them."""
+    if wanted := body(request).get("filter"):
+        raise ApiError(400, "BadArgument", f"the emulator doesn't know the filter {wanted!r:.200}")
+    return json_response({"experiments": [_experiment_content(state, name) for name in state.experiments]})
 
 
 def get_experiment(state: State, request: Request, parameters: Parameters) -> Response:
@@ -96,13 +119,13 @@ def run_content(run: Run) -> dict[str, Any]:
             "experiment_id": experiment_id(run.experiment),
             "user_id": "emulator",
             "status": _STATUSES.get(run.status, "SCHEDULED"),
-            "start_time": _milliseconds(run.started or run.created),
+            "start_time": _milliseconds(run.created),  # in Azure ML the time at which a run was queued
             "end_time": run.ended and _milliseconds(run.ended),
             "artifact_uri": (
                 f"azureml://{API_HOST}/mlflow/v2.0{SCOPE}/experiments/{experiment_id(run.experiment)}"
                 f"/runs/{run.id}/artifacts"
             ),
-            "lifecycle_stage": "active",
+            "lifecycle_stage": "deleted" if run.is_archived else "active",
         },
         "data": {
             "metrics": [metric for metric in metrics if isinstance(metric["value"], float)],
@@ -144,5 +167,6 @@ ROUTES = (
     Route("GET", f"{API}/experiments/get", for_mlflow(for_job_or_user(get_experiment))),
     Route("GET", f"{API}/experiments/get-by-name", for_mlflow(for_job_or_user(get_experiment))),
     Route("POST", f"{API}/logged-models/search", for_mlflow(for_job_or_user(search_logged_models))),
+    Route("POST", f"{API}/experiments/search", for_mlflow(for_job_or_user(search_experiments))),
     Route("POST", f"{API}/experiments/create", for_mlflow(for_job_or_user(create_experiment))),
 )
