@@ -30,7 +30,7 @@ With --workspace, a shell with these variables is logged in to a workspace, and
 its jobs run on this machine:
 
     python -m submit.emulator --workspace . | tee /tmp/login.sh
-    . /tmp/login.sh && python control_script.py             # any azureml-core
+    . /tmp/login.sh && python control_script.py             # of either SDK
     . /tmp/login.sh && python -m submit run --num_epochs 1  # this project's
 """
 EPILOG = """\

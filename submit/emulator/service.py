@@ -100,8 +100,15 @@ class AzureMLEmulator:
         }
 
     def login_environment(self) -> dict[str, str]:
-        """The environment variables with which scripts of azureml-core and ``submit`` log in by themselves."""
+        """The environment variables with which scripts of both SDKs and ``submit`` log in by themselves.
+
+        azure-identity's ``DefaultAzureCredential`` takes the service principal before anything else, so that it asks no
+        managed identity.
+        """
         return {
+            "AZURE_TENANT_ID": workspace.TENANT,
+            "AZURE_CLIENT_ID": workspace.CLIENT_ID,
+            "AZURE_CLIENT_SECRET": self._state.client_secret,
             "AZUREML_SERVICE_PRINCIPAL_TENANT_ID": workspace.TENANT,
             "AZUREML_SERVICE_PRINCIPAL_ID": workspace.CLIENT_ID,
             "AZUREML_SERVICE_PRINCIPAL_PASSWORD": self._state.client_secret,

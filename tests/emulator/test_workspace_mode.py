@@ -78,6 +78,36 @@ print(json.dumps([run.get_status(), run.get_metrics(), sorted(run.get_file_names
     assert (user.folder / "back" / "model.pt").read_text() == "weights"
 
 
+V2_SCRIPT = """
+import json
+from azure.ai.ml import MLClient, command
+from azure.ai.ml.entities import Environment
+from azure.identity import DefaultAzureCredential
+
+credential = DefaultAzureCredential()
+ml = MLClient.from_config(credential)
+job = command(
+    code="src", command="python hello.py", compute="cpu-cluster", experiment_name="exp",
+    environment=Environment(image="registry/image:1"))
+sent = ml.jobs.create_or_update(job)
+ml.jobs.stream(sent.name)
+print(json.dumps([ml.jobs.get(sent.name).status, type(credential._successful_credential).__name__]))
+"""
+
+
+@pytest.mark.slow
+def test_a_script_of_azure_ai_ml_logs_in_as_a_service_principal(user: LoggedIn) -> None:
+    """``DefaultAzureCredential`` asks for no managed identity."""
+    write_files(user.folder, {"src/hello.py": b"print('hello')"})
+
+    out = user.script(V2_SCRIPT)
+
+    assert json.loads(out.splitlines()[-1]) == ["Completed", "EnvironmentCredential"]
+    log = (user.folder / "emulator.log").read_text()
+    assert "169.254.169.254" not in log
+    assert "unknown, refused" not in log
+
+
 @pytest.mark.slow
 def test_a_script_that_fails_ends_its_run_with_its_last_line(user: LoggedIn) -> None:
     write_files(user.folder, {"src/fails.py": b"raise ValueError('no such thing')"})

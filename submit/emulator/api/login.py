@@ -1,7 +1,7 @@
 """Azure's login: tokens for the service principal that the emulator's workspace has.
 
-azureml-core logs in by itself with the variables ``AZUREML_SERVICE_PRINCIPAL_*``, so that a script that opens its
-workspace without credentials runs unchanged.
+azureml-core logs in by itself with the variables ``AZUREML_SERVICE_PRINCIPAL_*`` and azure-identity with
+``AZURE_CLIENT_ID`` and its like, so that a script that opens its workspace without credentials runs unchanged.
 """
 
 import time
