@@ -14,6 +14,8 @@ from submit.runs.retry import retry
 from submit.safe_paths import path_within
 
 WHAT = {"checkpoints": ("outputs/checkpoints/",), "outputs": ("outputs/",), "logs": FOLDERS}
+# says which class of which module a checkpoint is of, without which nothing of the user's own is imported
+_BESIDE = {"checkpoints": ("outputs/config.yaml",)}
 PART = ".part"
 
 Result = TypeVar("Result")
@@ -45,6 +47,7 @@ def download(run: Run, what: str, target: Path, warn: Callable[[str], None]) -> 
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")
+    wanted += [name for name in _BESIDE.get(what, ()) if name in names]
     for name, path in [(name, _target_path(target, name)) for name in wanted]:
         yield _Transfer(run, name, path, warn).file()
 

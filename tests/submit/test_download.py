@@ -38,7 +38,11 @@ def reads(service: AzureMLEmulator, path: str) -> int:
 
 @pytest.mark.parametrize(
     ("what", "expected"),
-    [("checkpoints", {BEST}), ("outputs", {BEST, "outputs/config.yaml", "outputs/empty"}), ("logs", {LOG})],
+    [
+        ("checkpoints", {BEST, "outputs/config.yaml"}),
+        ("outputs", {BEST, "outputs/config.yaml", "outputs/empty"}),
+        ("logs", {LOG}),
+    ],
 )
 def test_what_is_asked_for_comes_and_nothing_else(submitter: Submitter, what: str, expected: set[str]) -> None:
     there = {BEST: b"best", "outputs/config.yaml": b"a: 1", "outputs/empty": b"", LOG: b"line"}
