@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from submit.cluster import Cluster, FoundCluster
-from submit.job import Job
+from submit.job import DatastorePath, Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunInfo, RunState, RunSummary
@@ -90,6 +90,9 @@ class Run(Protocol):
             SubmitError: submit didn't send this run, or a flag sets what the run decides.
         """
 
+    def checkpoints(self) -> DatastorePath | None:
+        """The folder of a datastore to which its job copies its checkpoints, if it has one."""
+
     def command(self) -> Sequence[str]:
         """The words of its command."""
 
@@ -113,6 +116,14 @@ class Datastore:
     name: str
     client: Any
     models: Any
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """A version of a data asset, and its address: of a folder of a datastore azureml://datastores/NAME/paths/FOLDER."""
+
+    version: str
+    address: str
 
 
 class Workspace(Protocol):
@@ -143,6 +154,12 @@ class Workspace(Protocol):
     def vm_sizes(self) -> Mapping[str, int] | None:
         """The number of GPUs by VM size of the workspace's region; None if the workspace doesn't say."""
 
+    def find_data(self, name: str, version: str | None) -> DataVersion | None:
+        """A version of a data asset, by default the newest; None if there is no such name or version."""
+
+    def register_data(self, name: str, version: str | None, address: str) -> str:
+        """Registers a folder as a version of a data asset, by default the next one, and returns that."""
+
     def open_datastore(self, name: str | None) -> Datastore:
         """The workspace's default datastore, or a named one."""
 
@@ -167,5 +184,8 @@ class Sdk(Protocol):
 
     def require_sweeps(self) -> None:
         """Raises SubmitError if a package for sweeps isn't installed."""
+
+    def require_data_assets(self) -> None:
+        """Raises SubmitError if the SDK can't register data."""
 
     def open_workspace(self, file: Path | None) -> Workspace: ...

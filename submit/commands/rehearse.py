@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from submit.commands.flags import add_job_flags, count, job_options, seconds
+from submit.errors import SubmitError
 from submit.execution.comparison import differences
 from submit.execution.eviction_plan import OUTCOMES, Evictions, Outcome, PlannedEviction
+from submit.job import SERVERLESS
 from submit.sdk import choose_sdk, describe_choice
 from submit.submission import prepare_job, show_request
 
@@ -91,6 +93,10 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
         show_request(sdk.request(job), describe_choice(options.sdk))
         return 0
     evictions = _planned(options)
+    if evictions is not None and job.compute == SERVERLESS and not job.low_priority:
+        raise SubmitError(
+            f"--evict: Azure takes only low-priority nodes away; with --compute {SERVERLESS} give --low_priority"
+        )
     undisturbed = None
     if evictions is not None and not options.no_comparison:
         print("First the job without evictions, to compare the results.", flush=True)

@@ -1,7 +1,7 @@
 """``python -m submit resume``: resumes a run that has ended, as a new run."""
 
 import argparse
-import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +11,10 @@ from submit.commands.flags import add_prices, add_run
 from submit.errors import exit_status
 
 if TYPE_CHECKING:
-    from submit.interface import Run
+    from submit.interface import Workspace
     from submit.job import Job
 
 TAKES_TRAINING_FLAGS = True
-_LAST = "outputs/checkpoints/last.ckpt"
-# what the training continues from, also after other attempts of a job, whose outputs have folders of their own
-_CHECKPOINT = re.compile(r"outputs/(retry_\d{3}/)?checkpoints/(last|best|step-\d{9,})\.ckpt")
 _EPILOG = """\
 The new run has the command, nodes, data and environment of the other run, and
 continues from its last checkpoint. All other flags are those of python -m
@@ -57,7 +54,7 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     sdk, chosen = choose_sdk(options.sdk), describe_choice(options.sdk)
     prices = read_prices(options.prices)
     workspace = sdk.open_workspace(options.workspace)
-    job = _job(workspace.find_run(options.run_id), options.source_directory, training)
+    job = _job(workspace, options.run_id, options.source_directory, training)
     if options.compute is not None:
         job = replace(job, compute=options.compute)
     check_resumed_job(job, sdk, training)
@@ -66,20 +63,25 @@ def _resume(options: argparse.Namespace, training: Sequence[str]) -> int:
     return wait_for_run(sent) if options.wait else 0
 
 
-def _job(before: "Run", folder: Path, training: Sequence[str]) -> "Job":
+def _job(workspace: "Workspace", run_id: str, folder: Path, training: Sequence[str]) -> "Job":
     from submit.errors import SubmitError
     from submit.resuming import require_more_training
+    from submit.runs.continuing import place_to_continue
     from submit.runs.retry import service_errors
     from submit.runs.run_info import ENDED
 
+    before = workspace.find_run(run_id)
     with service_errors(f"run {before.id}"):
         status = before.status()
-        names = before.paths()
         if status not in ENDED:
             raise SubmitError(f"run {before.id} is {status}; it can be resumed when it has ended")
-        if not any(map(_CHECKPOINT.fullmatch, names)):
-            raise SubmitError(f"run {before.id} has no {_LAST}, from which a training could continue")
+        copies = place_to_continue(workspace, before)
         job = before.resumed(folder, training)
         if status == "Completed":
             require_more_training(before.id, before.command(), training)
-    return job
+    if copies is None:
+        return job
+    print(
+        f"note: it continues from the copies in {copies.path}, which have more steps than the outputs", file=sys.stderr
+    )
+    return replace(job, resume=copies)

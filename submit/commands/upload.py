@@ -6,12 +6,15 @@ from pathlib import Path
 
 from submit.commands.flags import add_workspace, open_workspace
 from submit.errors import exit_status
+from submit.sdk import choose_sdk
 
 TAKES_TRAINING_FLAGS = False
 EPILOG = """\
 example:
   python -m submit upload --src data --target data/cifar10
   python -m submit run --dataset data/cifar10
+  python -m submit upload --src data --target data/cifar10 --name cifar10
+  python -m submit run --dataset cifar10:1
 
 Existing files of the same size and content are skipped: after Ctrl-C or a lost
 connection the same command continues.
@@ -25,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target", required=True, metavar="PATH", help="the folder in the datastore, such as data/cifar10"
     )
     parser.add_argument("--datastore", metavar="NAME", help="datastore (default: that of the workspace)")
+    parser.add_argument(
+        "--name",
+        metavar="NAME[:VERSION]",
+        help="with SDK v2: register the folder as a data asset of this name (version: the next one)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files with other content")
     add_workspace(parser)
 
@@ -35,7 +43,16 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from submit.upload.asset import parse_asset
     from submit.upload.upload import upload
 
-    print(upload(options.src, options.target, options.datastore, options.overwrite, lambda: open_workspace(options)))
+    asset = None
+    if options.name is not None:
+        asset = parse_asset(options.name)
+        choose_sdk(options.sdk).require_data_assets()
+    print(
+        upload(
+            options.src, options.target, options.datastore, options.overwrite, lambda: open_workspace(options), asset
+        )
+    )
     return 0

@@ -18,8 +18,12 @@ def target_path(text: str) -> str:
     return path
 
 
+def folder_address(datastore: str, path: str) -> str:
+    return f"azureml://datastores/{datastore}/paths/{path}"
+
+
 def dataset_value(datastore: str, path: str) -> str:
     """The value of ``--dataset``; without a slash it would name a registered dataset."""
     if datastore != DEFAULT_DATASTORE:
-        return f"azureml://datastores/{datastore}/paths/{path}"
+        return folder_address(datastore, path)
     return path if "/" in path else f"{path}/"

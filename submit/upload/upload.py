@@ -13,11 +13,12 @@ from tqdm import tqdm
 from submit.errors import SubmitError
 from submit.interface import Workspace
 from submit.preflight.findings import format_names
+from submit.upload.asset import Asset, check_version, register
 from submit.upload.container import Blob, Container
 from submit.upload.folder import Folder, LocalFile
 from submit.upload.minutes import MinuteLines
 from submit.upload.sending import send
-from submit.upload.target import dataset_value, target_path
+from submit.upload.target import dataset_value, folder_address, target_path
 
 
 @dataclass
@@ -78,9 +79,14 @@ class Tally:
 
 
 def upload(
-    src: Path, target: str, datastore_name: str | None, overwrite: bool, open_workspace: Callable[[], Workspace]
+    src: Path,
+    target: str,
+    datastore_name: str | None,
+    overwrite: bool,
+    open_workspace: Callable[[], Workspace],
+    asset: Asset | None = None,
 ) -> str:
-    """Uploads a folder and returns a summary of two lines.
+    """Uploads a folder, registers it if an ``asset`` is given, and returns a summary of two lines.
 
     Raises:
         SubmitError: Something must be changed first; nothing was sent.
@@ -88,7 +94,11 @@ def upload(
     """
     path = target_path(target)
     files = _check_source(src, path)
-    datastore = open_workspace().open_datastore(datastore_name)
+    workspace = open_workspace()
+    datastore = workspace.open_datastore(datastore_name)
+    address = folder_address(datastore.name, path)
+    if asset is not None:
+        check_version(workspace, asset, address)
     stopped = threading.Event()
     container = Container(datastore, stopped)
     comparison = _compare(container, path, files)
@@ -98,7 +108,10 @@ def upload(
         raise SubmitError(_refusal(comparison.different, path))
     sent = _send(container, path, [*comparison.missing, *comparison.different], stopped)
     skipped = Tally(len(comparison.same), sum(file.size for file in comparison.same) + sent.existing)
-    return f"{_summary(sent, skipped)}\n--dataset {shlex.quote(dataset_value(datastore.name, path))}"
+    value = dataset_value(datastore.name, path)
+    if asset is not None:
+        value = register(workspace, asset, address, has_changed=sent.files > 0)
+    return f"{_summary(sent, skipped)}\n--dataset {shlex.quote(value)}"
 
 
 def _check_source(src: Path, path: str) -> list[LocalFile]:

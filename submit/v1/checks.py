@@ -2,10 +2,16 @@
 
 from collections.abc import Iterator
 
+from submit.errors import SubmitError
 from submit.job import SERVERLESS, CuratedEnvironment, Job
 from submit.preflight.findings import Finding, error
 
 _V2 = "needs SDK v2: give --sdk v2"
+
+
+def data_assets_are_of_v2() -> SubmitError:
+    """Without azureml-dataset-runtime, azureml-core can't register data."""
+    return SubmitError(f"--name: {_V2}; with SDK v1, --dataset takes the folder of the datastore")
 
 
 def job_findings(job: Job) -> Iterator[Finding]:

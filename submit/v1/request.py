@@ -19,9 +19,10 @@ from submit.job import (
     JobShape,
     RegisteredDataset,
 )
-from submit.low_priority import VARIABLE
+from submit.low_priority import RUN_ID, VARIABLE
 from submit.resuming import ARTIFACT_STORE, require_free_flags, resumed_command
 from submit.v1.job import (
+    CHECKPOINTS,
     CHECKPOINTS_PLACEHOLDER,
     DATA,
     DATASET_PLACEHOLDER,
@@ -104,6 +105,15 @@ def resumed_job(
         shared_memory=docker.get("shmSize") or Job.shared_memory,
         max_duration_seconds=definition.get("maxRunDurationSeconds"),
     )
+
+
+def checkpoint_folder(definition: Mapping[str, Any], run_id: str) -> DatastorePath | None:
+    """The folder of a datastore to which a recorded job copies its checkpoints, if it has one."""
+    output = (definition.get("outputData") or {}).get(CHECKPOINTS) or {}
+    place = (output.get("outputLocation") or {}).get("dataPath") or {}
+    if not place.get("relativePath"):
+        return None
+    return DatastorePath(place.get("datastoreName"), place["relativePath"].replace(RUN_ID, run_id), "mount")
 
 
 def _environment(section: Mapping[str, Any]) -> CuratedEnvironment | BuiltEnvironment:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_app.azureml.run_artifacts import artifact_paths, http_status
 from submit.interface import SentSweep
-from submit.job import Job
+from submit.job import DatastorePath, Job
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
@@ -22,7 +22,7 @@ from submit.runs.run_info import (
     to_datetime,
 )
 from submit.v1.artifacts import Artifact, artifact_store_path
-from submit.v1.request import job_shape, resumed_job
+from submit.v1.request import checkpoint_folder, job_shape, resumed_job
 
 if TYPE_CHECKING:
     from azureml.core import Run, Workspace
@@ -97,6 +97,9 @@ class CoreRun:
     def resumed(self, folder: Path, training: Sequence[str]) -> Job:
         outputs = artifact_store_path(self._run, "outputs")
         return resumed_job(self._definition(), self.experiment, folder, outputs, training)
+
+    def checkpoints(self) -> DatastorePath | None:
+        return checkpoint_folder(self._definition(), self.id)
 
     def command(self) -> Sequence[str]:
         return shlex.split(self._definition().get("command") or "")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.interface import Datastore, Nodes
+from submit.interface import Datastore, DataVersion, Nodes
 from submit.job import Job
 from submit.output import to_yaml
 from submit.preflight.findings import Finding
@@ -15,6 +15,7 @@ from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
 from submit.v1 import checks, cluster, datastore, job, run, sweep, workspace_checks
 from submit.v1 import workspace as workspaces
+from submit.v1.checks import data_assets_are_of_v2
 
 if TYPE_CHECKING:
     import azureml.core
@@ -57,6 +58,12 @@ class CoreWorkspace:
     def vm_sizes(self) -> Mapping[str, int] | None:
         return cluster.supported_sizes(self.core)
 
+    def find_data(self, name: str, version: str | None) -> DataVersion | None:
+        raise data_assets_are_of_v2()
+
+    def register_data(self, name: str, version: str | None, address: str) -> str:
+        raise data_assets_are_of_v2()
+
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.core, name)
 
@@ -84,6 +91,9 @@ class SdkV1:
 
     def require_sweeps(self) -> None:
         sweep.require_sdk()
+
+    def require_data_assets(self) -> None:
+        raise data_assets_are_of_v2()
 
     def open_workspace(self, file: Path | None) -> CoreWorkspace:
         return CoreWorkspace(workspaces.open_workspace(file))

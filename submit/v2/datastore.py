@@ -41,6 +41,14 @@ def container_client(client: "MLClient", datastore: Any) -> Any:
     return ContainerClient(address, datastore.container_name, credential=key)
 
 
+def in_datastore(address: str) -> tuple[str, str] | None:
+    """The datastore and the path in an address, also where it has the subscription; None if it is another address."""
+    parts = address.split("/")
+    if "datastores" not in parts or "paths" not in parts:
+        return None
+    return parts[parts.index("datastores") + 1], "/".join(parts[parts.index("paths") + 1 :]).strip("/")
+
+
 def is_blobs(datastore: Any) -> bool:
     return _type(datastore) == _BLOBS
 

@@ -11,8 +11,9 @@ from submit.errors import SubmitError
 from submit.job import JOB_KEY, SERVERLESS, Access, CuratedEnvironment, DatastorePath, Job, RegisteredDataset, Services
 from submit.low_priority import VARIABLE
 from submit.resuming import ARTIFACT_STORE, require_free_flags, resumed_command
+from submit.v2.datastore import in_datastore
 from submit.v2.files import run_folder
-from submit.v2.job import CHECKPOINTS_PLACEHOLDER, DATA, DATA_PLACEHOLDER
+from submit.v2.job import CHECKPOINTS, CHECKPOINTS_PLACEHOLDER, DATA, DATA_PLACEHOLDER, JOB_NAME
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import CommandJob
@@ -61,6 +62,13 @@ def resumed_job(before: "CommandJob", folder: Path, training: Sequence[str]) -> 
     )
 
 
+def checkpoint_folder(job: Any) -> DatastorePath | None:
+    """The folder of a datastore to which a recorded job copies its checkpoints, if it has one."""
+    output = (getattr(job, "outputs", None) or {}).get(CHECKPOINTS)
+    place = in_datastore(str(output.path)) if output is not None else None
+    return DatastorePath(place[0], place[1].replace(JOB_NAME, str(job.name)), "mount") if place else None
+
+
 def _compute(compute: Any) -> str:
     name = str(compute or SERVERLESS).rpartition("/")[2]
     return name.removeprefix("azureml:")
@@ -84,10 +92,9 @@ def _data(given: Any) -> RegisteredDataset | DatastorePath | None:
         return None
     access = _ACCESS.get(str(given.mode), "mount")
     path = str(given.path).removeprefix("azureml:") if "://" not in str(given.path) else str(given.path)
+    if place := in_datastore(path):
+        return DatastorePath(*place, access)
     parts = path.split("/")
-    if "datastores" in parts and "paths" in parts:  # also within the address of a subscription
-        store, paths = parts.index("datastores"), parts.index("paths")
-        return DatastorePath(parts[store + 1], "/".join(parts[paths + 1 :]).strip("/"), access)
     if "data" in parts and "versions" in parts:
         return RegisteredDataset(parts[parts.index("data") + 1], parts[parts.index("versions") + 1], access)
     return parse_dataset(path, access)

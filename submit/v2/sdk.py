@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.interface import Datastore, Nodes
+from submit.interface import Datastore, DataVersion, Nodes
 from submit.job import Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
-from submit.v2 import checks, cluster, datastore, job, run, sending, sweep, workspace_checks
+from submit.v2 import checks, cluster, data, datastore, job, run, run_list, sending, sweep, workspace_checks
 from submit.v2 import workspace as workspaces
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ClientWorkspace:
         return run.find_run(self.client, run_id)
 
     def list_runs(self, experiment: str, limit: int) -> Sequence[RunSummary]:
-        return run.list_runs(self.client, experiment, limit)
+        return run_list.list_runs(self.client, experiment, limit)
 
     def find_cluster(self, name: str) -> cluster.ClientCluster | None:
         return cluster.find_cluster(self.client, name)
@@ -53,6 +53,12 @@ class ClientWorkspace:
 
     def vm_sizes(self) -> Mapping[str, int] | None:
         return cluster.supported_sizes(self.client)
+
+    def find_data(self, name: str, version: str | None) -> DataVersion | None:
+        return data.find_data(self.client, name, version)
+
+    def register_data(self, name: str, version: str | None, address: str) -> str:
+        return data.register_data(self.client, name, version, address)
 
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.client, name)
@@ -79,6 +85,9 @@ class SdkV2:
         return sweep.sweep_yaml(wanted)
 
     def require_sweeps(self) -> None:
+        """azure-ai-ml has them."""
+
+    def require_data_assets(self) -> None:
         """azure-ai-ml has them."""
 
     def open_workspace(self, file: Path | None) -> ClientWorkspace:

@@ -1,7 +1,7 @@
 """What the workspace knows, compared with a job before it is sent with azure-ai-ml."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from submit.errors import is_not_found
 from submit.interface import Nodes
@@ -20,6 +20,7 @@ from submit.preflight.workspace_checks import (
     wrong_compute,
 )
 from submit.v2.cluster import CLUSTER, ClientCluster, errors_of, supported_sizes
+from submit.v2.data import FOLDER, find_asset
 from submit.v2.datastore import container_client, is_blobs
 from submit.v2.enumerations import plain
 from submit.v2.job import environment_reference
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
 _INSTANCE = "computeinstance"
-_FOLDER = "uri_folder"
 
 
 def workspace_findings(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
@@ -89,30 +89,20 @@ def find_nodes(client: "MLClient", location: str, job: Job) -> Nodes | None:
 
 
 def _about_asset(client: "MLClient", data: RegisteredDataset) -> Iterator[Finding]:
-    found = _asset(client, data.name, None)
+    found = find_asset(client, data.name, None)
     if found is None:
         yield no_such_dataset(data, (str(each.name) for each in client.data.list()))
         return
     if data.version not in ("latest", str(found.version)):
-        latest, found = found.version, _asset(client, data.name, data.version)
+        latest, found = found.version, find_asset(client, data.name, data.version)
         if found is None:
             yield no_such_version(data, latest)
             return
-    if plain(found.type) != _FOLDER:
+    if plain(found.type) != FOLDER:
         yield error(
-            f"--dataset {data.name!r}: is a data asset of type {plain(found.type)}; expected {_FOLDER}; give its "
+            f"--dataset {data.name!r}: is a data asset of type {plain(found.type)}; expected {FOLDER}; give its "
             "folder: azureml://datastores/NAME/paths/FOLDER"
         )
-
-
-def _asset(client: "MLClient", name: str, version: str | None) -> Any:
-    """A data asset; None if there is no such name or version."""
-    try:
-        return client.data.get(name, version=version) if version else client.data.get(name, label="latest")
-    except Exception as reason:  # as above
-        if is_not_found(reason):
-            return None
-        raise
 
 
 def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:

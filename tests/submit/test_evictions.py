@@ -18,6 +18,7 @@ from submit.emulator.state import MetricRow, Run
 from submit.errors import SubmitError
 from submit.execution.comparison import LAST, differences
 from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
+from submit.execution.worker import Worker
 from submit.job import CHECKPOINT_PATH, BuiltEnvironment, DatastorePath, Job
 from submit.low_priority import VARIABLE, for_low_priority
 from submit.main import parse_command
@@ -25,6 +26,7 @@ from submit.v1.job import build_request
 from submit.v1.request import resumed_job
 from tests.support.commands import ROOT, environment
 from tests.support.projects import copy_project
+from tests.support.submitters import Submitter, until
 
 MODULE = """
 import time
@@ -36,6 +38,8 @@ class Slow(CifarNet):
         time.sleep(0.03)
         return super().training_step(batch, batch_idx)
 """
+LOG = "user_logs/std_log_process_0.txt"
+SPOT = ("--sdk", "v2", "--compute", "serverless", "--vm_size", "Standard_NC24ads_A100_v4", "--low_priority")
 JOB = Job("exp", ("python", "-m", "lightning_app.fit"), Path(), "gpu-cluster", BuiltEnvironment("x", image="image"))
 
 
@@ -66,6 +70,8 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["--evict", "40,100,200", "--evict_disk", "lost", "--processes_per_node", "2"], 3, 0, 3),
         # the processes are killed, between two checkpoints, and nothing of the node is collected
         (["--evict", "60:kept,130:lost", "--on_preemption", "ignore", "--checkpoint_every", "25"], 0, 2, 1),
+        (["--evict", "40:kept,100:lost,170:withdrawn", "--sdk", "v2"], 2, 0, 1),
+        (["--evict", "60:lost,130", *SPOT, "--on_preemption", "ignore", "--checkpoint_every", "25"], 0, 2, 1),
     ],
 )
 def test_a_job_that_is_preempted_ends_as_if_it_had_not_been(
@@ -177,6 +183,15 @@ def test_an_eviction_that_cannot_be_planned_is_one_line(text: str) -> None:
         parse_command(["rehearse", "--evict", text])
 
 
+def test_serverless_nodes_that_azure_does_not_take_away_are_one_line() -> None:
+    _, options, _ = parse_command(["rehearse", *SPOT[:-1], "--evict", "50"])
+
+    with pytest.raises(
+        SubmitError, match=r"^--evict: Azure takes only low-priority nodes away; .* give --low_priority$"
+    ):
+        rehearse.run(options, [])
+
+
 def test_a_job_for_a_low_priority_cluster_has_a_folder_for_its_checkpoints() -> None:
     job = for_low_priority(JOB)
 
@@ -233,3 +248,35 @@ def test_a_resumed_run_has_a_folder_of_its_own_for_its_checkpoints() -> None:
     assert job.command == (*JOB.command, "--resume", "{resume}")
     assert job.environment_variables == {}
     assert for_low_priority(job).command == (*job.command, "--checkpoint_dir", CHECKPOINT_PATH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sdk", ["v1", "v2"])
+def test_a_run_whose_node_was_taken_with_its_outputs_is_resumed(
+    sdk: str, service: AzureMLEmulator, project: Path, tmp_path: Path
+) -> None:
+    """Azure takes the only node away; the run starts again, is cancelled there, and another run continues."""
+    service.add_compute("spot", "Standard_NC24ads_A100_v4", 1, "LowPriority")
+    user = Submitter(service, project, tmp_path / "home")
+    training = ("--model", "slow_module.Slow", "--data", "datamodules.CIFAR10DataModule", "--checkpoint_every", "20")
+    short = ("--num_epochs", "1", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2")
+    (project / ".amlignore").write_text("config.json\n.git/\n")
+
+    with Worker(service, tmp_path / "jobs", 1, lambda line: None):
+        sent = user.submit("run", "--compute", "spot", "--docker_image", "x:1", *training, *short, "--sdk", sdk)
+        assert sent.status == 0, sent.err
+        run_id = sent.out.split()[1]
+        copies = tmp_path / "jobs" / run_id / "written" / "checkpoints" / "checkpoints" / "last.ckpt.json"
+        until(lambda: copies.exists() and json.loads(copies.read_text())["step"] >= 40)
+        service.announce_eviction([f"{run_id}_0"], 0, disk_is_kept=False)
+        until(lambda: "Continuing from" in service.run(run_id).artifacts.get(LOG, b"").decode())
+        cancelled = user.submit("cancel", run_id, "--sdk", sdk)
+        until(lambda: f"lightning-azureml/{run_id}/checkpoints/last.ckpt.json" in service.datastore)
+        resumed = user.submit("resume", run_id, "--wait", "--sdk", sdk)
+
+    assert cancelled.out == f"{run_id} is being canceled.\n"
+    assert resumed.status == 0, resumed.out + resumed.err
+    found = re.search(r"^Continuing from .* after (\d+) steps", resumed.out, re.MULTILINE)
+    assert found is not None, resumed.out
+    assert int(found[1]) >= 40
+    assert "Finished: 1 epoch, 400 steps." in resumed.out
