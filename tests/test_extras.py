@@ -77,7 +77,8 @@ def test_a_job_is_sent_and_read_with_the_sdk_that_is_there(
     run_id = sent.out.split()[1]
     status = installed.run(tmp_path, variables, "-m", "submit", "status", run_id)
 
-    assert (sent.status, sent.err) == (0, "")
+    assert sent.status == 0, sent.err
+    assert f"note: sent with Azure ML SDK {installed.sdk} ({PACKAGES[installed.sdk]} " in sent.err
     assert (status.status, service.run(run_id).status) == (0, "Queued")
     assert ("properties" in service.jobs[-1].definition) == (installed.sdk == "v2")
     other = "v1" if installed.sdk == "v2" else "v2"

@@ -19,7 +19,7 @@ from tests.support.commands import ROOT
 PAGE = (ROOT / "docs" / "submitting.md").read_text()
 CELLS = re.compile(r"^\| `(?P<flag>--\w+)[^|]*\| (?P<v1>[^|]+) \| (?P<v2>[^|]+) \|$", re.MULTILINE)
 TABLE = {row["flag"]: row for row in CELLS.finditer(PAGE.partition("| flag | SDK v1")[2].partition("\n\n")[0])}
-NOT_IN_THE_REQUEST = ("--workspace", "--sdk", "--dry_run", "--wait")
+NOT_IN_THE_REQUEST = ("--workspace", "--prices", "--sdk", "--dry_run", "--wait")
 KEY = "0" * 32
 SERVERLESS = "--compute serverless"
 # for each flag: what is given besides, and the flag; several where its place depends on other flags
