@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fit test test-slow test-kills check format bench bench-faults bench-logging bench-scaling
-.PHONY: bench-images bench-memory bench-checkpoints bench-transfer clean
+.PHONY: bench-gpu bench-images bench-memory bench-checkpoints bench-transfer clean
 
 ifdef PYTHON
 READY := python-has-all
@@ -42,6 +42,10 @@ format: $(READY)  ## lay the code out
 
 bench: $(READY)  ## compare speed and accuracy with the tutorials' loop
 	$(PYTHON) -m benchmarks $(ARGS)
+
+bench-gpu: $(READY)  ## where there is a GPU: its tests, then make bench
+	$(PYTHON) -m pytest -m gpu -n 0 tests/lightning_app/test_gpu.py
+	$(PYTHON) -m benchmarks --long --precision 16-mixed $(ARGS)
 
 bench-faults: $(READY)  ## training and metrics when Azure ML fails
 	$(PYTHON) -m benchmarks.logger_faults $(ARGS)

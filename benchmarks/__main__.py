@@ -41,6 +41,7 @@ class Report:
 def machine() -> dict[str, str]:
     return {
         "processor": _processor(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "python": platform.python_version(),
         "torch": torch.__version__,

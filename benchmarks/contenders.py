@@ -1,7 +1,8 @@
 """The programs that this project is compared with: ``python -m benchmarks.contenders NAME ...`` runs one of them.
 
-Each prints its training speed in images a second, from its first batch on. ``limit`` with the environment variables
-``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT`` is one process of a loop with DDP.
+Each prints its training speed in images a second, from its first batch on; on a GPU, where there is one. ``limit``
+with the environment variables ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT`` is one process of a loop
+with DDP, by NCCL if each process has a GPU.
 """
 
 import argparse
@@ -27,6 +28,12 @@ from lightning_app.trainer.threads import limited_threads
 from models.cifar_net import CifarNet
 
 Batch = tuple[Tensor, Tensor]
+
+
+def training_device() -> torch.device:
+    """The GPU of this process, if each process of the program has one; as Lightning's ``auto`` for one process."""
+    processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    return torch.device("cuda", rank) if torch.cuda.device_count() >= processes else torch.device("cpu")
 
 
 class UncheckedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no types
@@ -69,7 +76,7 @@ def tutorial_loader(data_path: str, batch_size: int) -> DataLoader[Any]:
 
 def tutorial(data_path: str, batch_size: int, steps: int) -> float:
     """The tutorials' training loop, with their dataset and two worker processes. Returns images a second."""
-    network = TutorialNet()
+    network = TutorialNet().to(training_device())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     return _loop(tutorial_loader(data_path, batch_size), network, optimizer, steps, item_each_step=True)
 
@@ -80,14 +87,16 @@ def limit(data_path: str, batch_size: int, steps: int) -> float:
     Several processes exchange gradients by DDP, with this project's options; the images of all of them count.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    model = CifarNet()
+    device = training_device()
+    model = CifarNet().to(device)
     network: nn.Module = model.network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
     data = CIFAR10DataModule(data_path, batch_size=batch_size)
     data.setup("fit")
-    batches = [batch for _, batch in zip(range(min(steps, 64)), data.train_dataloader(), strict=False)]
+    loaded = zip(range(min(steps, 64)), data.train_dataloader(), strict=False)
+    batches = [(images.to(device), labels.to(device)) for _, (images, labels) in loaded]
     if processes > 1:
-        torch.distributed.init_process_group("gloo")
+        torch.distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
         network = DistributedDataParallel(network, **ddp_options(model))
     with limited_threads(model, data):
         speed = _loop(_repeated(batches), network, optimizer, steps, item_each_step=False)
@@ -102,7 +111,8 @@ def usual_lightning(data_path: str, batch_size: int, steps: int) -> float:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator=training_device().type,
+            devices=1,
             max_epochs=-1,
             max_steps=steps,
             callbacks=[clock],
@@ -155,10 +165,12 @@ class Clock(pl.Callback):
 def _loop(
     batches: Any, network: nn.Module, optimizer: torch.optim.Optimizer, steps: int, item_each_step: bool
 ) -> float:
-    criterion = nn.CrossEntropyLoss()
+    criterion, device = nn.CrossEntropyLoss(), training_device()
     images_done, started, running_loss = 0, 0.0, 0.0
     for step, (images, labels) in enumerate(batches):
         started = started or time.monotonic()
+        if images.device != device:
+            images, labels = images.to(device), labels.to(device)
         optimizer.zero_grad()
         loss = criterion(network(images), labels)
         loss.backward()
@@ -168,6 +180,8 @@ def _loop(
         images_done += len(labels)
         if step + 1 == steps:
             break
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return images_done / (time.monotonic() - started)
 
 

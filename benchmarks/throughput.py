@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from benchmarks.tables import markdown
 from datamodules import generated
 
@@ -88,7 +90,8 @@ def _this_project(flags: Sequence[str], setting: Setting, folder: str) -> float:
     command = [sys.executable, "-m", "lightning_app.fit", *flags, "--trainer.max_steps", str(setting.steps)]
     command += ["--num_epochs", "1000", "--trainer.limit_test_batches", "0"]
     if setting.processes > 1:
-        command += ["--trainer.accelerator", "cpu", "--trainer.devices", str(setting.processes)]
+        has_gpus = torch.cuda.device_count() >= setting.processes
+        command += ["--trainer.accelerator", "gpu" if has_gpus else "cpu", "--trainer.devices", str(setting.processes)]
     environment = _environments(1)[0] | ({"OMP_NUM_THREADS": "1"} if setting.processes > 1 else {})
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     speed = re.search(r"Trained ([\d,]+) images a second", done.stdout)

@@ -37,6 +37,7 @@ from torchvision.transforms import (
     ToTensor,
 )
 
+from benchmarks.contenders import training_device
 from benchmarks.tables import markdown
 from benchmarks.throughput import ROOT
 from datamodules import generated
@@ -90,6 +91,8 @@ def tutorial(data_path: str, weights: str, epochs: int, seed: int, finetune: boo
     for parameter in network.parameters():
         parameter.requires_grad = finetune
     network.fc = nn.Linear(network.fc.in_features, 2)
+    device = training_device()
+    network.to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD((network if finetune else network.fc).parameters(), lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.1)
@@ -99,7 +102,8 @@ def tutorial(data_path: str, weights: str, epochs: int, seed: int, finetune: boo
         for phase in ("train", "val"):
             network.train(phase == "train")
             running_loss, correct, count = 0.0, 0, 0
-            for images, labels in loaders[phase]:
+            for batch in loaders[phase]:
+                images, labels = (part.to(device) for part in batch)
                 optimizer.zero_grad()
                 with torch.set_grad_enabled(phase == "train"):
                     outputs = network(images)

@@ -17,21 +17,22 @@ from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision.transforms import Compose, Normalize, ToTensor  # noqa: E402
 
-from benchmarks.contenders import TutorialNet, UncheckedCIFAR10, tutorial_loader  # noqa: E402
+from benchmarks.contenders import TutorialNet, UncheckedCIFAR10, training_device, tutorial_loader  # noqa: E402
 
 EPOCHS, BATCH_SIZE = 2, 4
 
 
 def train(data_path: str) -> list[tuple[float, float]]:
     loader = tutorial_loader(data_path, BATCH_SIZE)
-    network, criterion = TutorialNet(), nn.CrossEntropyLoss()
+    device = training_device()
+    network, criterion = TutorialNet().to(device), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     curve, evaluation = [], 0.0
     for _ in range(EPOCHS):
         running_loss = 0.0
         for images, labels in loader:
             optimizer.zero_grad()
-            loss = criterion(network(images), labels)
+            loss = criterion(network(images.to(device)), labels.to(device))
             loss.backward()
             optimizer.step()
             running_loss += loss.item()
@@ -45,7 +46,8 @@ def train(data_path: str) -> list[tuple[float, float]]:
 def accuracy(network: nn.Module, data_path: str) -> float:
     transform = Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)])
     loader: DataLoader[Any] = DataLoader(UncheckedCIFAR10(data_path, train=False, transform=transform), batch_size=500)
-    correct = [(network(images).argmax(1) == labels).sum() for images, labels in loader]
+    device = training_device()
+    correct = [(network(images.to(device)).argmax(1).cpu() == labels).sum() for images, labels in loader]
     return float(torch.stack(correct).sum()) / len(loader.dataset)  # type: ignore[arg-type]  # it has a length
 
 
