@@ -17,6 +17,7 @@ from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.azureml.delivery_log import Undelivered, count_undelivered
 from lightning_app.azureml.destination import Destination, find_destination
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
+from lightning_app.errors import UsageError, one_line
 from lightning_app.run_folder import RunFolder
 
 _POLL_SECONDS = 0.5
@@ -26,8 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is delivered, 1 when something is left, 2 when the command can't work."""
     given = _parser().parse_args(arguments)
     folder = RunFolder(given.output_dir)
-    destination = find_destination()
-    reason = _usage_error(folder, destination)
+    try:
+        destination = find_destination()
+        reason = _usage_error(folder, destination)
+    except UsageError as error:
+        destination, reason = None, one_line(error)
     if reason is not None or destination is None:
         print(f"error: {reason}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning_app.azureml import job
 from lightning_app.azureml.mlflow.remembered_run import created_run_id
 from lightning_app.azureml.mlflow.tracking import Tracking, parse_tracking
+from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
 
 CHOICE = "LIGHTNING_APP_METRICS"  # azureml-core or mlflow, for a job that has the variables of both
@@ -61,11 +62,19 @@ def find_destination(environment: Mapping[str, str] = os.environ) -> Destination
 
     A job of Azure ML has the variables of both interfaces. It is azureml-core's where that is installed, as in a job
     that was sent with SDK v1; ``LIGHTNING_APP_METRICS`` says otherwise.
+
+    Raises:
+        UsageError: ``LIGHTNING_APP_METRICS`` has a value that means nothing.
     """
+    choice = environment.get(CHOICE) or None
+    if choice not in (None, BY_CORE, BY_MLFLOW):
+        raise UsageError(
+            f"{CHOICE} is {choice!r:.100}; expected {BY_CORE!r} or {BY_MLFLOW!r}; unset it for the default"
+        )
     core, mlflow = _by_core(environment), _by_mlflow(environment)
-    if environment.get(CHOICE) == BY_MLFLOW and mlflow is not None:
+    if choice == BY_MLFLOW and mlflow is not None:
         return mlflow
-    if core is None or environment.get(CHOICE) == BY_CORE or core.obstacle is None:
+    if core is None or choice == BY_CORE or core.obstacle is None:
         return core or mlflow
     return mlflow if mlflow is not None and mlflow.obstacle is None else core
 

@@ -54,7 +54,8 @@ def deliver_rest(folder: RunFolder, azureml: Mapping[str, Any]) -> None:
 
 
 def check_azureml(settings: Mapping[str, Any]) -> None:
-    """Raises UsageError if ``--azureml.*`` can't be used, before the run folder is touched."""
+    """Raises UsageError if ``--azureml.*`` or the variables can't be used, before the run folder is touched."""
+    find_destination()
     try:
         AzureMLRunLogger(**settings)
     except ValueError as error:

@@ -8,6 +8,7 @@ from submit import program
 from submit.interface import Sdk
 from submit.job import BuiltEnvironment, Job
 from submit.preflight import secrets, snapshot_checks, training_files
+from submit.preflight.environment_checks import check_environment
 from submit.preflight.findings import Finding, error, note, report_findings, warning
 from submit.preflight.git_remote import check_addresses, clean_addresses
 from submit.preflight.settings import (
@@ -78,6 +79,7 @@ def _job_findings(job: Job, sdk: Sdk, training: Sequence[str], conda_file: Path 
         yield from check_image(job.environment.image)
     if conda_file:
         yield from check_conda_file(conda_file)
+    yield from check_environment(job)
     yield from _about_data(job, training)
     yield from _about_program(job)
     yield from check_folder(job.source_directory, sdk, training)

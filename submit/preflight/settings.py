@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lightning_app.azureml.destination import BY_CORE, BY_MLFLOW, CHOICE
 from submit.preflight.findings import Finding, error, warning
 from submit.preflight.secrets import secrets_in
 
@@ -81,7 +82,12 @@ def check_variables(variables: Mapping[str, object]) -> list[Finding]:
     return [
         finding
         for name, value in variables.items()
-        for finding in [*_about_name(name), *_about_value(name, value), *_about_secret(name, value)]
+        for finding in [
+            *_about_name(name),
+            *_about_value(name, value),
+            *_about_choice(name, value),
+            *_about_secret(name, value),
+        ]
     ]
 
 
@@ -92,6 +98,13 @@ def _about_name(name: str) -> list[Finding]:
     if name in _SET_BY_LAUNCHERS or name.startswith(("OMPI_", *_SET_BY_AZUREML)):
         return [error(f"--env {name}: Azure ML sets this variable itself; leave it out")]
     return []
+
+
+def _about_choice(name: str, value: object) -> list[Finding]:
+    """The training refuses another value, on nodes that are paid for by then."""
+    if name != CHOICE or value in (BY_CORE, BY_MLFLOW, ""):
+        return []
+    return [error(f"--env {name}={value}: expected {BY_CORE!r} or {BY_MLFLOW!r}")]
 
 
 def _about_value(name: str, value: object) -> list[Finding]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 
+from lightning_app.azureml.destination import CHOICE
 from tests.support.commands import Command, without_privileges
 from tests.support.images import make_cifar10, make_image_folder
 
@@ -148,6 +149,18 @@ def test_bad_input_is_one_line_and_no_file_is_written(run: Command, tmp_path: Pa
     for words in expected:
         assert words in outcome.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_way_for_the_metrics_that_is_not_known_is_an_error(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CHOICE, "mlfow")
+
+    outcome = run("fit")
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == f"error: {CHOICE} is 'mlfow'; expected 'azureml-core' or 'mlflow'; unset it for the default\n"
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_an_unreadable_data_path_is_an_error(run: Command, cifar10: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lightning_app.azureml.destination import CHOICE
+from lightning_app.deliver import main
 from submit.emulator import Fault
 from tests.support.commands import Command, environment
 from tests.support.jobs import Job
@@ -30,6 +32,17 @@ def test_outside_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: AZUREML_RUN_ID and 6 more not set; run this in the environment of ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_way_for_the_metrics_that_is_not_known_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CHOICE, "MLflow")
+
+    status = main([str(tmp_path)])
+
+    assert status == 2
+    assert capsys.readouterr().err.startswith(f"error: {CHOICE} is 'MLflow'; expected 'azureml-core' or 'mlflow'; ")
 
 
 @pytest.mark.parametrize("argument", ["nowhere", "."])

@@ -11,6 +11,7 @@ from submit.preflight.settings import (
     check_experiment_name,
     check_image,
     check_shm_size,
+    check_variables,
 )
 from submit.vm_sizes import check_vm_size, successor
 
@@ -138,3 +139,11 @@ def test_retired_sizes_have_a_successor_that_is_not_retired(size: str, instead: 
 @pytest.mark.parametrize("size", ["", "NC6x", "Standard NC6s", "gpu"])
 def test_what_is_no_name_of_a_size_is_an_error(size: str) -> None:
     assert "expected the name of a size" in check_vm_size(size)[0].text
+
+
+@pytest.mark.parametrize(("value", "levels"), [("mlflow", []), ("azureml-core", []), ("mlfow", ["error"])])
+def test_the_way_of_the_metrics_is_one_that_the_training_knows(value: str, levels: list[str]) -> None:
+    findings = check_variables({"LIGHTNING_APP_METRICS": value})
+
+    assert [finding.level for finding in findings] == levels
+    assert all(finding.text.endswith(": expected 'azureml-core' or 'mlflow'") for finding in findings)

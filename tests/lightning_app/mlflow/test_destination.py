@@ -9,6 +9,7 @@ from lightning_app.azureml.destination import CHOICE, find_destination
 from lightning_app.azureml.job import REQUIRED
 from lightning_app.azureml.mlflow.credentials import expiry
 from lightning_app.azureml.mlflow.tracking import parse_tracking
+from lightning_app.errors import UsageError
 from submit.emulator.workspace import SCOPE
 
 V1 = dict.fromkeys(REQUIRED, "x") | {"AZUREML_RUN_ID": "run"}
@@ -50,6 +51,12 @@ def test_the_destination_follows_from_the_variables(
 
     assert (found and found.describe()) == expected
     assert found is None or found.obstacle is None
+
+
+@pytest.mark.parametrize("environment", [{}, V1, V2])
+def test_a_choice_that_means_nothing_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"^LIGHTNING_APP_METRICS is 'core'; expected 'azureml-core' or 'mlflow'; "):
+        find_destination(environment | {CHOICE: "core"})
 
 
 @pytest.mark.parametrize(
