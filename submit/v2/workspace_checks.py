@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from submit.errors import is_not_found
+from submit.errors import describe_error, is_not_found
 from submit.interface import Nodes
 from submit.job import SERVERLESS, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
 from submit.preflight.findings import Finding, error, warning
@@ -43,7 +43,7 @@ def workspace_findings(client: "MLClient", location: str, job: Job) -> Iterator[
         yield from answered("--dataset", lambda: [*_about_folder(client, folder)])
     if isinstance(job.environment, CuratedEnvironment):
         named = job.environment
-        yield from answered("--environment", lambda: [*_about_environment(client, named)])
+        yield from answered("--environment", lambda: [*check_environment(client, named)])
 
 
 def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
@@ -121,20 +121,50 @@ def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:
         yield no_files(data, name)
 
 
-def _about_environment(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
+def check_environment(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
     given = environment_reference(wanted)
     if wanted.registry is not None:
-        return  # of another service, which Azure ML asks when the job is sent
+        yield from _about_registry(client, wanted)
+        return
     try:
-        if wanted.version:
-            client.environments.get(wanted.name, version=wanted.version)
-        else:
-            client.environments.get(wanted.name, label="latest")
+        _get_environment(client, wanted)
     except Exception as reason:  # as above
-        if not is_not_found(reason):
+        if not _is_missing(reason):
             raise
         names = ", ".join(sorted({repr(each.name) for each in client.environments.list()})[:10]) or "none"
         yield error(
             f"--environment {given!r}: the workspace has no such environment; it has {names}; for one of Azure ML give "
             f"azureml://registries/azureml/environments/{wanted.name}/labels/latest"
         )
+
+
+def _about_registry(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
+    """A registry is another service; without an answer of it Azure ML decides when the job is sent."""
+    from azure.ai.ml import MLClient
+
+    given = f"--environment {environment_reference(wanted)!r}"
+    try:
+        registry = MLClient(client._credential, registry_name=wanted.registry, enable_telemetry=False)
+        _get_environment(registry, wanted)
+    except Exception as reason:  # as above
+        if _is_missing(reason):
+            yield error(f"{given}: there is no such environment in the registry ({describe_error(reason)})")
+        else:
+            yield warning(
+                f"{given}: the registry doesn't say whether it exists ({describe_error(reason)}); Azure ML looks it up "
+                "when the job is sent"
+            )
+
+
+def _get_environment(client: "MLClient", wanted: CuratedEnvironment) -> None:
+    if wanted.version:
+        client.environments.get(wanted.name, version=wanted.version)
+    else:
+        client.environments.get(wanted.name, label="latest")
+
+
+def _is_missing(reason: Exception) -> bool:
+    """Whether there is no such thing; of a name without a version azure-ai-ml says so without a response."""
+    from azure.ai.ml.exceptions import ValidationErrorType
+
+    return is_not_found(reason) or getattr(reason, "error_type", None) == ValidationErrorType.RESOURCE_NOT_FOUND

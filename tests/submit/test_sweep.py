@@ -311,6 +311,7 @@ def test_the_sweep_that_is_sent_is_that_of_the_dry_run_and_can_be_ended(submitte
     sent = send(submitter, flags)
 
     assert (sent.status, sent.problems) == (0, "")
+    assert sent.err.startswith("note: cost: at most 10,578.24 USD (4 runs x 1 Standard_NC24ads_A100_v4 x 3.673 USD an ")
     sweep = submitter.service.sweeps[-1]
     assert sent.out.splitlines()[0] == f"Run {sweep.run_id}"
     assert sent.out.splitlines()[1].startswith("http")

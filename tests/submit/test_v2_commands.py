@@ -1,5 +1,6 @@
 """The commands with ``--sdk v2`` on jobs that nobody carries out, with the unmodified azure-ai-ml."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def user(service: AzureMLEmulator, tmp_path: Path) -> InProcess:
 def test_a_job_is_sent_as_the_flags_say_and_cancelled(user: InProcess) -> None:
     sent = user.submit(*JOB, "--nodes", "2", "--num_epochs", "3", "--tag", "team=x")
     assert sent.status == 0, sent.err
+    cost, chosen = sent.err.splitlines()
+    assert cost.startswith("note: cost: at most 5,289.12 USD (2 Standard_NC24ads_A100_v4 x 3.673 USD an hour x 720 h")
+    assert re.fullmatch(r"note: sent with Azure ML SDK v2 \(azure-ai-ml [\w.]+\): given by --sdk", chosen)
     run = sent.out.split()[1]
     user.service.add_artifact(run, LOG, b"first line\nlast line\n")
 
