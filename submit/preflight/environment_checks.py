@@ -95,7 +95,7 @@ def _needs(folder: Path) -> _Needs | None:
             project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
             python, lines = project.get("requires-python", ""), project["dependencies"]
         else:
-            python = metadata.metadata(program.DISTRIBUTION).get("Requires-Python", "")
+            python = str(metadata.metadata(program.DISTRIBUTION).json.get("requires_python", ""))
             lines = metadata.requires(program.DISTRIBUTION) or []
         requirements = [Requirement(line) for line in lines]
         torch = [each.specifier for each in requirements if each.name == "torch"]
