@@ -100,6 +100,11 @@ class CIFAR10DataModule(pl.LightningDataModule):
         return cifar10_files.read_classes(cifar10_files.find_folder(self.data_path))
 
     @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class, after ``setup``."""
+        return self._images[TRAINING].labels.bincount(minlength=len(self.classes)).tolist()
+
+    @property
     def predicted_paths(self) -> list[Path]:
         """The files that ``predict`` labels, in the order of their indices."""
         assert self._predict is not None

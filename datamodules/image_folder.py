@@ -105,6 +105,12 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return list(_class_folders(self.data_path, "train"))
 
     @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class, after ``setup``."""
+        labels = self._files["train"].labels or []
+        return [labels.count(label) for label in range(len(self.classes))]
+
+    @property
     def predicted_paths(self) -> list[Path]:
         """The files that ``predict`` labels, in the order of their indices."""
         return self._files["predict"].paths

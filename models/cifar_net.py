@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from models.classifier import ImageClassifier
 from models.optimizers import Schedule, scheduled
+from models.training_loss import ClassWeights
 
 _TEN = tuple("0123456789")
 
@@ -22,6 +23,10 @@ class CifarNet(ImageClassifier):
         schedule: Of the learning rate. constant, or one_cycle: it rises to learning_rate in the first fifth of all
             steps and falls to 0 in the others.
         classes: The names of the classes; on the command line they come from the data.
+        label_smoothing: Share of each label that is spread over all classes, from 0 to below 1.
+        class_weights: Factors of the training loss of each class, such as 1,2.5, or balanced: all classes count alike.
+        mixup_alpha: Mixes training images and their labels by MixUp, with this parameter; 0: not.
+        cutmix_alpha: The same by CutMix. With both, each batch has one of them.
     """
 
     image_size = 32
@@ -35,8 +40,13 @@ class CifarNet(ImageClassifier):
         momentum: float = 0.9,
         schedule: Schedule = "constant",
         classes: Sequence[str] = _TEN,
+        label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
     ) -> None:
-        super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum)
+        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum, *loss)
         self.save_hyperparameters()
         self.schedule = schedule
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.classifier import ImageClassifier
 from models.errors import ModelError
 from models.optimizers import Schedule, scheduled
+from models.training_loss import ClassWeights
 
 _TEN = tuple("0123456789")
 
@@ -29,6 +30,9 @@ class CifarResNet(ImageClassifier):
             steps and falls to 0 in the others.
         width: Channels of the first convolution; the last ones have eight times as many.
         classes: The names of the classes; on the command line they come from the data.
+        class_weights: Factors of the training loss of each class, such as 1,2.5, or balanced: all classes count alike.
+        mixup_alpha: Mixes training images and their labels by MixUp, with this parameter; 0: not.
+        cutmix_alpha: The same by CutMix. With both, each batch has one of them.
 
     Raises:
         ModelError: A value is out of range.
@@ -46,16 +50,18 @@ class CifarResNet(ImageClassifier):
         schedule: Schedule = "one_cycle",
         width: int = 16,
         classes: Sequence[str] = _TEN,
+        class_weights: ClassWeights = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
     ) -> None:
         if width < 1:
             raise ModelError(f"--model.width {width}: expected a whole number of channels, at least 1")
         if not (math.isfinite(weight_decay) and weight_decay >= 0):
             raise ModelError(f"--model.weight_decay {weight_decay}: expected a finite number of at least 0")
-        if not 0 <= label_smoothing < 1:
-            raise ModelError(f"--model.label_smoothing {label_smoothing}: expected a number from 0 to below 1")
-        super().__init__(_network(width, len(classes)), classes, learning_rate, momentum)
+        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(_network(width, len(classes)), classes, learning_rate, momentum, *loss)
         self.save_hyperparameters()
-        self.weight_decay, self.label_smoothing, self.schedule = weight_decay, label_smoothing, schedule
+        self.weight_decay, self.schedule = weight_decay, schedule
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.sgd(weight_decay=self.weight_decay, nesterov=self.momentum > 0)

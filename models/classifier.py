@@ -18,6 +18,7 @@ from models.errors import ModelError
 from models.evaluation_charts import EvaluationCharts
 from models.optimizers import sgd
 from models.step_metrics import Quantity, StepMetrics
+from models.training_loss import ClassWeights, Mixing, parsed_weights, require_share, weights_of_classes
 
 Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W), or in their place the features of a frozen backbone (B, F); labels, int64 (B,)."""
@@ -50,6 +51,15 @@ class ImageClassifier(pl.LightningModule):
         classes: The names of the classes, in the order of the outputs.
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
+        label_smoothing: Share of each label that is spread over all classes, from 0 to below 1.
+        class_weights: Factors of the training loss of the images of each class, such as 1,2.5; ``balanced``: so that
+            all classes count the same. The loss of a step is the mean of its images' weighted losses, which isn't
+            divided by their weights: so it is the same on any number of processes.
+        mixup_alpha: Training images and their labels are mixed with each other by MixUp; 1: evenly; 0: they aren't.
+        cutmix_alpha: The same by CutMix, which puts a part of one image into another one.
+
+    The validation and the test have neither of them. The training accuracy of mixed images is that of the label with
+    the largest share.
 
     Raises:
         ModelError: A value is out of range.
@@ -63,14 +73,30 @@ class ImageClassifier(pl.LightningModule):
     predicted_labels = 1  # of each image, see predict_step
     bf16_features = False  # whether they are computed in bfloat16 where the device is made for it
 
-    def __init__(self, network: nn.Module, classes: Sequence[str], learning_rate: float, momentum: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        classes: Sequence[str],
+        learning_rate: float,
+        momentum: float,
+        label_smoothing: float | None = None,
+        class_weights: ClassWeights = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+    ) -> None:
         super().__init__()
         if not (math.isfinite(learning_rate) and learning_rate > 0):
             raise ModelError(f"--learning_rate {learning_rate}: expected a finite number above 0")
         if not 0 <= momentum < 1:
             raise ModelError(f"--momentum {momentum}: expected a number from 0 to below 1")
+        if label_smoothing is not None:
+            require_share("--model.label_smoothing", label_smoothing)
+            self.label_smoothing = label_smoothing
         self.network = network
         self.classes = list(classes)
+        self.class_weights = parsed_weights(class_weights)
+        self.mixing = Mixing(mixup_alpha, cutmix_alpha, len(self.classes)) or None
+        self._loss_weights: Tensor | None = None  # of each class, while it is fitted
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.train_metrics = StepMetrics(len(self.classes))
@@ -110,6 +136,12 @@ class ImageClassifier(pl.LightningModule):
         """
         return None
 
+    def on_fit_start(self) -> None:
+        if self.class_weights is not None:
+            datamodule = self.trainer.datamodule  # type: ignore[attr-defined]  # a connector of the Trainer sets it
+            weights = weights_of_classes(self.class_weights, self.classes, datamodule)
+            self._loss_weights = weights.to(self.device, next(self.network.parameters()).dtype)
+
     def on_train_start(self) -> None:
         self.train_metrics.reset()  # steps of a learning rate or batch size finder don't count
         self._uneven_step = uneven_last_step(self.trainer.train_dataloader, self.trainer.world_size)
@@ -117,8 +149,12 @@ class ImageClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch
+        if self.mixing is not None:
+            images, labels = self.mixing(images, labels)
         logits = self.logits(images) if images.size(0) > 1 else self._logits_of_one(images, batch_idx)
         loss, logits, labels = self._step_loss(logits, labels, batch_idx)
+        if self.mixing is not None:
+            labels = labels.argmax(1)
         self.train_metrics.add(loss, logits, labels)
         return loss
 
@@ -183,18 +219,27 @@ class ImageClassifier(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.sgd()
 
+    def trained_parameters(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        """The parameters that are trained, as torch's optimizers take them: a list of them, or of groups of them."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
     def sgd(self, **options: Any) -> torch.optim.SGD:
         """SGD over all trained parameters, with further options of ``torch.optim.SGD``."""
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return sgd(trained, self.learning_rate, self.momentum, self._trainer, **options)
+        return sgd(self.trained_parameters(), self.learning_rate, self.momentum, self._trainer, **options)
 
     def _step_loss(self, logits: Tensor, labels: Tensor, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of a training step, and the logits (B, C) and labels (B,) of those images that count in it."""
-        smoothing = self.label_smoothing
+        """The loss of a training step, and the logits (B, C) and labels (B,) of those images that count in it.
+
+        The labels may be shares of all classes (B, C).
+        """
+        smoothing, weights = self.label_smoothing, self._loss_weights
         if batch_idx == self._uneven_idx and self._uneven_step is not None:
             logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
-            summed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+            summed = functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
             return summed * self._uneven_step.weight, logits, labels
+        if weights is not None:  # torch's mean would be over the weights of this process's images
+            summed = functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+            return summed / labels.size(0), logits, labels
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits, labels
 
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:

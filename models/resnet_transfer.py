@@ -1,35 +1,39 @@
-"""Transfer learning: a pretrained ResNet with a new head."""
+"""Transfer learning: a pretrained network of torchvision with a new head."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torchvision
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.backbone_weights import backbone_weights, load_backbone
+from models.architectures import Architecture, layer_of, without_head
+from models.backbone_weights import backbone_weights, fitting_weights, load_backbone
 from models.classifier import Batch, ImageClassifier, Stage, metric_name
 from models.errors import ModelError
 from models.heads import Evaluated, Heads, best_of, parsed_rates, require_apart, summed
-from models.optimizers import may_fuse
 from models.step_metrics import Quantity
+from models.training_loss import ClassWeights
 
 Depth = Literal[18, 34, 50, 101, 152]
-_HEAD = "fc"  # torchvision's name of a ResNet's last layer
+_DEPTH: Depth = 18
 _HEADS_KEY = "heads"  # in checkpoints of a training with several learning rates
 
 
 class ResNetTransfer(ImageClassifier):
-    """A ResNet of torchvision with a new head, trained with SGD and the step schedule of the tutorial.
+    """A ResNet, or another network of torchvision, with a new head; SGD with the step schedule of the tutorial.
 
-    Images are float32 (B, 3, H, W), normalised as for ImageNet. The pretrained weights are read when fitting starts; a
+    Images are float32 (B, 3, H, W), normalised as for ImageNet, also for a network whose weights expect another
+    normalisation. The new head is in the place of the layer that makes the logits. GoogLeNet and Inception v3 are
+    without the further classifiers that they have for training. The pretrained weights are read when fitting starts; a
     resumed run, ``validate``, ``test`` and ``predict`` load the weights of a checkpoint instead.
 
     Args:
         depth: Layers of the ResNet.
+        architecture: Another image classifier of torchvision, such as efficientnet_b0, in place of the ResNet. On the
+            command line, the size of the images is that of its weights unless ``--data.image_size`` is given.
         weights: ``DEFAULT`` (torchvision's ImageNet weights, downloaded once per node), ``none``, or a file with a
             state dict or a checkpoint of this project.
         freeze_backbone: Train only the head; the batch norms of the backbone keep their statistics, too.
@@ -44,6 +48,10 @@ class ResNetTransfer(ImageClassifier):
         learning_rates: Several learning rates, such as 0.1,0.01,0.001, in place of ``learning_rate``: a frozen backbone
             has a head for each, as if each were trained alone. Each validation chooses the head with the highest
             accuracy, and of equal ones that with the lowest loss: it is the network's, and the checkpoint's.
+        label_smoothing: Share of each label that is spread over all classes, from 0 to below 1.
+        class_weights: Factors of the training loss of each class, such as 1,2.5, or balanced: all classes count alike.
+        mixup_alpha: Mixes training images and their labels by MixUp, with this parameter; 0: not.
+        cutmix_alpha: The same by CutMix. With both, each batch has one of them.
 
     Raises:
         ModelError: A value is out of range, or the weights can't be used.
@@ -51,7 +59,7 @@ class ResNetTransfer(ImageClassifier):
 
     def __init__(
         self,
-        depth: Depth = 18,
+        depth: Depth = _DEPTH,
         weights: str = "DEFAULT",
         freeze_backbone: bool = True,
         learning_rate: float = 0.001,
@@ -62,6 +70,11 @@ class ResNetTransfer(ImageClassifier):
         feature_views: int = 3,
         bf16_features: bool = False,
         learning_rates: Sequence[float] | str | None = None,
+        architecture: str | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
     ) -> None:
         rates = parsed_rates(learning_rates)
         if rates and not freeze_backbone:
@@ -75,13 +88,29 @@ class ResNetTransfer(ImageClassifier):
             raise ModelError(f"--model.step_size {step_size}: expected a whole number of epochs, at least 1")
         if feature_views < 0:
             raise ModelError(f"--model.feature_views {feature_views}: expected a whole number of views, or 0")
-        super().__init__(_resnet(depth, len(classes)), classes, learning_rate, momentum)
+        if architecture is not None and depth not in (_DEPTH, None):
+            raise ModelError(f"--model.depth {depth} and --model.architecture {architecture}: give one of them")
+        chosen = Architecture(f"resnet{depth}" if architecture is None else architecture)
+        network, self._head = chosen.network(len(classes))
+        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(network, classes, learning_rate, momentum, *loss)
+        if rates and self.mixing is not None:
+            raise ModelError(
+                "--model.learning_rates: needs features, and mixed images have none; give one --learning_rate"
+            )
         self.save_hyperparameters()
-        self.architecture = f"resnet{depth}"
+        self._chosen, self.architecture = chosen, chosen.name
         self.weights = weights
         self.freeze_backbone = freeze_backbone
-        self.feature_width = self.network.fc.in_features  # type: ignore[union-attr,assignment]  # a linear layer
-        self.feature_views = feature_views
+        self._head_of = layer_of(self._head)
+        self._is_linear = isinstance(self._head_of(network), nn.Linear)
+        if rates and not self._is_linear:
+            raise ModelError(
+                f"--model.learning_rates: needs features, and the last layer of {chosen.name} is a convolution; give "
+                "another --model.architecture, or one --learning_rate"
+            )
+        self.feature_width = self._head_of(network).in_features if self._is_linear else 0
+        self.feature_views = 0 if self.mixing is not None else feature_views  # mixed images are new in each step
         self.bf16_features = bf16_features
         self.learning_rates = rates
         self.heads: Heads | None = None  # in fit, if there are several learning rates
@@ -91,7 +120,7 @@ class ResNetTransfer(ImageClassifier):
         self.gamma = gamma
         if freeze_backbone:
             for name, parameter in self.network.named_parameters():
-                parameter.requires_grad = name.startswith(f"{_HEAD}.")
+                parameter.requires_grad = name.startswith(f"{self._head}.")
 
     @property
     def trains_buffers(self) -> bool:
@@ -100,44 +129,55 @@ class ResNetTransfer(ImageClassifier):
     @property
     def backbone(self) -> nn.Module:
         """All layers except the head, for Lightning's ``BackboneFinetuning``."""
-        return nn.ModuleList(layer for name, layer in self.network.named_children() if name != _HEAD)
+        return without_head(self.network, self._head)
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of the images that the network takes, in pixels; None where it takes several sizes."""
+        return self._chosen.image_size if self._chosen.takes_one_size_only else None
+
+    @property
+    def least_image_size(self) -> int:
+        """Height and width of the smallest images that it takes, in pixels."""
+        return self._chosen.least_image_size
 
     def logits(self, inputs: Tensor) -> Tensor:
         if inputs.dim() == 2:
-            logits: Tensor = self.network.fc(inputs)  # type: ignore[operator]  # a module
+            logits: Tensor = self._head_of(self.network)(inputs)
             return logits
         return super().logits(inputs)
 
     def frozen_backbone(self) -> nn.Module | None:
-        return nn.Sequential(*self.backbone.children(), nn.Flatten(1)) if self.freeze_backbone else None
+        return self.backbone if self.freeze_backbone and self._is_linear else None
 
     def prepare_data(self) -> None:
         """Downloads the ImageNet weights, or checks the file of weights, once per node."""
         if not self._is_fresh_run() or self.weights == "none":
             return
         if self.weights == "DEFAULT":
-            self._imagenet_weights()
+            self._chosen.weights()
         else:  # before the run folder is prepared
-            backbone_weights(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
+            backbone_weights(self.network, Path(self.weights), architecture=self.architecture, head=self._head)
 
     def setup(self, stage: str) -> None:
         """Loads the pretrained weights, except those of the head; makes several heads where there are several rates."""
         if stage == "fit" and self.learning_rates:
             require_apart(self.trainer)
-            layer: Any = self.network.fc
-            self.heads = Heads(layer, self.learning_rates)
+            self.heads = Heads(self._head_of(self.network), self.learning_rates)
         if stage != "fit" or not self._is_fresh_run() or self.weights == "none":
             return
         if self.weights == "DEFAULT":
-            state = {n: value for n, value in self._imagenet_weights().items() if not n.startswith(f"{_HEAD}.")}
-            self.network.load_state_dict(state, strict=False)
+            names = {"given": self.weights, "architecture": self.architecture, "head": self._head}
+            weights = fitting_weights(self._chosen.weights(), self.network, **names)
+            self.network.load_state_dict(weights, strict=False)
         else:
-            load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=_HEAD)
+            load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=self._head)
 
     def teardown(self, stage: str) -> None:
         self.heads, self._logged_group = None, 0
 
     def on_fit_start(self) -> None:
+        super().on_fit_start()
         if self.heads is not None and self._is_fresh_run():  # --init_from may have changed the chosen head by now
             self.heads.begin_equal()
 
@@ -177,13 +217,13 @@ class ResNetTransfer(ImageClassifier):
             self.network.eval()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.sgd() if self.heads is None else self._sgd_of_heads(self.heads)
+        optimizer = self.sgd()
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, self.step_size, self.gamma)]
 
-    def _sgd_of_heads(self, heads: Heads) -> torch.optim.SGD:
-        groups = [{"params": heads.parameters_of(number), "lr": rate} for number, rate in enumerate(heads.rates)]
-        fused = may_fuse(list(heads.parameters()), self.trainer)
-        return torch.optim.SGD(groups, momentum=self.momentum, fused=fused)
+    def trained_parameters(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        if (heads := self.heads) is None:
+            return super().trained_parameters()
+        return [{"params": list(heads.parameters_of(n)), "lr": rate} for n, rate in enumerate(heads.rates)]
 
     def _features(self, inputs: Tensor) -> Tensor:
         """Features (B, F); also from images, which a loader of features yields where there is no room for features."""
@@ -236,22 +276,3 @@ class ResNetTransfer(ImageClassifier):
 
     def _is_fresh_run(self) -> bool:
         return self.trainer.ckpt_path is None
-
-    def _imagenet_weights(self) -> dict[str, Tensor]:
-        available = torchvision.models.get_model_weights(self.architecture)
-        try:
-            weights: dict[str, Tensor] = available["DEFAULT"].get_state_dict(progress=True, check_hash=True)
-        except Exception as error:  # urllib, ssl and torch.hub raise errors of their own
-            raise ModelError(
-                f"--model.weights DEFAULT: torchvision's weights of {self.architecture} could not be downloaded "
-                f"({error}); give a file, or none"
-            ) from error
-        return weights
-
-
-def _resnet(depth: Depth, num_classes: int) -> nn.Module:
-    # setup loads the pretrained weights
-    network: nn.Module = torchvision.models.get_model(f"resnet{depth}", weights=None)
-    network.fc = nn.Linear(network.fc.in_features, num_classes)  # type: ignore[union-attr,arg-type]
-    # the layout of the images; if gradients and DDP's buckets differ in strides, DDP copies each gradient and warns
-    return network.to(memory_format=torch.channels_last)

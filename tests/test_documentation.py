@@ -298,9 +298,12 @@ def known_flags() -> set[str]:
 
 def flags_of_settings() -> set[str]:
     """The full names of settings, which the help lists without their prefix or not at all."""
-    content = run_python("-m", "lightning_app.fit", "--model", "ResNetTransfer", "--print_config", folder=ROOT).out
+    chosen = ("--model", "ResNetTransfer", "--optimizer", "AdamW", "--lr_scheduler", "ReduceLROnPlateau",
+              "--lr_scheduler.monitor", "val_loss")  # fmt: skip
+    content = run_python("-m", "lightning_app.fit", *chosen, "--print_config", folder=ROOT).out
     settings = yaml.safe_load(content)
-    names = [f"{part}.{name}" for part in ("model", "data") for name in settings[part]["init_args"]]
+    parts = ("model", "data", "optimizer", "lr_scheduler")
+    names = [f"{part}.{name}" for part in parts for name in settings[part]["init_args"]]
     return {f"--{name}" for name in (*settings, *names)}
 
 

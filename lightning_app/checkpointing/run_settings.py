@@ -82,6 +82,8 @@ def differences(earlier: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     if _images_per_step(earlier) == _images_per_step(current) is not None:
         one[_BATCH_SIZE] = other[_BATCH_SIZE]
     changed = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
+    # a setting that the release of the earlier run didn't have is off by default
+    changed = [name for name in changed if name in one or other[name]]
     # another class has other settings as well, which need no mention
     classes = [name for name in changed if name.endswith(".class_path")]
     listed = [f"{short_name(n)} was {one.get(n)!s:.60}, now {other.get(n)!s:.60}" for n in classes or changed]

@@ -11,11 +11,13 @@ from lightning_app.command_line.flags import COMMANDS, suggestion
 from lightning_app.command_line.help_page import WIDTH, table
 
 TRAINER_HELP = "--trainer.help"
-_HELP = re.compile(r"--(?:model|data|trainer)(?:\.\w+)*\.help")
+_HELP = re.compile(r"--(?:model|data|optimizer|lr_scheduler|trainer)(?:\.\w+)*\.help")
 # where the classes are that a flag takes by their bare names
 _MODULES = {
     "--model.help": "models",
     "--data.help": "datamodules",
+    "--optimizer.help": "torch.optim",
+    "--lr_scheduler.help": "torch.optim.lr_scheduler",
     "--trainer.accelerator.help": "pytorch_lightning.accelerators",
     "--trainer.callbacks.help": "pytorch_lightning.callbacks",
     "--trainer.logger.help": "pytorch_lightning.loggers",
@@ -26,7 +28,9 @@ _MODULES = {
 # the parser's words for a class of another kind, and for a name that it doesn't know
 _OTHER_CLASS = re.compile(r"is not a subclass of (\w+)")
 _NO_PATH = "Expected a dot import path string"
-_BASES = {"Accelerator", "Callback", "ImageClassifier", "LightningDataModule", "LightningModule", "Logger", "Profiler"}
+_BASES = {"Accelerator", "Callback", "ImageClassifier", "LightningDataModule", "LightningModule", "Logger", "Profiler",
+          "LRScheduler", "Optimizer"}  # fmt: skip
+_OF_SCHEDULERS = {"ChainedScheduler", "SequentialLR"}  # their arguments are other schedulers, which no flag can give
 
 
 def requested_help(words: Sequence[str]) -> list[str] | None:
@@ -66,8 +70,9 @@ def known_classes(flag: str) -> list[type]:
     if flag not in _MODULES:
         return []
     module = importlib.import_module(_MODULES[flag])
-    classes = [getattr(module, name) for name in sorted(module.__all__)]
-    return [c for c in classes if inspect.isclass(c) and not issubclass(c, Exception) and c.__name__ not in _BASES]
+    classes = [getattr(module, name) for name in sorted(getattr(module, "__all__", vars(module)))]
+    left_out = _BASES | _OF_SCHEDULERS
+    return [c for c in classes if inspect.isclass(c) and not issubclass(c, Exception) and c.__name__ not in left_out]
 
 
 def class_page(flag_and_class: str, parser_help: str) -> str:

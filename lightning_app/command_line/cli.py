@@ -29,7 +29,7 @@ from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
 from lightning_app.checkpointing.save_interval import DEFAULT_INTERVAL
 from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
-from lightning_app.command_line import saved_settings
+from lightning_app.command_line import chosen_optimizer, saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
 from lightning_app.command_line.defaults import NOT_SET_HERE, OUTPUT_DIR, SEED, TRAINER_DEFAULTS, take_unset
@@ -73,6 +73,7 @@ class RunCLI(LightningCLI):
         watchdog: Ends all processes when one of them fails.
         checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
         defaults: What takes the place of settings that aren't given, such as the section ``data``.
+        given: The settings that the user has given, see ``given_settings``.
         output_dir_is_given: Whether the user has named the run folder.
 
     Raises:
@@ -85,11 +86,12 @@ class RunCLI(LightningCLI):
         watchdog: Watchdog,
         checkpoint: Path | None = None,
         defaults: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
         output_dir_is_given: bool = False,
     ) -> None:
         self.watchdog = watchdog
         self.checkpoint = checkpoint
-        self.defaults = dict(defaults or {})
+        self.defaults, self.given = dict(defaults or {}), dict(given or {})
         self.output_dir_is_given = output_dir_is_given
         self.plan = ResumePlan()
         self.lock: RunLock | None = None
@@ -131,6 +133,8 @@ class RunCLI(LightningCLI):
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
             parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
             parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
+            parser.add_optimizer_args()
+            parser.add_lr_scheduler_args()
             parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
             parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
         if subcommand == "predict":
@@ -189,6 +193,8 @@ class RunCLI(LightningCLI):
         take_unset(str(self.subcommand), self.settings)
         if self._trains():
             check_azureml(self.settings.azureml.as_dict())
+        if self.subcommand == "fit":
+            chosen_optimizer.check(self.settings, self.given)
         if self._init_from is not None and self.settings.resume not in ("auto", "never"):
             raise UsageError(
                 f"--init_from {str(self._init_from)!r} and --resume {self.settings.resume!r}: give one of them; "
@@ -206,6 +212,9 @@ class RunCLI(LightningCLI):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        if self.subcommand == "fit" and self.settings.optimizer:
+            chosen, epochs = self.settings.optimizer, self.settings.trainer.max_epochs
+            chosen_optimizer.use(self.model, chosen, self.settings.lr_scheduler, epochs)
         settings = self._get(self.config_init, "trainer")
         processes = AzureMLEnvironment()
         kwargs |= trainer_settings.for_lightning(settings, trains=self._trains()) | {
@@ -303,12 +312,15 @@ class RunCLI(LightningCLI):
             require_given_classes(names, parameter.default, datamodule)
 
     def validate(self, **_: Any) -> None:
+        require_image_size(self.model, self.datamodule)
         evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())
 
     def test(self, **_: Any) -> None:
+        require_image_size(self.model, self.datamodule)
         evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._require_checkpoint())
 
     def predict(self, **_: Any) -> None:
+        require_image_size(self.model, self.datamodule)
         checkpoint = self._require_checkpoint()
         file, top_k = self._predictions_file(), self.settings.top_k
         evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, file, top_k)

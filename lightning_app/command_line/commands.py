@@ -39,7 +39,7 @@ def run_command(arguments: Sequence[str], watchdog: Watchdog, program: type[RunC
     check_given_values([*before, *flags])
     given = given_settings(command, before, flags)
     if command == "fit":
-        program([*before, command, *flags], watchdog, defaults=default_classes(given))
+        program([*before, command, *flags], watchdog, defaults=default_classes(given), given=given)
     else:
         saved, checkpoint = settings_of_checkpoint(command, given, OUTPUT_DIR)
         names_folder = text_of(given, "trainer", "default_root_dir") is not None

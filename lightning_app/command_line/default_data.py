@@ -8,13 +8,15 @@ import pytorch_lightning as pl
 
 import datamodules
 import models
-from lightning_app.command_line.given_settings import class_of
+from lightning_app.command_line.given_settings import class_of, text_of
+from models.architectures import Architecture, names
 
 DEFAULT_MODEL = "models.CifarNet"
+_FOLDER = "datamodules.ImageFolderDataModule"
 _DEFAULT_DATA = {
     models.CifarNet: "datamodules.CIFAR10DataModule",
     models.CifarResNet: "datamodules.CIFAR10DataModule",
-    models.ResNetTransfer: "datamodules.ImageFolderDataModule",
+    models.ResNetTransfer: _FOLDER,
 }
 _KINDS = {"model": (pl.LightningModule, models), "data": (pl.LightningDataModule, datamodules)}
 
@@ -33,7 +35,19 @@ def default_classes(given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {part: _path(found) for part, found in imported.items() if found is not None}
     if not class_of(given, "data") and given.get("data", {}) is not None and (data := _data_of(imported["model"])):
         defaults["data"] = data
-    return {part: {"class_path": path} for part, path in defaults.items()}
+    sections: dict[str, Any] = {part: {"class_path": path} for part, path in defaults.items()}
+    if (size := _image_size(imported["model"], given)) and defaults.get("data") == _FOLDER:
+        sections["data"]["init_args"] = {"image_size": size}
+    return sections
+
+
+def _image_size(model: type | None, given: Mapping[str, Any]) -> int | None:
+    """That of the weights of a chosen architecture; None where there is none, or none that torchvision has."""
+    section = given.get("model")
+    if not isinstance(section, Mapping) or model is None or not issubclass(model, models.ResNetTransfer):
+        return None
+    name = text_of(section, "architecture") or text_of(section, "init_args", "architecture")
+    return Architecture(name).image_size if name in names() else None
 
 
 def _data_of(model: type | None) -> str | None:

@@ -52,7 +52,7 @@ _SYNONYMS = {
     **dict.fromkeys(("gpus", "gpu", "num_gpus", "n_gpus", "ngpus", "nproc_per_node"), ("trainer.devices",)),
     **dict.fromkeys(("nodes", "nnodes", "n_nodes"), ("trainer.num_nodes",)),
     **dict.fromkeys(("device", "cuda", "cpu"), ("trainer.accelerator",)),
-    **dict.fromkeys(("arch", "architecture", "network", "net", "backbone"), ("model",)),
+    **dict.fromkeys(("arch", "architecture", "network", "net", "backbone"), ("model.architecture", "model")),
     **dict.fromkeys(("ckpt", "checkpoint", "checkpoint_path", "resume_from", "weights"), ("ckpt_path", "resume")),
     **dict.fromkeys(("init", "pretrained", "warm_start", "finetune_from", "load_weights"), ("init_from",)),
     **dict.fromkeys(("fp16", "amp", "half", "bf16"), ("trainer.precision",)),
@@ -60,6 +60,8 @@ _SYNONYMS = {
     **dict.fromkeys(("cfg", "config_file", "conf"), ("config",)),
     **dict.fromkeys(("img_size", "imgsz", "image_size", "crop_size"), ("data.image_size",)),
     **dict.fromkeys(("clip", "grad_clip", "clip_grad"), ("trainer.gradient_clip_val",)),
+    **dict.fromkeys(("opt", "optim", "optimiser"), ("optimizer",)),
+    **dict.fromkeys(("scheduler", "sched", "lr_schedule", "lrscheduler", "lr_policy"), ("lr_scheduler",)),
     **dict.fromkeys(("log_interval", "print_freq"), ("trainer.log_every_n_steps",)),
 }
 _BY_NAME = {flag.name: flag for flag in FLAGS}

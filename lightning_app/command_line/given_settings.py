@@ -9,7 +9,7 @@ import yaml
 from lightning_app.command_line.flags import COMMANDS, flag_names, flag_values
 from lightning_app.command_line.given_values import CONFIG_FLAGS
 
-_CLASSES = ("model", "data")
+_CLASSES = ("model", "data", "optimizer", "lr_scheduler")
 
 
 def split_at_command(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:

@@ -38,7 +38,7 @@ _PATHS = {
 _NO_PATHS = {"--resume": ("auto", "never"), "--model.weights": ("DEFAULT", "none")}
 # flags of classes and of groups of settings: the parser reads their value from a file if one has that name
 _READ_BY_PARSER = re.compile(
-    r"--(model|data|azureml|trainer(\.(accelerator|callbacks|logger|plugins|profiler|strategy))?)"
+    r"--(model|data|optimizer|lr_scheduler|azureml|trainer(\.(accelerator|callbacks|logger|plugins|profiler|strategy))?)"
 )
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

@@ -28,12 +28,23 @@ _ABOUT_OTHERS = {
 _MODEL_FLAGS = (
     Flag("--model", "", "NAME", "CifarNet (default), CifarResNet, ResNetTransfer or your own, by import path: "
          "my_module.MyModel.", ("fit",)),
+    Flag("--model.architecture", "", "NAME", "Of ResNetTransfer: another image classifier of torchvision, such as "
+         "efficientnet_b0 or vit_b_16.", ("fit",)),
     Flag("--data", "", "NAME", "CIFAR10DataModule, ImageFolderDataModule or your own, by import path (default: the one "
          "that belongs to the model)."),
     Flag("--ckpt_path", "", "FILE", "Checkpoint of the network (default: the best or the last in --output_dir).",
          ("validate", "test", "predict")),
 )  # fmt: skip
 _RUN_FLAGS = (
+    Flag("--optimizer", "", "NAME", "An optimizer of torch in place of the model's own SGD, such as AdamW; "
+         "--optimizer.help lists them. Its settings are --optimizer.NAME, such as --optimizer.weight_decay.", ("fit",)),
+    Flag("--lr_scheduler", "", "NAME", "With --optimizer: a schedule of the learning rate, such as CosineAnnealingLR, "
+         "with a step after each epoch; --lr_scheduler.help lists them.", ("fit",)),
+    Flag("--model.label_smoothing", "", "X", "Share of each training label that is spread over all classes.", ("fit",)),
+    Flag("--model.class_weights", "", "W", "balanced: the loss counts all classes alike, however many images they "
+         "have. Or a weight for each, such as 1,2.5.", ("fit",)),
+    Flag("--model.mixup_alpha", "", "X", "Mix training images by MixUp, such as 0.2.", ("fit",)),
+    Flag("--model.cutmix_alpha", "", "X", "Mix training images by CutMix, such as 1.0.", ("fit",)),
     Flag(RECIPE, "", "NAME", f"Settings that come with this program: {', '.join(recipe_names())}. Other flags count "
          "more.", ("fit",)),
     Flag("--resume", "", "WHAT", "auto: continue an unfinished run in --output_dir (default). never: move it to "
@@ -163,7 +174,8 @@ def _default(flag: Flag, owners: Owners) -> str:
 
 
 def _settings(owners: Iterable[type]) -> str:
-    short = {flag.target.rpartition(".")[2] for flag in FLAGS} | {"classes"}
+    explained = {flag.name.rpartition(".")[2] for flag in (*_MODEL_FLAGS, *_RUN_FLAGS) if "." in flag.name}
+    short = {flag.target.rpartition(".")[2] for flag in FLAGS} | {"classes"} | explained
     return table(
         (
             owner.__name__,

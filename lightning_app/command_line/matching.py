@@ -51,15 +51,25 @@ def require_given_classes(names: Sequence[str] | None, default: Sequence[str] | 
 def require_image_size(model: pl.LightningModule, datamodule: Any) -> None:
     """Checks that a model for images of one size, its attribute ``image_size``, gets images of this size.
 
+    A model may also have a smallest size, its attribute ``least_image_size``.
+
     Raises:
         UsageError: The data has images of another size.
     """
     expected, given = getattr(model, "image_size", None), getattr(datamodule, "image_size", None)
-    if isinstance(expected, int) and isinstance(given, int) and expected != given:
-        name = type(model).__name__
+    least = getattr(model, "least_image_size", None)
+    if not isinstance(given, int):
+        return
+    name = getattr(model, "architecture", type(model).__name__)
+    if isinstance(expected, int) and expected != given:
         raise UsageError(
             f"--data.image_size {given}: {name} is for images of {expected} x {expected} pixels; give "
             f"--data.image_size {expected}, or a model for images of any size, such as --model ResNetTransfer"
+        )
+    if isinstance(least, int) and given < least:
+        raise UsageError(
+            f"--data.image_size {given}: {name} is for images of at least {least} x {least} pixels; give "
+            f"--data.image_size {least} or more"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from lightning_app.command_line.class_help import known_classes
 from lightning_app.command_line.flags import COMMANDS, FLAGS, last_value, short_name, shown, suggestion
 from lightning_app.command_line.import_path import OWN_PACKAGES
+from models import architectures
 
 # The forms of jsonargparse's messages, see the tests of parse_error_message.
 _KEY = re.compile(r'Parser key "([^"]+)"')
@@ -23,6 +24,7 @@ BAD_CLASS = re.compile(
     r"Problem with given class_path '([^']+)': (.*?)(?= - (?:Expected|Import path|Problem)| Given value type|$)"
 )
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_NUMBER_OR_TENSOR = re.compile(r"<class 'torch\.Tensor'>\] Errors: - Expected a <class 'float'>")
 _WRONG_BASE = re.compile(r"Import path (?:\S+ )?does not correspond to a subclass of (\w+)")
 _REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+)")
 _OPTION = re.compile(r'Invalid option "(.*)" for --print_config')
@@ -33,6 +35,8 @@ _GOT = re.compile(
     r"|Given value: (?!NestedArg)(?!Namespace)(.*)$"
 )
 _NESTED = re.compile(r"Given value: NestedArg\(key='([^']+)', val=(.*)\)$")
+# what the parser takes for the class of --optimizer.lr where there is no --optimizer
+_UNNAMED = ("torch.optim.Optimizer", "torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler")
 _RESNET = re.compile(r"resnet_?(18|34|50|101|152)", re.IGNORECASE)
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", type(None): "null",
           list: "a list", tuple: "a list", dict: "settings, {NAME: VALUE}", timedelta: "a time, DD:HH:MM:SS",
@@ -73,7 +77,10 @@ def expected_words(hint: Any) -> str:
 def _words(hint: Any) -> list[str]:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        words = [word for part in typing.get_args(hint) for word in _words(part)]
+        parts = [
+            part for part in typing.get_args(hint) if getattr(part, "__name__", "") != "Tensor"
+        ]  # no flag gives one
+        words = [word for part in parts for word in _words(part)]
         return [word for word in words if word != "null"] + ["null"] * ("null" in words)
     if origin is Literal:
         values = [str(value) for value in typing.get_args(hint)]
@@ -101,8 +108,10 @@ def _class_message(text: str, setting: str, arguments: Sequence[str]) -> str | N
         flag = short_name(setting if setting.split(".")[-1] == name else f"{setting}.{name}".lstrip("."))
         if owner is None:
             return f"{flag}: no such setting{suggestion(flag, [])}"
+        if owner[1] in _UNNAMED:
+            return f"{flag}: a setting of a class that isn't given; give --{setting.partition('.')[0]} CLASS before it"
         return f"{flag}: {owner[1]} has no such setting{suggestion(name, _parameters(owner[1]))}"
-    if match := _NO_CLASS.search(text):
+    if (match := _NO_CLASS.search(text)) and not _NUMBER_OR_TENSOR.search(text):
         return _no_class(short_name(setting), match[1])
     if match := _REQUIRED.search(text):
         owner = BAD_CLASS.search(text)
@@ -169,6 +178,9 @@ def _find_class(part: str, class_path: str) -> type | None:
 def _no_class(flag: str, name: str) -> str:
     if flag == "--model" and (match := _RESNET.fullmatch(name)):
         return f"{flag} {shown(name)}: no such class; did you mean --model ResNetTransfer --model.depth {match[1]}?"
+    if flag == "--model" and name in architectures.names():
+        meant = f"--model ResNetTransfer --model.architecture {name}"
+        return f"{flag} {shown(name)}: no such class; did you mean {meant}?"
     names = [known.__name__ for known in known_classes(f"{flag}.help")]
     hint = suggestion(name, names)
     if name in names:

@@ -20,7 +20,7 @@ def found_settings(callbacks: Iterable[Any]) -> set[str]:
     for callback in callbacks:
         class_path, arguments = (callback or {}).get("class_path", ""), (callback or {}).get("init_args") or {}
         if class_path.endswith(LearningRateFinder.__name__):
-            names |= {arguments["attr_name"]} if arguments.get("attr_name") else {"lr", "learning_rate"}
+            names |= {"lr", arguments.get("attr_name") or "learning_rate"}  # lr: of the optimizer, too
         if class_path.endswith(BatchSizeFinder.__name__):
             names.add(arguments.get("batch_arg_name") or "batch_size")
     return names
@@ -46,6 +46,9 @@ class RecordFound(pl.Callback):
         for holder, part in ((pl_module, self._settings.model), (datamodule, self._settings.data)):
             if holder is not None:
                 self._record(holder, part, names)
+        optimizer = self._settings.get("optimizer")
+        if optimizer and "learning_rate" in names and "lr" in (optimizer.get("init_args") or {}):
+            optimizer.init_args.lr = getattr(pl_module, "learning_rate", optimizer.init_args.lr)
         if names and trainer.is_global_zero:
             self._write_config()
 

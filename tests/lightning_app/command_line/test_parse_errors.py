@@ -41,7 +41,7 @@ def message_of(words: str) -> str:
         ("--workers 3", "--workers: unknown flag; did you mean --num_workers?"),
         ("--data_dir x", "--data_dir: unknown flag; did you mean --data_path?"),
         ("--gpus 2", "--gpus: unknown flag; did you mean --trainer.devices?"),
-        ("--arch resnet18", "--arch: unknown flag; did you mean --model?"),
+        ("--arch resnet18", "--arch: unknown flag; did you mean --model.architecture?"),
         ("--depth 18", "--depth: unknown flag; did you mean --model.depth?"),
         ("--img_size 32", "--img_size: unknown flag; did you mean --data.image_size?"),
         ("--checkpoint x", "--checkpoint: unknown flag; did you mean --resume?"),
