@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion
 from submit import curated, program
 from submit.curated import Contents
 from submit.job import BuiltEnvironment, CuratedEnvironment, Job
-from submit.preflight.findings import Finding, error, warning
+from submit.preflight.findings import Finding, error, format_names, warning
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,6 +38,7 @@ def check_environment(job: Job) -> Iterator[Finding]:
     needs, found = _needs(job.source_directory), contents_of(job.environment)
     if needs is None or found is None:
         return
+    yield from _about_lock(job, needs)
     given = _given(job.environment)
     where = f" ({found.source})" if found.source else ""
     for name, has, wanted in (("Python", found.python, needs.python), ("torch", found.torch, needs.torch)):
@@ -49,6 +50,21 @@ def check_environment(job: Job) -> Iterator[Finding]:
         yield warning(
             f"{given} has Python {found.python} and torch {found.torch}{where}, but its definition doesn't install "
             f"{', '.join(missing)}; {_advice(job.environment)}"
+        )
+
+
+def _about_lock(job: Job, needs: _Needs) -> Iterator[Finding]:
+    """With hashes pip installs what is named and nothing else, so that a lock must have all that the project needs."""
+    conda = job.environment.conda if isinstance(job.environment, BuiltEnvironment) else None
+    lines = [] if conda is None else _pip_lines(conda)
+    if not any("--hash=" in line for line in lines):
+        return
+    locked = {canonicalize_name(re.split(r"[\s=<>~!;@\[]", line, maxsplit=1)[0]) for line in lines}
+    missing = [name for name in needs.packages if name not in locked]
+    if missing and program.is_in(job.source_directory):
+        yield error(
+            f"--pip_requirements: is a lock without {format_names(missing)}, which the project needs; lock again, such "
+            "as by uv lock"
         )
 
 
@@ -99,7 +115,8 @@ def _needs(folder: Path) -> _Needs | None:
             lines = metadata.requires(program.DISTRIBUTION) or []
         requirements = [Requirement(line) for line in lines]
         torch = [each.specifier for each in requirements if each.name == "torch"]
-        names = [canonicalize_name(each.name) for each in requirements]
+        # one with a marker is for some platforms or Pythons only
+        names = [canonicalize_name(each.name) for each in requirements if not each.marker]
         return _Needs(SpecifierSet(python), torch[0] if torch else SpecifierSet(), names)
     except (OSError, ValueError, KeyError, metadata.PackageNotFoundError, InvalidRequirement, InvalidSpecifier):
         return None  # what is wrong with it is said where the environment is built
@@ -117,11 +134,19 @@ def _of_conda(text: str) -> Contents | None:
     except (yaml.YAMLError, KeyError, TypeError):
         return None  # check_conda_file reports it
     lines = [entry for entry in dependencies or [] if isinstance(entry, str)]
-    pip = [line for entry in dependencies or [] if isinstance(entry, dict) for line in entry.get("pip") or []]
     pythons = [found[1] for line in lines if (found := _PYTHON.fullmatch(line.strip()))]
     torches = [found["version"] for line in lines if (found := _TORCH_OF_CONDA.fullmatch(line.strip()))]
-    torches += [found["version"] for line in pip if (found := _TORCH_OF_PIP.match(str(line).strip()))]
+    torches += [found["version"] for line in _pip_lines(text) if (found := _TORCH_OF_PIP.match(line))]
     return Contents(next(iter(pythons), None), next(iter(torches), None))
+
+
+def _pip_lines(conda: str) -> list[str]:
+    """The lines for pip of a conda environment that can be read."""
+    try:
+        entries = [entry for entry in yaml.safe_load(conda)["dependencies"] if isinstance(entry, dict)]
+        return [str(line).strip() for entry in entries for line in entry.get("pip") or []]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return []
 
 
 _STAGE = re.compile(r"FROM\s+(--platform=\S+\s+)?(?P<image>\S+)(\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)

@@ -12,6 +12,7 @@ from submit.preflight.environment_checks import check_environment, contents_of
 from submit.preflight.findings import Finding
 from submit.sdk import choose_sdk
 from tests.submit.test_command_line import job_of
+from tests.submit.test_lock_files import LOCK
 
 REGISTRY = "azureml://registries/azureml/environments"
 NEEDS = '[project]\nrequires-python = ">=3.10,<3.13"\ndependencies = ["torch>=2.4", "pytorch-lightning>=2.6"]\n'
@@ -92,7 +93,11 @@ def test_a_python_that_the_project_excludes_is_refused(project: Path) -> None:
 @pytest.mark.parametrize(
     ("flag", "text", "torch"),
     [
-        ("pip_requirements", "torch==2.3.1 \\\n    --hash=sha256:aa\n", "2.3.1"),
+        (
+            "pip_requirements",
+            "torch==2.3.1 \\\n    --hash=sha256:aa\npytorch-lightning==2.6.6 --hash=sha256:bb\n",
+            "2.3.1",
+        ),
         ("pip_requirements", "numpy\ntorch == 2.3.1+cu121\n", "2.3.1+cu121"),
         ("conda_file", "dependencies: [python=3.11, 'conda-forge::pytorch=2.3=cuda*']", "2.3"),
         ("conda_file", "dependencies: [python=3.11, pip, {pip: [torch==1.13.1]}]", "1.13.1"),
@@ -138,6 +143,21 @@ def test_what_may_be_new_enough_is_not_refused(project: Path, flag: str, text: s
     file.write_text(text)
 
     assert findings(f"--source_directory {project} --{flag} {file}") == []
+
+
+def test_a_lock_without_what_the_project_needs_is_refused(project: Path) -> None:
+    found = findings(f"--source_directory {project} --pip_requirements {LOCK}")
+
+    assert [(finding.level, finding.text) for finding in found] == [
+        (
+            "error",
+            "--pip_requirements: is a lock without 'torch', 'pytorch-lightning', which the project needs; lock again, "
+            "such as by uv lock",
+        )
+    ]
+    needs = NEEDS.replace("torch>=2.4", "tqdm").replace("pytorch-lightning>=2.6", "PyYAML>=6")
+    (project / "pyproject.toml").write_text(needs)
+    assert findings(f"--source_directory {project} --pip_requirements {LOCK}") == []
 
 
 def test_an_image_is_known_by_a_name_that_says_it(project: Path) -> None:
