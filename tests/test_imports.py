@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "lightning_app.azureml.run_artifacts",
         "lightning_app.command_line.flags",
         "lightning_app.growing_file",
+        "lightning_app.report",
         "lightning_app.watchdog.protocol",
     ),
     "submit.emulator": (),

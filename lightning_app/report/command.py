@@ -19,15 +19,27 @@ def main(words: Sequence[str]) -> None:
         UsageError: A folder holds no run, or the file can't be written.
     """
     given = _parser().parse_args(words)
-    folders = list(dict.fromkeys(given.runs))
+    print(report(list(dict.fromkeys(given.runs)), given.output))
+
+
+def report(folders: Sequence[Path], output: Path | None) -> str:
+    """Writes the report of run folders, and returns a line that says where it is.
+
+    Args:
+        folders: Of the runs.
+        output: The file. None: ``report.html``, in the folder of a single run or else in the current folder.
+
+    Raises:
+        UsageError: A folder holds no run, or the file can't be written.
+    """
     for folder in folders:
         if not is_run(folder):
             raise UsageError(f"report {str(folder)!r}: no run in it; expected the folder of a run, such as outputs")
-    file = given.output or (RunFolder(folders[0]).report if len(folders) == 1 else Path("report.html"))
-    if given.output is None and not _may_replace(file):
+    file = output or (RunFolder(folders[0]).report if len(folders) == 1 else Path("report.html"))
+    if output is None and not _may_replace(file):
         raise UsageError(f"{str(file)!r} exists and isn't a report; give another file by --output")
     write_report(folders, file)
-    print(f"Report: {file} ({file.stat().st_size / 1000:,.0f} kB)")
+    return f"Report: {file} ({file.stat().st_size / 1000:,.0f} kB)"
 
 
 def write_report(folders: Sequence[Path], file: Path) -> None:

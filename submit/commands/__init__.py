@@ -14,6 +14,7 @@ ABOUT = {
     "logs": "print or follow the log of a run",
     "cancel": "cancel a run",
     "download": "download the files of a run",
+    "report": "write the report of runs as one HTML file",
     "register": "register a run's best checkpoint as a model",
     "resume": "resume a run that has ended, as a new run",
     "upload": "upload a folder to the workspace's datastore",

@@ -13,7 +13,17 @@ from submit.runs.logs import FOLDERS
 from submit.runs.retry import retry
 from submit.safe_paths import path_within
 
-WHAT = {"checkpoints": ("outputs/checkpoints/",), "outputs": ("outputs/",), "logs": FOLDERS}
+WHAT = {
+    "checkpoints": ("outputs/checkpoints/",),
+    "outputs": ("outputs/",),
+    "logs": FOLDERS,
+    # what python -m lightning_app report reads, see lightning_app.run_folder
+    "report": tuple(
+        f"outputs/{name}"
+        for name in ("config.yaml", "hparams.yaml", "metrics.jsonl", "history.jsonl", "val_metrics.json",
+                     "test_metrics.json", "checkpoints/best.json", "charts/")
+    ),
+}  # fmt: skip
 # says which class of which module a checkpoint is of, without which nothing of the user's own is imported
 _BESIDE = {"checkpoints": ("outputs/config.yaml",)}
 PART = ".part"
@@ -46,7 +56,8 @@ def download(run: Run, what: str, target: Path, warn: Callable[[str], None]) -> 
     names = retry(f"the files of {run.id}", run.paths, _TIMEOUT, warn)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
-        raise SubmitError(f"run {run.id} has no {what}; it has {_few(names)}")
+        missing = "files for a report" if what == "report" else what
+        raise SubmitError(f"run {run.id} has no {missing}; it has {_few(names)}")
     wanted += [name for name in _BESIDE.get(what, ()) if name in names]
     for name, path in [(name, _target_path(target, name)) for name in wanted]:
         yield _Transfer(run, name, path, warn).file()
