@@ -80,13 +80,16 @@ class EvaluationCharts(nn.Module):
         """Adds the logits (B, C) and the labels (B,) of a batch, for the metrics that need them."""
         self.metrics.add(logits, labels)
 
-    def compute(self) -> None:
-        """Computes the charts and the metrics of all images that were added since the last call."""
+    def compute(self, metrics: EvaluationMetrics | None = None) -> None:
+        """Computes the charts and the metrics of all images that were added since the last call.
+
+        Other ``metrics`` than its own have the logits of these images where ``add_logits`` wasn't called.
+        """
         images, *columns = self.most_wrong.compute()
         columns = [column.reshape(-1) for column in columns]  # torchmetrics makes scalars of those with one value
         captions = [self._caption(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._computed = self.confusion.compute(), images, captions
-        self._more = self.metrics.compute()
+        self._more = (metrics or self.metrics).compute()
         self.overall = overall_values(self._computed[0], self._more)
         self._not_shown = None if self._pictures is None else columns[-1]
         self.confusion.reset()

@@ -13,6 +13,7 @@ from models.architectures import Architecture, layer_of, without_head
 from models.backbone_weights import backbone_weights, fitting_weights, load_backbone
 from models.classifier import Batch, ImageClassifier, Stage, metric_name
 from models.errors import ModelError
+from models.evaluation_metrics import EvaluationMetrics
 from models.heads import Evaluated, Heads, best_of, parsed_rates, require_apart, summed
 from models.step_metrics import Quantity
 from models.training_loss import ClassWeights
@@ -114,6 +115,7 @@ class ResNetTransfer(ImageClassifier):
         self.bf16_features = bf16_features
         self.learning_rates = rates
         self.heads: Heads | None = None  # in fit, if there are several learning rates
+        self._head_metrics: nn.ModuleList | None = None  # an EvaluationMetrics for each of them
         self._evaluated: list[Evaluated] = []  # by batch
         self._val_means: list[dict[Quantity, Tensor]] = []  # by head, of the last validation
         self.step_size = step_size
@@ -164,6 +166,7 @@ class ResNetTransfer(ImageClassifier):
         if stage == "fit" and self.learning_rates:
             require_apart(self.trainer)
             self.heads = Heads(self._head_of(self.network), self.learning_rates)
+            self._head_metrics = nn.ModuleList(EvaluationMetrics(len(self.classes)) for _ in self.learning_rates)
         if stage != "fit" or not self._is_fresh_run() or self.weights == "none":
             return
         if self.weights == "DEFAULT":
@@ -174,7 +177,7 @@ class ResNetTransfer(ImageClassifier):
             load_backbone(self.network, Path(self.weights), architecture=self.architecture, head=self._head)
 
     def teardown(self, stage: str) -> None:
-        self.heads, self._logged_group = None, 0
+        self.heads, self._head_metrics, self._logged_group = None, None, 0
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -243,6 +246,8 @@ class ResNetTransfer(ImageClassifier):
         every = torch.stack(list(self.heads.logits(self._features(inputs))))
         losses = torch.stack([functional.cross_entropy(logits, labels, reduction="none") for logits in every])
         self._evaluated.append((losses, every.argmax(2), labels))
+        for metrics, logits in zip(self._metrics_of_heads(), every, strict=True):
+            metrics.add(logits, labels)
 
     def _computed_evaluation(self) -> dict[Quantity, Tensor]:
         if self.heads is None:
@@ -255,8 +260,15 @@ class ResNetTransfer(ImageClassifier):
             own, no_images = losses[self.heads.chosen], losses.new_empty(len(labels), 0)
             self.eval_charts.add(no_images, own, labels, predicted[self.heads.chosen], batch_idx)
         self._evaluated.clear()
-        self.eval_charts.compute()
+        of_heads = self._metrics_of_heads()
+        self.eval_charts.compute(of_heads[self.heads.chosen])
+        for metrics in of_heads:
+            metrics.reset()
         return self._val_means[self.heads.chosen]
+
+    def _metrics_of_heads(self) -> list[EvaluationMetrics]:
+        assert self._head_metrics is not None
+        return [each for each in self._head_metrics if isinstance(each, EvaluationMetrics)]
 
     def _means_of(self, number: int) -> dict[Quantity, Tensor]:
         for losses, predicted, labels in self._evaluated:

@@ -11,6 +11,7 @@ from lightning_app.checkpointing.run_settings import callbacks_of
 from lightning_app.console import format_count
 from lightning_app.errors import UsageError
 from lightning_app.run_folder import RunFolder
+from lightning_app.trainer.early_stopping import NoImprovement
 from lightning_app.trainer.run_trainer import CALLBACK, STEPS, TIME
 
 
@@ -26,8 +27,8 @@ class ResumePlan:
         archived: What the earlier run was, where that is the reason.
         finished: The checkpoint has all epochs or steps that the settings ask for, or something else has ended the run
             that the settings still have.
-        ended_by: ``max_steps``, ``max_time`` or the name of a callback, if that has ended the finished run before its
-            last epoch.
+        ended_by: ``max_steps``, ``max_time``, ``--early_stopping`` or the name of a callback, if that has ended the
+            finished run before its last epoch.
         tested: The run in the folder is finished, and its test metrics are in the journal.
         origin: The checkpoint, for a message, where it is another run's.
     """
@@ -106,6 +107,9 @@ def _ended_by(content: Mapping[str, Any], config: Mapping[str, Any], earlier: Ma
         return TIME if limits[0] == limits[1] else ""
     if end.get("reason") == CALLBACK:
         name = str(end.get("by"))
+        if name == NoImprovement.__name__:
+            flags = [(settings.get("early_stopping"), settings.get("monitor")) for settings in (config, earlier)]
+            return "--early_stopping" if flags[0] == flags[1] else ""
         return name if callbacks_of(config, name) == callbacks_of(earlier, name) else ""
     return ""
 

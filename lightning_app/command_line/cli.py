@@ -131,6 +131,7 @@ class RunCLI(LightningCLI):
             parser.add_argument("--checkpoint_dir", type=str | None, default=None)
             parser.add_argument("--monitor", type=str | None, default=None)
             parser.add_argument("--monitor_mode", type=Mode | None, default=None)
+            parser.add_argument("--early_stopping", type=PositiveInt | None, default=None)
             parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
             parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
             parser.add_optimizer_args()

@@ -60,6 +60,7 @@ _SYNONYMS = {
     **dict.fromkeys(("cfg", "config_file", "conf"), ("config",)),
     **dict.fromkeys(("img_size", "imgsz", "image_size", "crop_size"), ("data.image_size",)),
     **dict.fromkeys(("clip", "grad_clip", "clip_grad"), ("trainer.gradient_clip_val",)),
+    **dict.fromkeys(("early_stop", "earlystopping", "patience", "early_stopping_patience"), ("early_stopping",)),
     **dict.fromkeys(("opt", "optim", "optimiser"), ("optimizer",)),
     **dict.fromkeys(("scheduler", "sched", "lr_schedule", "lrscheduler", "lr_policy"), ("lr_scheduler",)),
     **dict.fromkeys(("log_interval", "print_freq"), ("trainer.log_every_n_steps",)),

@@ -61,6 +61,8 @@ _RUN_FLAGS = (
     Flag("--monitor", "", "NAME", "Metric that chooses best.ckpt (default: val_accuracy, or else val_loss).", ("fit",)),
     Flag("--monitor_mode", "", "MODE", "min or max: which value of it is best (default: min for a loss or an error).",
          ("fit",)),
+    Flag("--early_stopping", "", "N", "End the training after N validations in a row without a better value of this "
+         "metric (default: never).", ("fit",)),
     Flag("--on_preemption", "", "WHAT", "When Azure announces that it takes the machine away: end after a checkpoint, "
          "or save and go on, or ignore it (default: auto: end on a low-priority cluster, otherwise ignore).", ("fit",)),
     Flag("--steps_per_execution", "", "N", "Steps of which only the last has Lightning's hooks (default: auto: as "

@@ -15,6 +15,7 @@ from lightning_app.output.summary import RunRecord
 from lightning_app.run_folder import RunFolder
 from lightning_app.trainer.averaging import AveragedCheckpoint
 from lightning_app.trainer.callbacks import LogLearningRate, Throughput
+from lightning_app.trainer.early_stopping import NoImprovement
 from lightning_app.trainer.finders import RecordFound
 from lightning_app.trainer.frozen_features import FrozenFeatures
 from lightning_app.trainer.nonfinite import NonFiniteLoss
@@ -45,6 +46,8 @@ def with_standard(
     measured = [RunRecord(), throughput, RunHistory(folder, throughput)]
     first = [ExactResume(), setup, JournalPosition(), *measured, loss, found, FrozenFeatures()]
     last: list[pl.Callback] = [] if logs_itself else [LogLearningRate()]
+    if settings.early_stopping is not None:
+        last.append(NoImprovement(settings.early_stopping, Monitor(settings.monitor, settings.monitor_mode)))
     if settings.trainer.enable_checkpointing is not False:
         monitor = Monitor(settings.monitor, settings.monitor_mode)
         last += [

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from lightning_app.console import print_line
-from lightning_app.output.summary import duration, shown_metrics, wrapped
+from lightning_app.output.summary import duration, shown_metrics
 from lightning_app.trainer.step_hooks import StepHooks
 from models import metric_name
 
@@ -25,7 +25,8 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{remaining} le
 _NARROW_BAR = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt} [{remaining} left, {rate_fmt}{postfix}]"
 _NARROW = 75  # columns
 _CHANGES = 3  # columns by which the speed may become longer until the bar is drawn
-_SHOWN = 8  # metrics in the line of an epoch
+# what the line of an epoch has first; it has as many metrics as fit, at least one
+_FIRST = [metric_name("val", "loss"), metric_name("val", "accuracy"), metric_name("train", "loss")]
 
 
 class EpochBar(StepHooks, ProgressBar):
@@ -96,8 +97,12 @@ class EpochBar(StepHooks, ProgressBar):
         if self._bar is not None:
             title = f"{self._bar.desc.removesuffix(': ')}: {duration(time.monotonic() - self._started)}"
             self._close()
-            metrics = [f"{name} {value:.4g}" for name, value in shown_metrics(trainer.callback_metrics).items()]
-            print_line("\n".join(wrapped(", ".join([title, *metrics[:_SHOWN]]), indent=4)))
+            metrics = shown_metrics(trainer.callback_metrics)
+            names = sorted(metrics, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+            texts = [f"{name} {metrics[name]:.4g}" for name in names]
+            room = _columns() - 1 - len(f"{title}, ")
+            shown = _fitting(texts, room) or "".join(texts[:1])
+            print_line(f"{title}, {shown}" if shown else title)
 
     def _close(self) -> None:
         if self._bar is not None:

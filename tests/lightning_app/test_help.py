@@ -76,7 +76,7 @@ def test_the_help_of_fit_has_the_flags_of_this_project(run: Command) -> None:
     assert "--trainer.help lists all" in outcome.out
     # each choice of what is trained has a line of its own
     for flag in ("optimizer", "lr_scheduler", "model.architecture", "model.label_smoothing", "model.class_weights",
-                 "model.mixup_alpha", "model.cutmix_alpha"):  # fmt: skip
+                 "model.mixup_alpha", "model.cutmix_alpha", "early_stopping"):  # fmt: skip
         assert f"\n  --{flag} " in outcome.out
     assert len(outcome.out.splitlines()) < 115
     assert max(map(len, outcome.out.splitlines())) <= 80

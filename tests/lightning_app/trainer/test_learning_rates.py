@@ -196,6 +196,11 @@ def test_the_program_keeps_tests_and_uses_the_best_head(run: Command, image_fold
     (_, last) = (row for row in rows if "val_loss" in row)
     assert {"val_accuracy_lr_0.1", "val_loss_lr_0.1", "val_accuracy_lr_0.01", "val_loss_lr_0.01"} <= last.keys()
     assert last["val_accuracy"] == max(last["val_accuracy_lr_0.1"], last["val_accuracy_lr_0.01"])
+    evaluation = json.loads(Path("outputs/val_metrics.json").read_text())
+    assert evaluation["accuracy"]["value"] == last["val_accuracy"]
+    assert evaluation["images"] == sum(interval["images"] for interval in evaluation["calibration"])
+    right = sum(interval["images"] * interval["accuracy"] for interval in evaluation["calibration"])
+    assert round(right) == evaluation["accuracy"]["right"]  # of the chosen head alone
     assert predicted.status == 0
     assert refused.status == 2
     assert "--model.learning_rates 0.1,0.1: 0.1 is there twice; give each learning rate once" in refused.err
