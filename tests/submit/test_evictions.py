@@ -276,7 +276,7 @@ def test_a_run_whose_node_was_taken_with_its_outputs_is_resumed(
 
     assert cancelled.out == f"{run_id} is being canceled.\n"
     assert resumed.status == 0, resumed.out + resumed.err
-    found = re.search(r"^Continuing from .* after (\d+) steps", resumed.out, re.MULTILINE)
+    found = re.search(r"^Continuing from .*, after .*\b(\d+) steps", resumed.out, re.MULTILINE)
     assert found is not None, resumed.out
     assert int(found[1]) >= 40
     assert "Finished: 1 epoch, 400 steps." in resumed.out
