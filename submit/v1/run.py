@@ -153,7 +153,7 @@ def find_run(workspace: "Workspace", run_id: str) -> CoreRun:
 
 
 def list_runs(workspace: "Workspace", experiment: str, limit: int) -> list[RunSummary]:
-    """The newest runs, newest first.
+    """The newest runs, newest first, without those of sweeps.
 
     Raises:
         SubmitError: There is no such experiment.
@@ -168,7 +168,8 @@ def list_runs(workspace: "Workspace", experiment: str, limit: int) -> list[RunSu
         if experiment not in found:
             raise no_such_experiment(experiment, found)
         client = ExperimentClient(workspace.service_context, experiment, found[experiment].id)
-        runs = list(islice(client.get_runs(last=limit, order_by=_NEWEST_FIRST), limit))
+        newest = client.get_runs(last=limit, order_by=_NEWEST_FIRST)
+        runs = list(islice((run for run in newest if run.parent_run_id is None), limit))
     return [
         RunSummary(
             run.run_id,

@@ -13,6 +13,8 @@ from submit.emulator.routing import Route
 from submit.emulator.state import Run, State, SubmittedJob
 from submit.emulator.workspace import SCOPE
 
+POLICIES = ("Bandit", "MedianStopping", "TruncationSelection")  # of early termination
+_NO_POLICY = "Default"
 _EXPERIMENTS = f"{SCOPE[1:]}/experiments/"
 _TAGS = (
     "generator_config",
@@ -30,6 +32,8 @@ def submit(state: State, request: Request, parameters: Parameters) -> Response:
     definition = _definition(request)
     if not parameters["scope"].startswith(_EXPERIMENTS):
         raise ApiError(404, "NotFound", f"there is no workspace of {parameters['scope']!r}")
+    if (policy := definition["policy_config"]["name"]) not in (_NO_POLICY, *POLICIES):
+        raise ApiError(400, "BadArgument", f"policy {policy!r} isn't emulated; expected one of {', '.join(POLICIES)}")
     snapshot = definition["platform_config"]["Definition"].get("SnapshotId")
     if snapshot not in state.snapshots:
         raise ApiError(400, "UserError", f"there is no snapshot {snapshot!r}")

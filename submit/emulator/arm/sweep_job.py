@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from submit.emulator.api.sweeps import POLICIES
 from submit.emulator.arm import command_job
 from submit.emulator.arm.resources import known
 from submit.emulator.messages import ApiError
 from submit.emulator.state import State
 
 SAMPLINGS = ("Random", "Grid", "Bayesian")
-POLICIES = ("Bandit", "MedianStopping", "TruncationSelection")
 GOALS = ("Maximize", "Minimize")
 _OF_THE_TRIAL = ("codeId", "command", "environmentId", "environmentVariables", "distribution", "resources")
 _OF_THE_SWEEP = ("computeId", "inputs", "outputs", "queueSettings", "identity", "experimentName")
