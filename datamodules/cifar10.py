@@ -18,9 +18,9 @@ from datamodules.cifar10_files import LabelledImages
 from datamodules.image_files import ImageFiles, Workers, image_loader, in_precision, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.node_memory import read_once_per_node
+from datamodules.preprocessing import Preprocessing
 from datamodules.sampling import epoch_sampler, run_seed, stream
 from datamodules.validation import MAX_BATCH_SIZE, DataError, require, require_shares, require_workers, shown
-from datamodules.views import Squeezed
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,11 @@ class CIFAR10DataModule(pl.LightningDataModule):
         return self._images[TRAINING].labels.bincount(minlength=len(self.classes)).tolist()
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How image files become the input of a network, as in ``predict``."""
+        return Preprocessing(self.image_size, "squeeze", (MEAN,) * 3, (STD,) * 3)
+
+    @property
     def predicted_paths(self) -> list[Path]:
         """The files that ``predict`` labels, in the order of their indices."""
         assert self._predict is not None
@@ -126,7 +131,8 @@ class CIFAR10DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Reads the images that the stage needs into memory."""
         if stage == "predict":
-            self._predict = unlabelled_images(self.data_path, Squeezed(self.image_size), self.skip_broken, self.trainer)
+            view = self.preprocessing.view
+            self._predict = unlabelled_images(self.data_path, view, self.skip_broken, self.trainer)
             require_shares(self.trainer, {"prediction": len(self._predict)})
             return
         files = [use for use in _FILES[stage] if use not in self._images]

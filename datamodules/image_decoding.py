@@ -28,7 +28,6 @@ _FORMATS = [
 MAX_PIXELS = 178_956_970
 """Larger images are no readable images: decoding one takes 0.7 GB and more. It is the limit of Pillow as well."""
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns from half of it on, and a program may make warnings errors
-_TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels; make it smaller"
 _LARGE = 2**24  # pixels
 _READ_AT_ONCE = 2**26  # bytes; a larger file may be anything
 _one_large_image = threading.Lock()  # threads of one process decode large images one after the other
@@ -54,6 +53,10 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 
 class UnreadableImageError(Exception):
     """A file isn't a readable image; the message says why."""
+
+
+class TooLargeImageError(UnreadableImageError):
+    """An image has more pixels than are allowed."""
 
 
 def full_size(width: int, height: int) -> int:
@@ -111,32 +114,53 @@ def _decode_either(path: Path, divisor: Divisor, copy: Path | None) -> Pixels:
     return _decode_file(path, divisor)
 
 
+def decode_bytes(content: bytes, divisor: Divisor = full_size, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """As ``decode``, for the content of a file.
+
+    Raises:
+        TooLargeImageError: The image has more pixels than ``max_pixels``; none of them has been decoded.
+        UnreadableImageError: It isn't a readable image.
+    """
+    try:
+        return _decode_either_way(io.BytesIO(content), divisor, max_pixels)
+    except UnreadableImageError:
+        raise
+    except Exception as error:
+        raise UnreadableImageError(_reason(error, len(content))) from error
+
+
 def _decode_file(path: Path, divisor: Divisor) -> Pixels:
     try:
         with path.open("rb") as file:
             # at once: on a mount, each read may take milliseconds
             source = io.BytesIO(file.read()) if os.fstat(file.fileno()).st_size <= _READ_AT_ONCE else file
-            try:
-                return _decode(source, divisor)
-            except UnreadableImageError:
-                raise
-            except Exception:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-                source.seek(0)
-                pixels = _without_metadata(source.read())
-                if pixels is None:
-                    raise
-                return _decode(io.BytesIO(pixels), divisor)
+            return _decode_either_way(source, divisor, MAX_PIXELS)
     except UnreadableImageError:
         raise
     except Exception as error:
-        raise UnreadableImageError(_reason(error, path)) from error
+        size = path.stat().st_size if isinstance(error, UnidentifiedImageError) else -1
+        raise UnreadableImageError(_reason(error, size)) from error
 
 
-def _decode(source: BinaryIO, divisor: Divisor) -> Pixels:
+def _decode_either_way(source: BinaryIO, divisor: Divisor, max_pixels: int) -> Pixels:
+    """As it is, or without its metadata, which may be damaged."""
+    try:
+        return _decode(source, divisor, max_pixels)
+    except UnreadableImageError:
+        raise
+    except Exception:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+        source.seek(0)
+        pixels = _without_metadata(source.read())
+        if pixels is None:
+            raise
+        return _decode(io.BytesIO(pixels), divisor, max_pixels)
+
+
+def _decode(source: BinaryIO, divisor: Divisor, max_pixels: int) -> Pixels:
     with Image.open(source, formats=_FORMATS) as image:
         count = image.width * image.height
-        if count > MAX_PIXELS:
-            raise UnreadableImageError(_TOO_LARGE)
+        if count > max_pixels:
+            raise TooLargeImageError(_too_large(max_pixels))
         with _one_large_image if count > _LARGE else nullcontext():
             by = divisor(*image.size)
             pixels = _decode_jpeg(source, image, by)
@@ -237,11 +261,16 @@ def _jpeg_without_metadata(content: bytes) -> bytes | None:
     return None
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _too_large(max_pixels: int) -> str:
+    return f"it has more than {max_pixels:,} pixels; make it smaller"
+
+
+def _reason(error: Exception, size: int) -> str:
+    """Why a file of so many bytes can't be read; the number counts only where its format isn't recognised."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return _TOO_LARGE
+        return _too_large(MAX_PIXELS)
     if isinstance(error, UnidentifiedImageError):
-        return "the file is empty" if path.stat().st_size == 0 else "its image format is not recognised"
+        return "the file is empty" if size == 0 else "its image format is not recognised"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split())[:200] or type(error).__name__

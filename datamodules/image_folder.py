@@ -25,6 +25,7 @@ from datamodules.image_files import (
 )
 from datamodules.image_listing import Files, class_folders, list_files, readable_images, share_of
 from datamodules.kept_images import KeptImages, default_bytes
+from datamodules.preprocessing import Preprocessing
 from datamodules.sampling import epoch_sampler
 from datamodules.staging import StagedFiles, advice
 from datamodules.validation import (
@@ -111,6 +112,11 @@ class ImageFolderDataModule(pl.LightningDataModule):
         return [labels.count(label) for label in range(len(self.classes))]
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How image files become the input of a network, as in ``predict``."""
+        return Preprocessing(self.image_size, "centre_crop", IMAGENET_MEAN, IMAGENET_STD)
+
+    @property
     def predicted_paths(self) -> list[Path]:
         """The files that ``predict`` labels, in the order of their indices."""
         return self._files["predict"].paths
@@ -132,7 +138,7 @@ class ImageFolderDataModule(pl.LightningDataModule):
         """Lists and checks the files of the splits that the stage needs; copies them first, to ``stage_dir``."""
         if stage == "predict":
             self._files["predict"] = unlabelled_images(
-                self.data_path, CentreCrop(self.image_size), self.skip_broken, self.trainer
+                self.data_path, self.preprocessing.view, self.skip_broken, self.trainer
             )
             self._check_counts({"prediction": len(self._files["predict"])})
             return

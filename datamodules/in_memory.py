@@ -74,6 +74,12 @@ class InMemoryLoader:
         labels = torch.split(self.labels.index_select(0, indices), self.batch_size)
         yield from zip(images, labels, strict=True)
 
+    def evaluated_bytes(self, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For ``count`` images at a time: uint8 (B, 3, H, W), the same images as in a batch, and their labels."""
+        for indices in torch.split(torch.arange(len(self.images), device=self.images.device), count):
+            chosen = self.images.index_select(0, indices)
+            yield chosen.permute(0, 3, 1, 2), self._normalise(chosen), self.labels.index_select(0, indices)
+
     def images_of(self, indices: Tensor, epoch: int) -> Tensor:
         """Images of an epoch, float32 (B, 3, H, W), of numbers int64 (B,)."""
         images = self.images.index_select(0, indices)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from lightning_app.azureml import job, run_files
@@ -29,10 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     watchdog, words = Watchdog(), list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words[:1] == ["report"]:
-            from lightning_app.report import command  # it loads Jinja, which other commands load later or never
-
-            command.main(words[1:])
+        if words and words[0] in OTHER_COMMANDS:  # each loads what other commands load later or never
+            import_module(f"lightning_app.{OTHER_COMMANDS[words[0]]}.command").main(words[1:])
             return
         if help_page.asks_for_overview(words):
             print(help_page.overview())

@@ -62,6 +62,11 @@ class RunFolder:
         return self.root / "checkpoints" / "best.json"
 
     @property
+    def export(self) -> Path:
+        """The folder of the exported model."""
+        return self.root / "export"
+
+    @property
     def journal(self) -> Path:
         return self.root / "metrics.jsonl"
 
@@ -167,14 +172,14 @@ class RunFolder:
         for path in (*logged, *made, *written):
             if path.is_dir():
                 raise UsageError(f"{flag}: {str(path)!r} is a folder; expected a file; remove or rename it")
-        for path in (self.last.parent, self.charts, self.previous):
+        for path in (self.last.parent, self.export, self.charts, self.previous):
             if path.exists() and not path.is_dir():
                 raise UsageError(f"{flag}: {str(path)!r} is a file; expected a folder; remove or rename it")
 
     def archive(self) -> Path:
         """Moves the files of an earlier run to a new folder ``previous/NNN`` and returns that folder."""
         target = self.archive_logged()
-        for path in (self.last.parent, self.config, self.predictions):
+        for path in (self.last.parent, self.export, self.config, self.predictions):
             if path.exists():
                 path.rename(target / path.name)
         if self.tensorboard.is_dir():

@@ -13,7 +13,8 @@ from lightning_app.errors import UsageError
 
 _SHOWN = 60  # characters of a value in a message
 COMMANDS = ("fit", "validate", "test", "predict")
-OTHER_COMMANDS = ("report",)  # those that load neither torch nor Lightning, each with flags of its own
+# those without a Trainer, each with flags of its own, and the packages that have them
+OTHER_COMMANDS = {"report": "report", "export": "export", "serve": "serving"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ _ABOUT = {
 }
 _ABOUT_OTHERS = {
     "report": "Writes an HTML file that shows a run, or compares several. fit writes that of its own run.",
+    "export": "Writes a trained network as ONNX or torch.export, if that gives the same labels.",
+    "serve": "Answers pictures with their labels, over HTTP.",
 }
 _MODEL_FLAGS = (
     Flag("--model", "", "NAME", "CifarNet (default), CifarResNet, ResNetTransfer or your own, by import path: "

@@ -1,0 +1,1 @@
+"""Exported models: ONNX and torch.export."""

@@ -1,0 +1,1 @@
+"""Answers to pictures: over HTTP, and as the scoring code of Azure ML."""
