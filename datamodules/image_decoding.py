@@ -28,6 +28,7 @@ _FORMATS = [
 MAX_PIXELS = 178_956_970
 """Larger images are no readable images: decoding one takes 0.7 GB and more. It is the limit of Pillow as well."""
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns from half of it on, and a program may make warnings errors
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _LARGE = 2**24  # pixels
 _READ_AT_ONCE = 2**26  # bytes; a larger file may be anything
 _one_large_image = threading.Lock()  # threads of one process decode large images one after the other
@@ -125,6 +126,8 @@ def decode_bytes(content: bytes, divisor: Divisor = full_size, max_pixels: int =
         return _decode_either_way(io.BytesIO(content), divisor, max_pixels)
     except UnreadableImageError:
         raise
+    except _BOMBS as error:  # Pillow's own limit, before the size can be seen here
+        raise TooLargeImageError(_too_large(max_pixels)) from error
     except Exception as error:
         raise UnreadableImageError(_reason(error, len(content))) from error
 
@@ -267,7 +270,7 @@ def _too_large(max_pixels: int) -> str:
 
 def _reason(error: Exception, size: int) -> str:
     """Why a file of so many bytes can't be read; the number counts only where its format isn't recognised."""
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+    if isinstance(error, _BOMBS):
         return _too_large(MAX_PIXELS)
     if isinstance(error, UnidentifiedImageError):
         return "the file is empty" if size == 0 else "its image format is not recognised"

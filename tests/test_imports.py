@@ -42,6 +42,7 @@ MAY_IMPORT = {
 # azureml-core takes a second to import: everywhere else it is imported inside the functions that need it
 IMPORTS_AZUREML = {"lightning_app.azureml.azureml_run"}
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "matplotlib", "azureml", "tensorboard")
+SERVING = ("onnx", "onnxruntime", "onnxscript", "starlette", "uvicorn")  # of extras that no training needs
 LOADED = "import sys; {}; print(sorted({{name.partition('.')[0] for name in sys.modules}}))"
 
 
@@ -119,7 +120,8 @@ def test_azureml_is_imported_at_the_top_of_one_module_only() -> None:
             "import lightning_app.command_line.flags, lightning_app.errors, lightning_app.growing_file",
             (*HEAVY, "jsonargparse"),
         ),
-        ("import lightning_app.command_line.cli", ("azureml",)),
+        ("import lightning_app.command_line.cli", ("azureml", *SERVING)),
+        ("import lightning_app.export.command, lightning_app.serving.command", (*HEAVY, *SERVING)),
         ("import lightning_app.azureml_logger", ("azureml",)),
         ("import lightning_app.azureml.open_folders", (*HEAVY, "requests")),
         ("import lightning_app.azureml.sender, lightning_app.deliver", (*HEAVY, "mlflow")),

@@ -26,14 +26,20 @@ def main(words: Sequence[str]) -> None:
             raise UsageError(f"--{name} {getattr(given, name)}: expected a whole number of at least 1")
     try:
         import starlette  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise UsageError(f"serve: {error.name} isn't installed; pip install 'lightning-azureml[serve]'") from error
+    with _listen(given.host, given.port) as listening:  # before the model is loaded
+        _serve(given, listening)
+
+
+def _serve(given: argparse.Namespace, listening: socket.socket) -> None:
+    import uvicorn
+
     from lightning_app.serving.pictures import Limits
     from lightning_app.serving.scorer import open_scorer
     from lightning_app.serving.service import Load, application
 
-    listening = _listen(given.host, given.port)
     scorer = open_scorer(given.model, given.threads)
     limits = Limits(given.max_bytes, given.max_pixels, given.max_images, given.top_k)
     logging.basicConfig(format="%(message)s")
@@ -52,12 +58,12 @@ def main(words: Sequence[str]) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The socket, before the model is loaded."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: expected a number from 0 to 65535")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"--host {host} --port {port}: can't be used ({reason}); give another --port") from error
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: can't be used ({error.strerror}); give others") from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m lightning_app serve",
         description="Answers pictures with their most probable labels. POST /score takes the bytes of a picture, or "
-        'JSON with several: {"images": ["BASE64", ...], "top_k": 5}. GET /health says that the service works. There is no '
-        "login: put it behind a proxy that has one before others can reach it.",
+        'JSON with several: {"images": ["BASE64", ...], "top_k": 5}. GET /health says that the service works. There is '
+        "no login: put it behind a proxy that has one before others can reach it.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -53,8 +53,11 @@ class Request:
     top_k: int
 
 
-def too_many_bytes(limits: Limits) -> RequestError:
-    return RequestError(413, f"the request has more than {limits.bytes:,} bytes; send smaller pictures, or fewer")
+class TooLongError(RequestError):
+    """A request has more bytes than are allowed."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(413, f"the request has more than {limits.bytes:,} bytes; send smaller pictures, or fewer")
 
 
 def parse(body: bytes, content_type: str, top_k: str | None, limits: Limits) -> Request:
@@ -70,7 +73,7 @@ def parse(body: bytes, content_type: str, top_k: str | None, limits: Limits) -> 
         RequestError: It isn't one of the forms that are expected.
     """
     if len(body) > limits.bytes:
-        raise too_many_bytes(limits)
+        raise TooLongError(limits)
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _JSON or (not kind and body[:1] == b"{"):
         return _of_json(body, top_k, limits)

@@ -12,12 +12,15 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from lightning_app.serving.batching import Batcher, FullError
-from lightning_app.serving.pictures import Limits, RequestError, parse, read, too_many_bytes
-from lightning_app.serving.scorer import Scorer
+from lightning_app.serving.pictures import Limits, RequestError, TooLongError, parse, read
+from lightning_app.serving.scorer import Label, Scorer
 
 log = logging.getLogger(__name__)
+
+_DISCARD_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,37 +40,36 @@ class Load:
 
 def application(scorer: Scorer, limits: Limits, load: Load) -> Starlette:
     """The service as an ASGI application."""
-    decoders = ThreadPoolExecutor(load.decoders, "decoder")
-    batcher = Batcher(scorer.score, load.batch, load.waiting)
+    service = _Service(scorer, limits, load)
+    routes = [
+        Route("/score", service.score, methods=["POST"]),
+        Route("/health", service.health, methods=["GET"]),
+    ]
+    return Starlette(routes=routes, lifespan=service.running)
+
+
+class _Service:
+    def __init__(self, scorer: Scorer, limits: Limits, load: Load) -> None:
+        self._scorer, self._limits = scorer, limits
+        self._decoders = ThreadPoolExecutor(load.decoders, "decoder")
+        self._batcher = Batcher(scorer.score, load.batch, load.waiting)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with batcher.running():
+    async def running(self, _: Starlette) -> AsyncIterator[None]:
+        async with self._batcher.running():
             yield
-        decoders.shutdown()
+        self._decoders.shutdown()
 
-    async def health(request: HttpRequest) -> JSONResponse:
-        return JSONResponse({"status": "ok", "model": scorer.name, "classes": len(scorer.classes)})
+    async def health(self, request: HttpRequest) -> JSONResponse:
+        return JSONResponse({"status": "ok", "model": self._scorer.name, "classes": len(self._scorer.classes)})
 
-    async def score(request: HttpRequest) -> JSONResponse:
+    async def score(self, request: HttpRequest) -> JSONResponse:
         try:
-            body = await _body(request, limits)
-            top_k, kind = request.query_params.get("top_k"), request.headers.get("content-type", "")
-            given = parse(body, kind, top_k, limits)
-            loop = asyncio.get_running_loop()
-            reading = [
-                loop.run_in_executor(decoders, read, file, number, scorer.preprocessing, limits)
-                for number, file in enumerate(given.files)
-            ]
-            found = await asyncio.gather(*reading, return_exceptions=True)
-            for each in found:
-                if isinstance(each, BaseException):
-                    raise each
-            probabilities = await batcher.score([each for each in found if not isinstance(each, BaseException)])
+            return JSONResponse({"predictions": await self._predictions(request)})
+        except TooLongError as error:
+            return _Discarding({"error": str(error)}, error.status, {"Connection": "close"})
         except RequestError as error:
-            # the rest of a body that is too long isn't read
-            headers = {"Connection": "close"} if error.status == 413 else {}
-            return JSONResponse({"error": str(error)}, error.status, headers)
+            return JSONResponse({"error": str(error)}, error.status)
         except FullError:
             return JSONResponse({"error": "too many pictures wait; try again"}, 503, {"Retry-After": "1"})
         except ClientDisconnect:
@@ -75,20 +77,49 @@ def application(scorer: Scorer, limits: Limits, load: Load) -> Starlette:
         except Exception:
             log.exception("a request failed")
             return JSONResponse({"error": "the service failed; its log has the reason"}, 500)
-        return JSONResponse({"predictions": [scorer.labels(each, given.top_k) for each in probabilities]})
 
-    routes = [Route("/score", score, methods=["POST"]), Route("/health", health, methods=["GET"])]
-    return Starlette(routes=routes, lifespan=lifespan)
+    async def _predictions(self, request: HttpRequest) -> list[list[Label]]:
+        body = await _body(request, self._limits)
+        kind, top_k = request.headers.get("content-type", ""), request.query_params.get("top_k")
+        given = parse(body, kind, top_k, self._limits)
+        loop = asyncio.get_running_loop()
+        reading = [
+            loop.run_in_executor(self._decoders, read, file, number, self._scorer.preprocessing, self._limits)
+            for number, file in enumerate(given.files)
+        ]
+        probabilities = await self._batcher.score(await asyncio.gather(*reading))
+        return [self._scorer.labels(each, given.top_k) for each in probabilities]
+
+
+class _Discarding(JSONResponse):
+    """A response that is sent at once, while the client still sends its body, which is thrown away for some time.
+
+    If the connection were closed at once, most clients would see that, and not the response.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._discard(receive), _DISCARD_SECONDS)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @staticmethod
+    async def _discard(receive: Receive) -> None:
+        more = True
+        while more:
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 async def _body(request: HttpRequest, limits: Limits) -> bytes:
     """The body; RequestError before it is read, or while it is, if it is too long."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.bytes:
-        raise too_many_bytes(limits)
+        raise TooLongError(limits)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limits.bytes:
-            raise too_many_bytes(limits)
+            raise TooLongError(limits)
     return bytes(body)

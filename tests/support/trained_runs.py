@@ -12,8 +12,8 @@ from models import CifarNet
 class WrongWhenExported(CifarNet):
     '''A network whose exported program has another bias than the network.'''
 
-    def __init__(self, classes: list[str] = list("0123456789")) -> None:
-        super().__init__(classes=classes)
+    def __init__(self, learning_rate: float = 0.1, classes: list[str] = list("0123456789")) -> None:
+        super().__init__(learning_rate, classes=classes)
         self.network.fc3.register_forward_hook(self._shifted)
 
     @staticmethod

@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from datamodules import CIFAR10DataModule
+from datamodules.cifar10_files import CIFAR10_CLASSES
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.command_line.trained import trained
 from lightning_app.errors import UsageError
@@ -60,7 +60,7 @@ def test_the_files_say_what_they_are_and_have_checksums(run: Path, exported: Pat
     assert content["agreement"]["images"] == 40
     assert content["agreement"]["network_accuracy"] == content["agreement"]["exported_accuracy"]
     assert json.loads(inside["preprocessing"]) == content["preprocessing"]
-    assert json.loads(inside["classes"]) == content["classes"] == CIFAR10DataModule().classes
+    assert json.loads(inside["classes"]) == content["classes"] == list(CIFAR10_CLASSES)
     assert content["checkpoint"]["file"] == "best.ckpt"
 
 
@@ -77,16 +77,15 @@ def test_a_wrong_weight_in_the_file_is_found(run: Path, exported: Path, tmp_path
         compare(network, open_exported(tmp_path / "wrong.onnx", "onnx"), ValidationImages(network, None), 1e-4)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch_export"])
 def test_a_network_that_is_exported_wrongly_is_refused_and_nothing_is_left(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"wrong_{kind}.py").write_text(WRONG_WHEN_EXPORTED)
+    (tmp_path / "wrong_when_exported.py").write_text(WRONG_WHEN_EXPORTED)
     monkeypatch.syspath_prepend(tmp_path)
-    run = cifar_run(tmp_path, "--model", f"wrong_{kind}.WrongWhenExported", "--data", "CIFAR10DataModule")
+    run = cifar_run(tmp_path, "--model", "wrong_when_exported.WrongWhenExported", "--data", "CIFAR10DataModule")
     before = sorted(run.rglob("*"))
 
-    outcome = run_in_process("export", str(run), "--format", kind)
+    outcome = run_in_process("export", str(run))
 
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith(
@@ -96,6 +95,7 @@ def test_a_network_that_is_exported_wrongly_is_refused_and_nothing_is_left(
     assert sorted(run.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_torch_export_gives_the_same_labels_as_onnx(run: Path, exported: Path, tmp_path: Path) -> None:
     outcome = run_in_process("export", str(run), "--format", "torch_export", "--output", str(tmp_path / "pt2"))
 
@@ -107,6 +107,7 @@ def test_torch_export_gives_the_same_labels_as_onnx(run: Path, exported: Path, t
     assert (first - third).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_an_export_is_replaced_and_nothing_else_is(run: Path, exported: Path, tmp_path: Path) -> None:
     target = Path(shutil.copytree(exported, tmp_path / "export"))
     again = run_in_process("export", str(run), "--output", str(target), "--images", "8", "--opset", "18")
