@@ -142,7 +142,7 @@ def test_waiting_is_as_long_and_ends_like_the_run(
         done = outcome_of(process)
 
     first, portal, queued, running, *log, end = done.out.splitlines()
-    assert (done.status, done.err) == (expected, "")
+    assert (done.status, done.problems) == (expected, "")
     assert (first, portal[:4], log) == (f"Run {run}", "http", text(4).decode().splitlines())
     assert [line.split()[1].rstrip(":") for line in (queued, running, end)] == ["Queued", "Running", status]
     assert last in end
@@ -175,5 +175,5 @@ def test_who_is_done_waiting_is_reported_how_to_go_on(submitter: Submitter) -> N
         done = outcome_of(process, 5)
 
     message = f"interrupted; the run continues; python -m submit logs {run} --follow shows it again\n"
-    assert (done.status, done.err) == (130, message)
+    assert (done.status, done.problems) == (130, message)
     assert submitter.service.run(run).status == "Queued"

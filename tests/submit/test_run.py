@@ -148,7 +148,7 @@ def test_a_service_that_fails_is_reported(submitter: Submitter, fault: Fault, me
 
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+    assert outcome.problems.count("\n") == 1
     assert submitter.service.jobs == []
 
 

@@ -366,5 +366,5 @@ def test_what_goes_wrong_is_one_line_and_no_sweep(
 
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+    assert outcome.problems.count("\n") == 1
     assert submitter.service.sweeps == []
