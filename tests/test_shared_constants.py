@@ -13,10 +13,9 @@ from lightning_app.run_folder import RunFolder
 from lightning_app.watchdog import keys
 from models import CifarNet
 from submit import job, low_priority
-from submit.commands import resume
 from submit.emulator import limits
 from submit.execution import comparison, nodes, processes, rehearse
-from submit.runs import register
+from submit.runs import continuing, register
 from submit.sweep import validation
 
 OUTPUTS = RunFolder(Path("outputs"))
@@ -40,7 +39,7 @@ def test_a_model_has_the_tags_that_a_run_has() -> None:
 
 def test_submit_looks_for_the_checkpoints_that_training_writes() -> None:
     assert (OUTPUTS.best.as_posix(), OUTPUTS.last.as_posix()) == register.CHECKPOINTS
-    assert OUTPUTS.last.as_posix() == resume._LAST
+    assert OUTPUTS.last.as_posix() == continuing.LAST
 
 
 def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
