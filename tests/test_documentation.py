@@ -288,7 +288,7 @@ def exists(name: str) -> bool:
 
 @functools.cache
 def known_flags() -> set[str]:
-    programs = [("lightning_app", command) for command in ("fit", "validate", "test", "predict")]
+    programs = [("lightning_app", command) for command in ("fit", "validate", "test", "predict", "export", "serve")]
     programs += [("submit", command) for command in ABOUT]
     modules = ("lightning_app.doctor", "lightning_app.deliver", "submit.emulator", "benchmarks")
     pages = [help_of(*words) for words in (*programs, *((module,) for module in modules))]
