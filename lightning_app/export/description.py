@@ -73,7 +73,7 @@ def read_description(folder: Path) -> Description:
         preprocessing = None
         if given is not None:
             mean, std = (tuple(map(float, given[name])) for name in ("mean", "std"))
-            preprocessing = Preprocessing(int(given["image_size"]), given["resizing"], mean, std)  # type: ignore[arg-type]
+            preprocessing = Preprocessing(int(given["image_size"]), given["resizing"], mean, std)  # type: ignore[arg-type]  # three each
         return Description(content["format"], list(map(str, content["classes"])), preprocessing, content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.preprocessing import preprocessing_of
+from lightning_app.azureml.json_lines import read_json_lines
 from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.command_line.trained import Trained, trained
 from lightning_app.errors import UsageError
@@ -117,12 +118,12 @@ def _run_folder(checkpoint: Path) -> RunFolder:
 
 def _commit(folder: RunFolder) -> str | None:
     """The git commit of the training's last start, as its history has it."""
-    found: str | None = None
-    with contextlib.suppress(OSError):
-        for line in folder.history.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, AttributeError):
-                found = json.loads(line).get("git commit", found)
-    return found
+    try:
+        starts = [entry for entry in read_json_lines(folder.history) if "git commit" in entry]
+    except OSError:  # a checkpoint without its run
+        return None
+    commit: str | None = starts[-1]["git commit"] if starts else None
+    return commit
 
 
 def _versions() -> dict[str, str]:

@@ -25,8 +25,8 @@ def main(words: Sequence[str]) -> None:
         if getattr(given, name) < 1:
             raise UsageError(f"--{name} {getattr(given, name)}: expected a whole number of at least 1")
     try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
+        import starlette  # noqa: F401 only whether it is there
+        import uvicorn  # noqa: F401 as above
     except ImportError as error:
         raise UsageError(f"serve: {error.name} isn't installed; pip install 'lightning-azureml[serve]'") from error
     with _listen(given.host, given.port) as listening:  # before the model is loaded
