@@ -15,12 +15,13 @@ from torchvision.datasets import CIFAR10
 
 from datamodules import cifar10_files, generated
 from datamodules.cifar10_files import LabelledImages
+from datamodules.errors import DataError
 from datamodules.image_files import ImageFiles, Workers, image_loader, in_precision, normalise, unlabelled_images
 from datamodules.in_memory import InMemoryLoader, ShiftAndFlip
 from datamodules.node_memory import read_once_per_node
 from datamodules.preprocessing import Preprocessing
 from datamodules.sampling import epoch_sampler, run_seed, stream
-from datamodules.validation import MAX_BATCH_SIZE, DataError, require, require_shares, require_workers, shown
+from datamodules.validation import MAX_BATCH_SIZE, require, require_shares, require_workers, shown
 
 log = logging.getLogger(__name__)
 

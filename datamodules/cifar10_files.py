@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.validation import DataError
+from datamodules.errors import DataError
 
 FOLDER = "cifar-10-batches-py"
 TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))

@@ -18,7 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from datamodules.validation import DataError
+from datamodules.errors import DataError
 
 Image.init()
 # no vector formats and others whose decoders start programs or are rarely tested; older versions of Pillow lack AVIF

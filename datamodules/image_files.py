@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from datamodules.errors import DataError
 from datamodules.image_decoding import decode, unreadable_reason
 from datamodules.image_listing import images_in
 from datamodules.kept_images import KeptImages
 from datamodules.sampling import EpochSampler, run_seed, stream
-from datamodules.validation import DataError, cores
+from datamodules.validation import cores
 from datamodules.views import View
 
 Workers = int | Literal["auto"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import generated
+from datamodules.errors import DataError
 from datamodules.image_files import (
     CopyOf,
     ImageFiles,
@@ -31,7 +32,6 @@ from datamodules.staging import StagedFiles, advice
 from datamodules.validation import (
     MAX_BATCH_SIZE,
     MAX_IMAGE_SIZE,
-    DataError,
     require,
     require_amount,
     require_batch_fits,

@@ -15,8 +15,8 @@ import pytorch_lightning as pl
 import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from datamodules.errors import DataError
 from datamodules.image_decoding import broken_image, unreadable_reason
-from datamodules.validation import DataError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from datamodules.validation import DataError
+from datamodules.errors import DataError
 
 Tensors = dict[tuple[str, str], Tensor]
 """By two names, such as those of a split and of a part of it."""

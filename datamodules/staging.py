@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 from filelock import BaseFileLock
 
 from datamodules import generated
-from datamodules.validation import DataError
+from datamodules.errors import DataError
 
 log = logging.getLogger(__name__)
 

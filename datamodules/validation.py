@@ -1,4 +1,4 @@
-"""The error for unusable data, and checks of parameters, of memory and of the number of images per process."""
+"""Checks of parameters, of memory and of the number of images per process."""
 
 import math
 import os
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+
+from datamodules.errors import DataError
 
 MAX_BATCH_SIZE = 1_000_000
 MAX_IMAGE_SIZE = 4_096
@@ -118,7 +120,3 @@ def require_shares(trainer: pl.Trainer | None, counts: Mapping[str, int]) -> Non
 
 def _counted(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
-
-
-class DataError(ValueError):
-    """A parameter or the data of a datamodule can't be used; the message says what was found and what to do."""

@@ -1,18 +1,15 @@
-"""``model.json``: what an exported model is, and ``SHA256SUMS``: the hashes of its files."""
+"""``model.json``: what an exported model is."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datamodules.preprocessing import Preprocessing
-from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.errors import UsageError
+from lightning_app.export.files import DESCRIPTION, Format, check_files
 
-Format = Literal["onnx", "torch_export"]
-FILES: dict[Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
-DESCRIPTION, CHECKSUMS = "model.json", "SHA256SUMS"
 INPUT, OUTPUT = "images", "logits"
 
 
@@ -45,16 +42,6 @@ def preprocessing_content(preprocessing: Preprocessing | None) -> dict[str, Any]
     }
 
 
-def write_checksums(folder: Path) -> None:
-    """Writes the hashes of the folder's files, which ``sha256sum --check SHA256SUMS`` compares."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{file_hash(folder / name)}  {name}\n" for name in names))
-
-
-def is_export(folder: Path) -> bool:
-    return (folder / DESCRIPTION).is_file() and (folder / CHECKSUMS).is_file()
-
-
 def read_description(folder: Path) -> Description:
     """The description in the folder of an exported model, whose files are compared with their hashes.
 
@@ -62,12 +49,7 @@ def read_description(folder: Path) -> Description:
         UsageError: A file is missing or has been changed.
     """
     try:
-        lines = (folder / CHECKSUMS).read_text().splitlines()
-        for expected, _, name in (line.partition("  ") for line in lines):
-            if file_hash(folder / Path(name).name) != expected:
-                raise UsageError(
-                    f"exported model {str(folder)!r}: {name} isn't the file that was exported; export again"
-                )
+        check_files(folder)
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         given = content["preprocessing"]
         preprocessing = None

@@ -16,7 +16,7 @@ from lightning_app.azureml.json_lines import read_json_lines
 from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.command_line.trained import Trained, trained
 from lightning_app.errors import UsageError
-from lightning_app.export import description
+from lightning_app.export import description, files
 from lightning_app.export.check import TOLERANCE, Agreement, ValidationImages, compare
 from lightning_app.export.network import ExportedNetwork, add_metadata, require_opset, write
 from lightning_app.export.runtime import open_exported, require_onnx
@@ -30,7 +30,7 @@ _IN_ONNX = ("model", "classes", "preprocessing", "checkpoint", "git_commit")
 class Wanted:
     """How a network is exported; see the flags of the command. None is the default."""
 
-    format: description.Format = "onnx"
+    format: files.Format = "onnx"
     opset: int | None = None
     images: int | None = None
     tolerance: float | None = None
@@ -67,7 +67,7 @@ def export(run: Path, target: Path, wanted: Wanted, flags: Sequence[str] = ()) -
 
 
 def _write(network: Trained, images: ValidationImages, wanted: Wanted, folder: Path) -> Agreement:
-    preprocessing, file = preprocessing_of(network.datamodule), folder / description.FILES[wanted.format]
+    preprocessing, file = preprocessing_of(network.datamodule), folder / files.FILES[wanted.format]
     example, seen, _ = next(iter(images))
     write(ExportedNetwork(network.model, preprocessing).eval(), example, wanted.format, file, wanted.opset)
     content = _content(network, wanted, example, int(network.model(seen[:1]).shape[1]))
@@ -81,8 +81,8 @@ def _write(network: Trained, images: ValidationImages, wanted: Wanted, folder: P
         "tolerance": wanted.allowed,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / description.DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
-    description.write_checksums(folder)
+    (folder / files.DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
+    files.write_checksums(folder)
     return agreement
 
 
@@ -136,7 +136,7 @@ def _versions() -> dict[str, str]:
 
 def _require_replaceable(target: Path) -> None:
     """Checks that nothing but an earlier export would be replaced."""
-    if target.is_dir() and (not any(target.iterdir()) or description.is_export(target)):
+    if target.is_dir() and (not any(target.iterdir()) or files.is_export(target)):
         return
     if target.exists():
         raise UsageError(f"--output {str(target)!r}: exists and isn't an exported model; give another folder")

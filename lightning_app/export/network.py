@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from datamodules.preprocessing import Preprocessing
 from lightning_app.errors import UsageError
-from lightning_app.export.description import INPUT, OUTPUT, Format
+from lightning_app.export.description import INPUT, OUTPUT
+from lightning_app.export.files import Format
 from models import ImageClassifier
 
 _EXAMPLES = 2  # images in the example; of one, torch.export would make a constant

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_app.errors import UsageError
-from lightning_app.export.description import INPUT, OUTPUT, Format
+from lightning_app.export.description import INPUT, OUTPUT
+from lightning_app.export.files import Format
 
 Run = Callable[[Tensor], Tensor]
 """From images (N, 3, H, W) to logits (N, classes), both on the CPU."""

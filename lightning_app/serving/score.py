@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_app.errors import UsageError
-from lightning_app.export.description import is_export
+from lightning_app.export.files import is_export
 from lightning_app.serving.pictures import Limits, RequestError, parse, read
 from lightning_app.serving.scorer import Scorer, open_scorer
 

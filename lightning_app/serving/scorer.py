@@ -10,7 +10,8 @@ from torch import Tensor
 
 from datamodules.preprocessing import Preprocessing, preprocessing_of
 from lightning_app.errors import UsageError
-from lightning_app.export.description import FILES, is_export, read_description
+from lightning_app.export.description import read_description
+from lightning_app.export.files import FILES, is_export
 from lightning_app.export.runtime import Run, open_exported
 
 Label = dict[str, Any]
