@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from submit.cluster import Cluster, FoundCluster
+from submit.deployment.deployment import Deployment, Endpoint
 from submit.job import DatastorePath, Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
@@ -163,6 +164,19 @@ class Workspace(Protocol):
     def open_datastore(self, name: str | None) -> Datastore:
         """The workspace's default datastore, or a named one."""
 
+    def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
+        """What the workspace knows that speaks against a deployment."""
+
+    def find_endpoint(self, name: str) -> Endpoint | None: ...
+
+    def create_endpoint(self, name: str) -> Endpoint: ...
+
+    def send_deployment(self, wanted: Deployment, code: Path) -> None:
+        """Creates or changes a deployment with the scoring code of a folder, and waits until it answers."""
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
+        """Sets the share of an endpoint's requests, in percent, of each of its deployments."""
+
 
 class Sdk(Protocol):
     """An SDK: what needs no workspace, and the way to one."""
@@ -182,10 +196,19 @@ class Sdk(Protocol):
 
     def sweep_request(self, sweep: Sweep) -> str: ...
 
+    def endpoint_request(self, name: str) -> str:
+        """The file for an endpoint, as YAML."""
+
+    def deployment_request(self, wanted: Deployment, code: Path) -> str:
+        """The file for a deployment with the scoring code of a folder, as YAML."""
+
     def require_sweeps(self) -> None:
         """Raises SubmitError if a package for sweeps isn't installed."""
 
     def require_data_assets(self) -> None:
         """Raises SubmitError if the SDK can't register data."""
+
+    def require_deployments(self) -> None:
+        """Raises SubmitError if the SDK has no managed online endpoints."""
 
     def open_workspace(self, file: Path | None) -> Workspace: ...

@@ -72,7 +72,7 @@ def successor(vm_size: str) -> str | None:
     return f"Standard_{found}" if found else None
 
 
-def check_vm_size(vm_size: str) -> list[Finding]:
+def check_vm_size(vm_size: str, flag: str = "--vm_size") -> list[Finding]:
     if not re.fullmatch(r"(?i:(standard|basic)_)[A-Za-z0-9]+(-[0-9]+[a-z]*)?(_[A-Za-z0-9]+)*", vm_size):
-        return [error(f"--vm_size {vm_size!r}: expected the name of a size, such as 'Standard_NC4as_T4_v3'")]
+        return [error(f"{flag} {vm_size!r}: expected the name of a size, such as 'Standard_NC4as_T4_v3'")]
     return []

@@ -32,6 +32,7 @@ MAY_IMPORT = {
         "lightning_app.azureml.destination",
         "lightning_app.azureml.run_artifacts",
         "lightning_app.command_line.flags",
+        "lightning_app.export.files",
         "lightning_app.growing_file",
         "lightning_app.report",
         "lightning_app.watchdog.protocol",

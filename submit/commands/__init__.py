@@ -17,6 +17,7 @@ ABOUT = {
     "report": "write the report of runs as one HTML file",
     "register": "register a run's best checkpoint as a model",
     "resume": "resume a run that has ended, as a new run",
+    "deploy": "deploy an exported model to an online endpoint",
     "upload": "upload a folder to the workspace's datastore",
     "compute": "find or create a cluster",
 }

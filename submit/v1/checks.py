@@ -14,6 +14,11 @@ def data_assets_are_of_v2() -> SubmitError:
     return SubmitError(f"--name: {_V2}; with SDK v1, --dataset takes the folder of the datastore")
 
 
+def deployments_are_of_v2() -> SubmitError:
+    """azureml-core deploys to the former kinds of endpoints only."""
+    return SubmitError(f"deploy: {_V2}")
+
+
 def job_findings(job: Job) -> Iterator[Finding]:
     given = {
         f"--compute {SERVERLESS}": job.compute == SERVERLESS,

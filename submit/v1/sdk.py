@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
+from submit.deployment.deployment import Deployment, Endpoint
 from submit.interface import Datastore, DataVersion, Nodes
 from submit.job import Job
 from submit.output import to_yaml
@@ -15,7 +16,7 @@ from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
 from submit.v1 import checks, cluster, datastore, job, run, sweep, workspace_checks
 from submit.v1 import workspace as workspaces
-from submit.v1.checks import data_assets_are_of_v2
+from submit.v1.checks import data_assets_are_of_v2, deployments_are_of_v2
 
 if TYPE_CHECKING:
     import azureml.core
@@ -67,6 +68,21 @@ class CoreWorkspace:
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.core, name)
 
+    def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
+        raise deployments_are_of_v2()
+
+    def find_endpoint(self, name: str) -> Endpoint | None:
+        raise deployments_are_of_v2()
+
+    def create_endpoint(self, name: str) -> Endpoint:
+        raise deployments_are_of_v2()
+
+    def send_deployment(self, wanted: Deployment, code: Path) -> None:
+        raise deployments_are_of_v2()
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
+        raise deployments_are_of_v2()
+
 
 class SdkV1:
     """A ``submit.interface.Sdk``."""
@@ -89,11 +105,20 @@ class SdkV1:
     def sweep_request(self, wanted: Sweep) -> str:
         return to_yaml(sweep.build_request(wanted))
 
+    def endpoint_request(self, name: str) -> str:
+        raise deployments_are_of_v2()
+
+    def deployment_request(self, wanted: Deployment, code: Path) -> str:
+        raise deployments_are_of_v2()
+
     def require_sweeps(self) -> None:
         sweep.require_sdk()
 
     def require_data_assets(self) -> None:
         raise data_assets_are_of_v2()
+
+    def require_deployments(self) -> None:
+        raise deployments_are_of_v2()
 
     def open_workspace(self, file: Path | None) -> CoreWorkspace:
         return CoreWorkspace(workspaces.open_workspace(file))

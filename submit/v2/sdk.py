@@ -6,13 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
+from submit.deployment.deployment import Deployment, Endpoint
 from submit.interface import Datastore, DataVersion, Nodes
 from submit.job import Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
-from submit.v2 import checks, cluster, data, datastore, job, run, run_list, sending, sweep, workspace_checks
+from submit.v2 import (
+    checks,
+    cluster,
+    data,
+    datastore,
+    deployment,
+    endpoint,
+    job,
+    run,
+    run_list,
+    sending,
+    sweep,
+    workspace_checks,
+)
 from submit.v2 import workspace as workspaces
 
 if TYPE_CHECKING:
@@ -63,6 +77,21 @@ class ClientWorkspace:
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.client, name)
 
+    def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
+        return [*endpoint.deployment_findings(self.client, wanted)]
+
+    def find_endpoint(self, name: str) -> Endpoint | None:
+        return endpoint.find_endpoint(self.client, name)
+
+    def create_endpoint(self, name: str) -> Endpoint:
+        return endpoint.create_endpoint(self.client, name)
+
+    def send_deployment(self, wanted: Deployment, code: Path) -> None:
+        endpoint.send_deployment(self.client, wanted, code)
+
+    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
+        return endpoint.set_traffic(self.client, name, traffic)
+
 
 class SdkV2:
     """A ``submit.interface.Sdk``."""
@@ -84,10 +113,19 @@ class SdkV2:
     def sweep_request(self, wanted: Sweep) -> str:
         return sweep.sweep_yaml(wanted)
 
+    def endpoint_request(self, name: str) -> str:
+        return deployment.endpoint_yaml(name)
+
+    def deployment_request(self, wanted: Deployment, code: Path) -> str:
+        return deployment.deployment_yaml(wanted, code)
+
     def require_sweeps(self) -> None:
         """azure-ai-ml has them."""
 
     def require_data_assets(self) -> None:
+        """azure-ai-ml has them."""
+
+    def require_deployments(self) -> None:
         """azure-ai-ml has them."""
 
     def open_workspace(self, file: Path | None) -> ClientWorkspace:

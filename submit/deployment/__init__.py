@@ -1,0 +1,1 @@
+"""Deployments: an exported model behind a managed online endpoint; what is sent, whatever the SDK."""
