@@ -44,6 +44,14 @@ class StopAgreement:
         report = None if first is None else first.report
         return report if report is not None and report.kind in reports.STOPPED else None
 
+    def report_of_killed(self) -> Report | None:
+        """Of a process that was killed before it could say where it is: the launcher ends the others because of that.
+
+        It may do so before the report of the agent has arrived.
+        """
+        killed = [member.report for member in self._members if member.stop_reply is None and member.report is not None]
+        return next((report for report in killed if report.kind == reports.KILLED), None)
+
     def report_without_boundary(self, now: float, timeouts: Timeouts) -> Report | None:
         """What ends all processes at once: a second Ctrl-C, no training to save, or the time is over."""
         if self.cause is None:
@@ -52,8 +60,8 @@ class StopAgreement:
         if self._is_urgent or left <= 0:
             return self._report(f"{self._line()} Nothing more was saved." if self._is_urgent else self._late(timeouts))
         may_end = any(self._is_outside(member) for member in self._members) or waited > timeouts.lost
-        has_line = self._members.first is not None and self._members.first.stop_reply is not None
-        if not self._is_agreed and may_end and (has_line or waited > timeouts.heartbeat):
+        has_all = self._members.first is not None and all(member.stop_reply is not None for member in self._members)
+        if not self._is_agreed and may_end and (has_all or waited > timeouts.heartbeat):
             return self._report(self._line())
         return None
 

@@ -156,7 +156,7 @@ class Coordinator:
             return
         best = root_cause([*received, *self._early_exits()])
         if best.kind in reports.STOPPED:
-            best = self._stop.report_of_first() or best
+            best = self._stop.report_of_killed() or self._stop.report_of_first() or best
         waited = now - self._first_report_at
         expected = max(self._members.expected, len(self._members))
         if waited < self._seconds_to_wait(best) and len(received) < expected:
@@ -185,7 +185,7 @@ class Coordinator:
     def _end_stop(self, now: float) -> None:
         report = self._stop.report_without_boundary(now, self._timeouts)
         if report is not None and self._verdict is None:
-            self._conclude(report)
+            self._conclude(self._stop.report_of_killed() or report)
 
     def _conclude(self, report: Report) -> None:
         if self._stop.cause is not None:  # whatever happens after a signal, the exit status is that of the signal

@@ -83,19 +83,30 @@ def test_a_signal_ends_all_ranks_though_one_never_starts(tmp_path: Path) -> None
     assert [outcome.status for outcome in outcomes] == [143] * 2
 
 
+# after the step at which both have saved, for which both must have joined
 HANGS = """
-if rank == 1:
-    point.enter()
-    Path('step-1').touch()
-    while True: pass
+due = point.due
+def hang(boundary):
+    if due(boundary) is Due.SAVE:
+        Path('hangs').touch()
+        while True: pass
+    return Due.NOTHING
+if rank == 1: point.due = hang
 train(watchdog, rank)
 """
 
 
-def test_a_rank_that_never_comes_to_a_boundary_is_ended(tmp_path: Path) -> None:
+def start_until_one_hangs(folder: Path, **timeouts: float) -> list[subprocess.Popen[str]]:
     port = free_port()
-    processes = [start(HANGS, tmp_path, rank, 2, port, stall=1, boundary=1) for rank in range(2)]
-    wait_for(lambda: (tmp_path / "step-1").exists() and (tmp_path / "step-0").exists())
+    processes = [start(HANGS, folder, rank, 2, port, **timeouts) for rank in range(2)]
+    wait_for(lambda: all((folder / f"step-{rank}").exists() for rank in range(2)))
+    processes[0].send_signal(signal.SIGUSR1)
+    wait_for((folder / "hangs").exists)
+    return processes
+
+
+def test_a_rank_that_never_comes_to_a_boundary_is_ended(tmp_path: Path) -> None:
+    processes = start_until_one_hangs(tmp_path, stall=1, boundary=1)
 
     processes[0].send_signal(signal.SIGTERM)
     outcomes = finish(processes)
@@ -106,13 +117,11 @@ def test_a_rank_that_never_comes_to_a_boundary_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_ends_all_ranks_at_once(tmp_path: Path) -> None:
-    port = free_port()
-    processes = [start(HANGS, tmp_path, rank, 2, port, stall=500) for rank in range(2)]
-    wait_for(lambda: (tmp_path / "step-1").exists() and (tmp_path / "step-0").exists())
+    processes = start_until_one_hangs(tmp_path, stall=500)
 
-    processes[0].send_signal(signal.SIGINT)
-    time.sleep(1.5)  # two that come together, from a terminal and from a launcher, are one
-    processes[0].send_signal(signal.SIGINT)
+    while processes[0].poll() is None:  # those that come within a second, from a terminal and a launcher, are one
+        processes[0].send_signal(signal.SIGINT)
+        time.sleep(0.2)
     outcomes = finish(processes)
 
     assert [outcome.status for outcome in outcomes] == [130, 130]
@@ -132,6 +141,24 @@ def test_a_rank_that_is_killed_while_all_stop_ends_the_others(tmp_path: Path) ->
 
     assert outcomes[2].status == -signal.SIGKILL
     assert [outcome.status for outcome in outcomes[:2]] == [143, 143]
+
+
+def test_a_killed_rank_is_named_though_the_launcher_ends_the_others_at_once(
+    tmp_path: Path,
+) -> None:
+    """torchrun looks for processes that have ended each tenth of a second, and the agents may be slow."""
+    port = free_port()
+    processes = [start(TRAIN, tmp_path, rank, 3, port, shutdown=2) for rank in range(3)]
+    wait_for(lambda: all((tmp_path / f"step-{rank}").exists() for rank in range(3)))
+
+    processes[2].kill()
+    for process in processes[:2]:
+        process.send_signal(signal.SIGTERM)
+    outcomes = finish(processes)
+
+    assert [outcome.status for outcome in outcomes] == [143, 143, -signal.SIGKILL]
+    assert "FAILED: rank 2 (node 0, 127.0.0.1) was killed" in (tmp_path / "outputs" / "failures.txt").read_text()
+    assert all("FAILED: rank 2 (node 0, 127.0.0.1) was killed" in outcome.err for outcome in outcomes[:2])
 
 
 def test_an_error_while_all_stop_is_reported_like_any_other(tmp_path: Path) -> None:
