@@ -29,7 +29,7 @@ from lightning_app.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 2**20
-_MOST_WAITING = 2  # states in memory: one that is being written, and one that waits for that
+MOST_WAITING = 2  # states in memory: one that is being written, and one that waits for that
 _Error = (OSError, RuntimeError)  # torch.save raises a RuntimeError on a full disk
 
 
@@ -113,7 +113,7 @@ class RunCheckpointIO(AtomicCheckpointIO):
             super().save_checkpoint(checkpoint, path)
             return
         self.raise_failure()
-        if self.is_writing and len(self._writes) >= _MOST_WAITING:
+        if self.is_writing and len(self._writes) >= MOST_WAITING:
             wait(self._writes[:1])
         content = with_plain_hyperparameters(checkpoint)
         try:

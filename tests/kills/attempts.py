@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kills.phases import FOLDER, PHASES, Progress, read_progress
+from lightning_app.checkpointing.checkpoint_io import MOST_WAITING
+from tests.kills.phases import FOLDER, PHASES, Progress, read_progress, read_saves
 from tests.kills.trainings import Training
 from tests.support.jobs import Job
 
@@ -84,6 +85,11 @@ class Attempt:
 
     def progress(self, rank: int = 0) -> Progress:
         return read_progress(self._phases, rank)
+
+    def steps_kept(self) -> int:
+        """Steps that the next attempt must have: without the states that were being copied or waited for the disk."""
+        written = read_saves(self._phases)[: -(MOST_WAITING + 1)]
+        return max(0, self.progress().first, *written[-1:])
 
     def writes_a_checkpoint(self) -> bool:
         return bool(set(self._unfinished()) - self._unfinished_before)

@@ -73,7 +73,7 @@ class DisturbedRun:
 
     def __init__(self, training: Training, job: Job, data: Path, undisturbed: Undisturbed) -> None:
         self._training, self._job, self._data, self._undisturbed = training, job, data, undisturbed
-        self._number = 0
+        self._number = self._steps_kept = 0
         self.done: list[Disturbance] = []
 
     def kill(self, moment: Moment, what: str) -> bool:
@@ -147,12 +147,15 @@ class DisturbedRun:
         self._note_repeated(attempt)
         steps = max(attempt.progress(rank).steps for rank in range(self._training.processes))
         self.done.append(Disturbance(self._training.name, what, moment.phase, phase or attempt.phase(), steps))
+        self._steps_kept = attempt.steps_kept()
 
     def _note_repeated(self, attempt: Attempt) -> None:
         """The steps between where an attempt began to train and where the earlier ones had come."""
         first = attempt.progress().first
         if first < 0 or not self.done:
             return
+        if first < self._steps_kept:
+            self._fail(attempt, f"began at step {first}; {self._steps_kept} steps must have been written")
         farthest = max(range(len(self.done)), key=lambda index: self.done[index].steps)
         repeated = max(0, self.done[farthest].steps - first)
         self.done[farthest] = replace(self.done[farthest], repeated=max(repeated, self.done[farthest].repeated))

@@ -42,6 +42,16 @@ def read_progress(folder: Path, rank: int = 0) -> Progress:
     return Progress(pid, PHASES[phase], *numbers)
 
 
+def read_saves(folder: Path, rank: int = 0) -> list[int]:
+    """The steps of the states that a process has begun to save, in their order."""
+    file = _saves(folder, rank)
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def _saves(folder: Path, rank: int) -> Path:
+    return folder / f"saves-{rank}"
+
+
 class Phases(pl.Callback):
     """Writes the phase and the steps of each process to a file of its rank in the folder that a variable names."""
 
@@ -83,6 +93,8 @@ class Phases(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
         self._enter("checkpoint", trainer)
+        with _saves(Path(os.environ[FOLDER]), trainer.global_rank).open("a") as file:
+            file.write(f"{trainer.global_step}\n")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._enter("end", trainer)

@@ -21,8 +21,6 @@ def test_a_training_that_is_killed_three_times_leaves_what_an_undisturbed_one_do
     for moment in moments(numbers, PHASES):
         if not run.kill(moment, numbers.choice(["training", "everything"])):
             break
-    run.finish()
+    run.finish()  # raises if anything is different, or if more is lost than what waited for the disk
 
     assert run.done
-    # while a checkpoint is being written, the training goes on
-    assert all(each.repeated <= 2 * trainings.SHORT.interval for each in run.done)
