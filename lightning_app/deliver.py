@@ -41,10 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _deliver(folder: RunFolder, destination: Destination, timeout: float, priority: Sequence[str]) -> int:
     before = count_undelivered(folder, destination.run_in(folder))
+    uploader = RetryingUploader(folder, destination, priority, print, wait_for_lock=timeout)
+    uploader.prepare()  # on a busy machine that takes seconds, which aren't the service's
     deadline = time.monotonic() + timeout
     _exit_after(timeout + _POLL_SECONDS, folder, destination)
     try:
-        with RetryingUploader(folder, destination, priority, print, wait_for_lock=timeout) as uploader:
+        with uploader:
             while not uploader.deliver(final=True) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
     except Timeout:

@@ -77,7 +77,7 @@ class RetryingUploader:
             return False
         try:
             if self._uploader is None or self._uploader.is_outdated:
-                self._uploader = Uploader(self._folder, self._connect(), self._priority, self._notify)
+                self._uploader = Uploader(self._folder, self.prepare()(), self._priority, self._notify)
             self._uploader.deliver(final=final)
         except DeliveryError as error:
             self._postpone(error)
@@ -85,17 +85,17 @@ class RetryingUploader:
         self.last_error, self._delay = None, 0.0
         return True
 
-    def _connect(self) -> Service:
-        """Imports what the destination needs, and nothing else."""
+    def prepare(self) -> Callable[[], Service]:
+        """Imports what the destination needs, and nothing else; returns what makes the first requests."""
         tracking = self._destination.tracking
         if tracking is None:
             from lightning_app.azureml.azureml_run import AzureMLRun
 
-            return AzureMLRun()
+            return AzureMLRun
         from lightning_app.azureml.mlflow.rest import Rest
         from lightning_app.azureml.mlflow.run import MlflowRun
 
-        return MlflowRun(Rest(tracking), self._destination.run_id, self._folder)
+        return lambda: MlflowRun(Rest(tracking), self._destination.run_id, self._folder)
 
     def _postpone(self, error: DeliveryError) -> None:
         self.last_error = error
