@@ -2,11 +2,11 @@
 
 import argparse
 import logging
+import os
 import shlex
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,14 +53,14 @@ def main() -> None:
     """Serves until Ctrl-C; requests are logged on standard error."""
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in the background, a shell ignores SIGINT
+    until_signal = _until_signal()
     emulator = _started(options.port)
     with scratch_folder("azureml-emulator-") as root:
         serving = _for_job(emulator, options.experiment, root)
         if options.workspace is not None:
             serving = _for_workspace(emulator, options, root)
         with serving:
-            _wait()
+            until_signal()
         emulator.stop()
 
 
@@ -106,11 +106,23 @@ def _print_variables(variables: Mapping[str, str]) -> None:
     sys.stdout.flush()
 
 
-def _wait() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
+def _until_signal() -> Callable[[], None]:
+    """A function that waits for Ctrl-C or SIGTERM; one that came before, while the service was starting, counts.
+
+    In the background, a shell has its jobs ignore SIGINT.
+    """
+    reader, writer = os.pipe()
+    numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    for number in numbers:
+        signal.signal(number, lambda *_: os.write(writer, b"\n"))
+
+    def wait() -> None:
+        os.read(reader, 1)
+        for number in numbers:  # a second one ends it wherever it is
+            signal.signal(number, signal.default_int_handler)
         print(file=sys.stderr)
+
+    return wait
 
 
 def _parser() -> argparse.ArgumentParser:

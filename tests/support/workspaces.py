@@ -1,6 +1,7 @@
 """The emulator with a workspace, as a program: a shell that is logged in, and scripts in it."""
 
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -52,7 +53,16 @@ def workspace(
     variables = environment() | ({"TMPDIR": str(temporary)} if temporary else {})
     with (
         (folder / "emulator.log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # a shell lets its background jobs ignore SIGINT, and their children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process,
     ):
         try:
             yield LoggedIn(folder, _exports(process), process, pythonpath)
