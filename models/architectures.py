@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from models.errors import ModelError
 
@@ -51,7 +52,7 @@ class Architecture:
         try:
             network: nn.Module = torchvision.models.get_model(self.name, weights=None, **options)
         except NotImplementedError:  # on the device "meta": the widths of a RegNet are computed with tensors
-            with torch.device("cpu"):
+            with torch.device("cpu"), _MetaWeights():
                 network = torchvision.models.get_model(self.name, weights=None, **options)
         head = _last_layer(network)
         _replace(network, head, _like(network.get_submodule(head), num_classes))
@@ -102,6 +103,18 @@ class Architecture:
     @property
     def _default_weights(self) -> Any:
         return torchvision.models.get_model_weights(self.name)["DEFAULT"]
+
+
+class _MetaWeights(TorchFunctionMode):
+    """Weights of layers, which are made by ``torch.empty``, are on the device "meta", where they need no memory."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.empty and given.get("device") is None:
+            given["device"] = "meta"
+        return func(*args, **given)
 
 
 class _Renormalise(nn.Module):

@@ -56,6 +56,28 @@ def test_what_depends_on_the_machine_is_left_to_the_job(
     assert list(tmp_path.iterdir()) == []
 
 
+# at most so much more than after a small network, in kB
+MEMORY = """
+import json, resource
+from lightning_app.check_flags import error_of
+network = ["--model", "ResNetTransfer", "--model.architecture"]
+errors = [error_of([*network, "regnet_y_400mf"])]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+errors.append(error_of([*network, "regnet_y_128gf"]))
+print(json.dumps([errors, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before]))
+"""
+
+
+def test_a_large_network_needs_no_memory_for_its_weights(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=200
+    )
+
+    errors, more = json.loads(done.stdout)
+    assert errors == [None, None]
+    assert more < 100_000  # its weights have 2,580,000
+
+
 def test_a_class_of_the_users_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
