@@ -1,5 +1,6 @@
 """Describes the job that the options mean: a pure function of the options and of the files that they name."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ TRAINING = ("python", "-m", "lightning_app.fit")
 # https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
 TAG_NAME, TAG_VALUE = 100, 1000
 _DATASTORE_URI = "azureml://datastores/"
+_REGISTERED = re.compile(r"(?P<name>[^:@]+)(:(?P<version>[\w.-]+)|@latest)?", re.ASCII)
 GIVEN_BY_SUBMIT = {
     "--trainer.num_nodes": "--nodes",
     "--trainer.devices": "--processes_per_node",
@@ -66,13 +68,15 @@ def parse_dataset(text: str, access: Access) -> RegisteredDataset | DatastorePat
         raise SubmitError(
             f"--dataset {text!r}: expected azureml://datastores/NAME/paths/FOLDER, or NAME:VERSION of a data asset"
         )
-    text = text.removeprefix("azureml:").replace("@latest", ":latest")
+    text = text.removeprefix("azureml:")
     if "/" in text:
         return DatastorePath(None, _relative(text), access)
-    name, _, version = text.partition(":")
-    if not name or (version and not version.isdecimal() and version != "latest"):
-        raise SubmitError(f"--dataset {text!r}: expected NAME, NAME:VERSION, or a folder such as data/cifar10")
-    return RegisteredDataset(name, version or "latest", access)
+    found = _REGISTERED.fullmatch(text)
+    if found is None:
+        raise SubmitError(
+            f"--dataset {text!r}: expected NAME, NAME:VERSION, NAME@latest, or a folder such as data/cifar10"
+        )
+    return RegisteredDataset(found["name"], found["version"] or "latest", access)
 
 
 def _limits(limit: int | None) -> list[str]:

@@ -30,7 +30,7 @@ CHECKPOINT_PATH = "{checkpoints}"
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A registered dataset of the workspace; ``version`` is a number or "latest"."""
+    """A registered dataset of the workspace; ``version`` is "latest", a number or, with SDK v2, a name such as "v2"."""
 
     name: str
     version: str

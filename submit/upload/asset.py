@@ -7,6 +7,7 @@ from submit.errors import SubmitError
 from submit.interface import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,254}", re.ASCII)
+_VERSION = re.compile(r"(?!latest$)[\w.-]+", re.ASCII)  # that name means the newest one
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ def parse_asset(text: str) -> Asset:
         SubmitError: ``--dataset`` can't name it.
     """
     name, colon, version = text.partition(":")
-    if not _NAME.fullmatch(name) or (colon and not (version.isascii() and version.isdecimal())):
+    if not _NAME.fullmatch(name) or (colon and not _VERSION.fullmatch(version)):
         raise SubmitError(
-            f"--name {text!r}: expected NAME or NAME:VERSION, the name of letters, digits, '-', '.' and '_', the first "
-            "one a letter or digit, 255 at most, and the version a whole number"
+            f"--name {text!r}: expected NAME or NAME:VERSION, both of letters, digits, '-', '.' and '_', the first one "
+            "of the name a letter or digit, 255 at most, and the version not 'latest'"
         )
     return Asset(name, version or None)
 

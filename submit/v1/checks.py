@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from submit.errors import SubmitError
-from submit.job import SERVERLESS, CuratedEnvironment, Job
+from submit.job import SERVERLESS, CuratedEnvironment, Job, RegisteredDataset
 from submit.preflight.findings import Finding, error
 
 _V2 = "needs SDK v2: give --sdk v2"
@@ -31,3 +31,12 @@ def job_findings(job: Job) -> Iterator[Finding]:
         ),
     }
     yield from (error(f"{flag}: {_V2}") for flag, is_given in given.items() if is_given)
+    if isinstance(job.data, RegisteredDataset) and not _is_number(job.data.version):
+        yield error(
+            f"--dataset {job.data.name}:{job.data.version}: versions of SDK v1 are whole numbers, such as "
+            f"{job.data.name}:1; a data asset with another {_V2}"
+        )
+
+
+def _is_number(version: str) -> bool:
+    return version == "latest" or (version.isascii() and version.isdecimal())

@@ -182,7 +182,8 @@ def test_an_image_alone_holds_everything(tmp_path: Path) -> None:
         ("--max_duration 5", "'5' given; expected a number with its unit, such as 90m, 12h or 2d"),
         ("--dataset /mnt/cifar", "expected a folder of the datastore, such as data/cifar10"),
         ("--dataset azureml://datastores/a", "expected azureml://datastores/NAME/paths/FOLDER"),
-        ("--dataset cifar10:new", "expected NAME, NAME:VERSION"),
+        ("--dataset cifar10:a+b", "expected NAME, NAME:VERSION, NAME@latest, or a folder"),
+        ("--dataset cifar10@newest", "expected NAME, NAME:VERSION, NAME@latest, or a folder"),
         ("--data_path data", "--data_path: names a folder of this machine, which the job doesn't have; give --dataset"),
         ("--dataset a --data_path b", "--data_path: --dataset sets it for the launcher and for the training"),
         (

@@ -25,7 +25,10 @@ def user(service: AzureMLEmulator, tmp_path: Path) -> InProcess:
 
 
 def test_a_job_is_sent_as_the_flags_say_and_cancelled(user: InProcess) -> None:
-    sent = user.submit(*JOB, "--nodes", "2", "--num_epochs", "3", "--tag", "team=x")
+    user.service.add_data("images", "data/cifar10", version="2026-06.a")
+    job = [*JOB, "--dataset", "images:2026-06.a"]
+
+    sent = user.submit(*job, "--nodes", "2", "--num_epochs", "3", "--tag", "team=x")
     assert sent.status == 0, sent.err
     cost, chosen = sent.err.splitlines()
     assert cost.startswith("note: cost: at most 5,289.12 USD (2 Standard_NC24ads_A100_v4 x 3.673 USD an hour x 720 h")
@@ -38,6 +41,7 @@ def test_a_job_is_sent_as_the_flags_say_and_cancelled(user: InProcess) -> None:
 
     properties = user.service.jobs[-1].definition["properties"]
     assert (properties["resources"]["instanceCount"], properties["tags"]) == (2, {"team": "x"})
+    assert properties["inputs"]["data"]["uri"].endswith("/data/images/versions/2026-06.a")
     assert properties["command"].startswith("python -m lightning_app.fit --num_epochs 3 --data_path ${{inputs.data}} ")
     assert {"lightning_app/fit.py", "pyproject.toml"} <= user.service.jobs[-1].files.keys()
     assert (log.status, log.out, log.err) == (0, "first line\nlast line\n", "")
@@ -56,6 +60,7 @@ def test_a_job_is_sent_as_the_flags_say_and_cancelled(user: InProcess) -> None:
         (("--nodes", "3"), "has 2 at most, so the job would wait for ever"),
         (("--dataset", "imagse"), "--dataset 'imagse': the workspace has no registered dataset of this name"),
         (("--dataset", "images:9"), "--dataset images:9: no such version; the last one is 1"),
+        (("--dataset", "images:june"), "--dataset images:june: no such version; the last one is 1"),
         (("--dataset", "data/nowhere"), "the datastore 'workspaceblobstore' has no files there"),
         (("--compute", "serverless", "--vm_size", "Standard_NC4as_T4_v9"), "westeurope has no such machines"),
     ],
@@ -72,7 +77,8 @@ def test_what_the_workspace_does_not_have_is_one_line(user: InProcess, flags: tu
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--name cifar10:new", "--name 'cifar10:new': expected NAME or NAME:VERSION"),
+        ("--name cifar10:latest", "--name 'cifar10:latest': expected NAME or NAME:VERSION"),
+        ("--name cifar10:a+b", "--name 'cifar10:a+b': expected NAME or NAME:VERSION"),
         ("--name data/cifar10", "--name 'data/cifar10': expected NAME or NAME:VERSION"),
         ("--name cifar10 --sdk v1", "--name: needs SDK v2: give --sdk v2; with SDK v1, --dataset takes the folder"),
     ],

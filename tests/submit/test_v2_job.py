@@ -69,7 +69,8 @@ def test_the_typical_job_is_the_recorded_one() -> None:
         "--launcher mpi --nodes 2 --dataset azureml://datastores/photos/paths/birds --download_dataset --tensorboard",
         "--compute serverless --vm_size Standard_NC4as_T4_v3 --low_priority --dataset data/cifar10 --shm_size 16g",
         "--environment azureml://registries/azureml/environments/acpt-pytorch-2.8-cuda12.6/labels/latest",
-        "--environment mine:7 --dataset cifar10:3",
+        "--environment mine:7 --dataset cifar10:june-3",
+        "--environment mine:7 --dataset cifar10@latest",
         "--docker_image me/image:1",
     ],
 )
@@ -112,7 +113,7 @@ def test_a_low_priority_job_has_a_folder_for_its_checkpoints() -> None:
 
 def test_a_resumed_run_continues_from_the_outputs_of_the_run_before(tmp_path: Path) -> None:
     before = command_job(
-        job_of("--nodes 2 --launcher mpi --dataset cifar10:3 --num_epochs 3 --environment mine:7"), "one"
+        job_of("--nodes 2 --launcher mpi --dataset cifar10:june --num_epochs 3 --environment mine:7"), "one"
     )
 
     job = resumed_job(before, tmp_path, ["--num_epochs", "5"])
@@ -120,7 +121,7 @@ def test_a_resumed_run_continues_from_the_outputs_of_the_run_before(tmp_path: Pa
 
     folder = "azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.one/outputs"
     assert body["inputs"]["resume"] == {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": folder}
-    assert body["inputs"]["data"]["uri"] == "cifar10:3"
+    assert body["inputs"]["data"]["uri"] == "cifar10:june"
     assert body["command"].endswith("--num_epochs 5 --resume ${{inputs.resume}}")
     assert (job.nodes, job.launcher, body["environmentId"]) == (2, "mpi", "mine:7")
 
@@ -153,6 +154,18 @@ def test_mistakes_that_only_v2_knows_are_one_line(flags: str, message: str) -> N
 @pytest.mark.parametrize("flag", ["--compute serverless", "--tensorboard", "--low_priority"])
 def test_v1_refuses_what_it_has_no_place_for(flag: str) -> None:
     assert texts(SDK_V1.findings(job_of(flag)), "error") == [f"{flag}: needs SDK v2: give --sdk v2"]
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar10:3", "cifar10@latest", "data/cifar10"])
+def test_v1_takes_versions_that_are_numbers(dataset: str) -> None:
+    assert [*SDK_V1.findings(job_of(f"--dataset {dataset}"))] == []
+
+
+def test_v1_refuses_a_version_that_is_no_number() -> None:
+    assert texts(SDK_V1.findings(job_of("--dataset cifar10:june")), "error") == [
+        "--dataset cifar10:june: versions of SDK v1 are whole numbers, such as cifar10:1; a data asset with another "
+        "needs SDK v2: give --sdk v2"
+    ]
 
 
 def uploaded_by_azure_ai_ml(folder: Path) -> list[str]:
