@@ -63,6 +63,7 @@ def check_resumed_job(job: Job, sdk: Sdk, training: Sequence[str]) -> None:
     findings = [
         *check_compute_name(job.compute),
         *sdk.findings(job),
+        *check_environment(job),
         *check_folder(job.source_directory, sdk, training),
     ]
     report_findings([*findings, *check_addresses(job.source_directory, os.environ)])

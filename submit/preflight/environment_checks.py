@@ -17,6 +17,8 @@ from submit import curated, program
 from submit.curated import Contents
 from submit.job import BuiltEnvironment, CuratedEnvironment, Job
 from submit.preflight.findings import Finding, error, format_names, warning
+from submit.preflight.requirement_ranges import named, unfit
+from submit.preflight.settings import NEWEST, OLDEST
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,41 +28,65 @@ else:
 
 @dataclass(frozen=True)
 class _Needs:
-    """What the project needs: versions of Python and of torch, and its packages by name."""
+    """What the project needs: versions of Python, and its packages with theirs."""
 
     python: SpecifierSet
-    torch: SpecifierSet
-    packages: Sequence[str]
+    packages: Sequence[Requirement]
+
+    @property
+    def torch(self) -> SpecifierSet:
+        return next((each.specifier for each in self.packages if each.name == "torch"), SpecifierSet())
+
+    @property
+    def names(self) -> Sequence[str]:
+        return [canonicalize_name(each.name) for each in self.packages]
 
 
-def check_environment(job: Job) -> Iterator[Finding]:
-    """Findings about the versions in the environment; none about what isn't known."""
-    needs, found = _needs(job.source_directory), contents_of(job.environment)
+def check_environment(job: Job, held: BuiltEnvironment | None = None) -> Iterator[Finding]:
+    """Findings about the versions in the environment; none about what isn't known.
+
+    Args:
+        job: It may be one that resumes another run, in the environment of that.
+        held: What the workspace has under the name of the job's environment, where it was asked.
+    """
+    environment = held or job.environment
+    needs, found = _needs(job.source_directory), contents_of(environment)
     if needs is None or found is None:
         return
-    yield from _about_lock(job, needs)
-    given = _given(job.environment)
-    where = f" ({found.source})" if found.source else ""
-    for name, has, wanted in (("Python", found.python, needs.python), ("torch", found.torch, needs.torch)):
-        if has is not None and not _contains(wanted, has):
-            yield error(f"{given} has {name} {has}{where}, and the project needs {wanted}; {_advice(job.environment)}")
-            return
-    missing = [name for name in curated.INSTALLED_BY_NONE if name in needs.packages]
-    if isinstance(job.environment, CuratedEnvironment) and missing and program.is_in(job.source_directory):
-        yield warning(
-            f"{given} has Python {found.python} and torch {found.torch}{where}, but its definition doesn't install "
-            f"{', '.join(missing)}; {_advice(job.environment)}"
-        )
+    lines = _pip_lines(environment.conda) if isinstance(environment, BuiltEnvironment) and environment.conda else []
+    if job.resume is None:
+        yield from _about_lock(job, lines, needs)
+    given, where = _given(job), f" ({found.source})" if found.source else ""
+    if found.python is not None and not _contains(needs.python, found.python) and not _is_reported(job, found.python):
+        yield error(f"{given} has Python {found.python}{where}, and the project needs {needs.python}; {_advice(job)}")
+    elif others := [*unfit(lines, needs.packages)]:
+        has = _and([f"{name} {has}" for name, has, _ in others])
+        wanted = _and([f"{name if len(others) > 1 else ''}{wanted}" for name, _, wanted in others])
+        yield error(f"{given} has {has}, and the project needs {wanted}; {_advice(job)}")
+    elif found.torch is not None and not _contains(needs.torch, found.torch):
+        yield error(f"{given} has torch {found.torch}{where}, and the project needs {needs.torch}; {_advice(job)}")
+    else:
+        yield from _about_packages(job, needs, f"{given} has Python {found.python} and torch {found.torch}{where}")
 
 
-def _about_lock(job: Job, needs: _Needs) -> Iterator[Finding]:
+def _about_packages(job: Job, needs: _Needs, it_has: str) -> Iterator[Finding]:
+    missing = [name for name in curated.INSTALLED_BY_NONE if name in needs.names]
+    if (
+        isinstance(job.environment, CuratedEnvironment)
+        and curated.of_environment(job.environment.name, job.environment.version)
+        and job.resume is None  # with which it was started
+        and missing
+        and program.is_in(job.source_directory)
+    ):
+        yield warning(f"{it_has}, but its definition doesn't install {', '.join(missing)}; {_advice(job)}")
+
+
+def _about_lock(job: Job, lines: Sequence[str], needs: _Needs) -> Iterator[Finding]:
     """With hashes pip installs what is named and nothing else, so that a lock must have all that the project needs."""
-    conda = job.environment.conda if isinstance(job.environment, BuiltEnvironment) else None
-    lines = [] if conda is None else _pip_lines(conda)
     if not any("--hash=" in line for line in lines):
         return
-    locked = {canonicalize_name(re.split(r"[\s=<>~!;@\[]", line, maxsplit=1)[0]) for line in lines}
-    missing = [name for name in needs.packages if name not in locked]
+    locked = {named(line) for line in lines}
+    missing = [name for name in needs.names if name not in locked]
     if missing and program.is_in(job.source_directory):
         yield error(
             f"--pip_requirements: is a lock without {format_names(missing)}, which the project needs; lock again, such "
@@ -79,6 +105,12 @@ def contents_of(environment: CuratedEnvironment | BuiltEnvironment) -> Contents 
     return curated.of_image(environment.image) if environment.image else None
 
 
+def _is_reported(job: Job, python: str) -> bool:
+    """Whether ``check_conda_file`` says of a Python in a conda file that this program doesn't run with it."""
+    is_given = isinstance(job.environment, BuiltEnvironment) and job.environment.conda is not None
+    return is_given and job.resume is None and not OLDEST <= (3, int(python.partition(".")[2])) <= NEWEST
+
+
 def _contains(wanted: SpecifierSet, version: str) -> bool:
     try:
         return wanted.contains(version, prereleases=True)
@@ -86,7 +118,14 @@ def _contains(wanted: SpecifierSet, version: str) -> bool:
         return True  # pip's or conda's own error says what is wrong
 
 
-def _given(environment: CuratedEnvironment | BuiltEnvironment) -> str:
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _given(job: Job) -> str:
+    environment = job.environment
+    if job.resume is not None:
+        return "the environment of the run that is resumed"
     if isinstance(environment, CuratedEnvironment):
         version = f":{environment.version}" if environment.version else ""
         return f"--environment '{environment.name}{version}'"
@@ -95,7 +134,10 @@ def _given(environment: CuratedEnvironment | BuiltEnvironment) -> str:
     return "--dockerfile" if environment.dockerfile is not None else f"--docker_image '{environment.image}'"
 
 
-def _advice(environment: CuratedEnvironment | BuiltEnvironment) -> str:
+def _advice(job: Job) -> str:
+    environment = job.environment
+    if job.resume is not None:
+        return "python -m submit run --resume RUN, with the flags of that run, continues it in another environment"
     default = "leave the flag out for an environment that is built from pyproject.toml"
     if isinstance(environment, CuratedEnvironment):
         return f"{default}, or give a --dockerfile that begins with an image like it and installs what is missing"
@@ -114,15 +156,13 @@ def _needs(folder: Path) -> _Needs | None:
             python = str(metadata.metadata(program.DISTRIBUTION).json.get("requires_python", ""))
             lines = metadata.requires(program.DISTRIBUTION) or []
         requirements = [Requirement(line) for line in lines]
-        torch = [each.specifier for each in requirements if each.name == "torch"]
         # one with a marker is for some platforms or Pythons only
-        names = [canonicalize_name(each.name) for each in requirements if not each.marker]
-        return _Needs(SpecifierSet(python), torch[0] if torch else SpecifierSet(), names)
+        return _Needs(SpecifierSet(python), [each for each in requirements if not each.marker])
     except (OSError, ValueError, KeyError, metadata.PackageNotFoundError, InvalidRequirement, InvalidSpecifier):
         return None  # what is wrong with it is said where the environment is built
 
 
-_PYTHON = re.compile(r"python={1,2}(3\.(?:10|11|12))(\.\d+)?", re.ASCII)  # check_conda_file reports others
+_PYTHON = re.compile(r"python={1,2}(3\.\d+)(\.\d+)?", re.ASCII)
 _TORCH_OF_CONDA = re.compile(r"(\S+::)?pytorch(-gpu)?\s*={1,2}\s*(?P<version>\d+\.\d+[\d.]*)(=.*)?", re.ASCII)
 _TORCH_OF_PIP = re.compile(r"\btorch\s*={2,3}\s*(?P<version>\d[\w.+]*)", re.ASCII)
 

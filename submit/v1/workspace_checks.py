@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from submit.errors import is_not_found
 from submit.interface import Nodes
-from submit.job import CuratedEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.preflight import environment_checks
 from submit.preflight.findings import Finding, error
 from submit.preflight.workspace_checks import (
     about_cluster,
@@ -141,6 +142,10 @@ def _datastore(workspace: "Workspace", name: str | None) -> "Datastore | None":
 
 def check_environment(workspace: "Workspace", job: Job) -> list[Finding]:
     """Findings about a named environment; a built one needs nothing of the workspace."""
-    if isinstance(job.environment, CuratedEnvironment):
-        find_environment(job.environment, workspace)  # raises if there is none
-    return []
+    if not isinstance(job.environment, CuratedEnvironment):
+        return []
+    python = find_environment(job.environment, workspace).python  # raises if there is none
+    if python.user_managed_dependencies or python.conda_dependencies is None:
+        return []
+    conda = python.conda_dependencies.serialize_to_string()
+    return [*environment_checks.check_environment(job, BuiltEnvironment(job.environment.name, conda=conda))]

@@ -1,11 +1,21 @@
 """What the workspace knows, compared with a job before it is sent with azure-ai-ml."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from submit.errors import describe_error, is_not_found
 from submit.interface import Nodes
-from submit.job import SERVERLESS, CuratedEnvironment, DatastorePath, Job, RegisteredDataset
+from submit.job import (
+    SERVERLESS,
+    BuiltEnvironment,
+    CuratedEnvironment,
+    DatastorePath,
+    Job,
+    RegisteredDataset,
+)
+from submit.preflight import environment_checks
 from submit.preflight.findings import Finding, error, warning
 from submit.preflight.workspace_checks import (
     about_cluster,
@@ -43,7 +53,7 @@ def workspace_findings(client: "MLClient", location: str, job: Job) -> Iterator[
         yield from answered("--dataset", lambda: [*_about_folder(client, folder)])
     if isinstance(job.environment, CuratedEnvironment):
         named = job.environment
-        yield from answered("--environment", lambda: [*check_environment(client, named)])
+        yield from answered("--environment", lambda: [*check_environment(client, job, named)])
 
 
 def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
@@ -121,13 +131,17 @@ def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:
         yield no_files(data, name)
 
 
-def check_environment(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[Finding]:
+def check_environment(client: "MLClient", job: Job, wanted: CuratedEnvironment) -> Iterator[Finding]:
     given = environment_reference(wanted)
     if wanted.registry is not None:
         yield from _about_registry(client, wanted)
         return
     try:
-        _get_environment(client, wanted)
+        conda = getattr(_get_environment(client, wanted), "conda_file", None)
+        if conda:
+            yield from environment_checks.check_environment(
+                job, BuiltEnvironment(wanted.name, conda=yaml.safe_dump(conda))
+            )
     except Exception as reason:  # as above
         if not _is_missing(reason):
             raise
@@ -156,11 +170,10 @@ def _about_registry(client: "MLClient", wanted: CuratedEnvironment) -> Iterator[
             )
 
 
-def _get_environment(client: "MLClient", wanted: CuratedEnvironment) -> None:
+def _get_environment(client: "MLClient", wanted: CuratedEnvironment) -> Any:
     if wanted.version:
-        client.environments.get(wanted.name, version=wanted.version)
-    else:
-        client.environments.get(wanted.name, label="latest")
+        return client.environments.get(wanted.name, version=wanted.version)
+    return client.environments.get(wanted.name, label="latest")
 
 
 def _is_missing(reason: Exception) -> bool:

@@ -1,12 +1,14 @@
 """What an environment is known to hold is compared with what the project needs, with either SDK."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from submit.environments import conda_specification
 from submit.errors import PreflightError
-from submit.job import BuiltEnvironment
+from submit.job import BuiltEnvironment, CuratedEnvironment, DatastorePath
 from submit.preflight.checks import check_job
 from submit.preflight.environment_checks import check_environment, contents_of
 from submit.preflight.findings import Finding
@@ -123,10 +125,77 @@ def test_a_torch_that_is_too_old_is_refused_wherever_it_is_fixed(
     assert ", and the project needs >=2.4; " in found.text
 
 
+HASHES = "--hash=sha256:aa"
+WHEEL = "https://download.pytorch.org/whl/cu118/torch-2.0.1%2Bcu118-cp311-cp311-linux_x86_64.whl"
+
+
+@pytest.mark.parametrize(
+    ("text", "has", "needs"),
+    [
+        ("torch<2.4\n", "torch <2.4", ">=2.4"),
+        ("torch~=2.1.0\n", "torch ~=2.1.0", ">=2.4"),
+        ("torch>=2.0,<2.3 ; python_version > '3'\n", "torch <2.3,>=2.0", ">=2.4"),
+        (f"torch @ {WHEEL}\n", "torch 2.0.1+cu118", ">=2.4"),
+        (
+            f"torch==2.0.1 {HASHES}\npytorch_lightning==2.1.0 {HASHES}\n",
+            "torch 2.0.1 and pytorch-lightning 2.1.0",
+            "torch>=2.4 and pytorch-lightning>=2.6",
+        ),
+        ("torch\npytorch-lightning==2.*\npytorch-lightning<2\n", "pytorch-lightning <2", ">=2.6"),
+    ],
+)
+def test_requirements_that_leave_no_version_that_the_project_needs_are_one_line(
+    project: Path, text: str, has: str, needs: str
+) -> None:
+    file = project / "requirements.txt"
+    file.write_text(text)
+
+    (found,) = findings(f"--source_directory {project} --pip_requirements {file}")
+
+    assert (found.level, found.text) == (
+        "error",
+        f"the job's environment has {has}, and the project needs {needs}; change what --conda_file, "
+        "--pip_requirements or pyproject.toml names",
+    )
+
+
+def test_a_lock_of_uv_with_an_old_package_is_one_line(project: Path) -> None:
+    needs = NEEDS.replace("torch>=2.4", "tqdm>=99").replace("pytorch-lightning>=2.6", "PyYAML>=6")
+    (project / "pyproject.toml").write_text(needs)
+
+    (found,) = findings(f"--source_directory {project} --pip_requirements {LOCK}")
+
+    assert re.match(r"the job's environment has tqdm 4\.[\d.]+, and the project needs >=99; change what", found.text)
+
+
+@pytest.mark.parametrize("environment", [BuiltEnvironment("lightning-azureml", conda="{}"), CuratedEnvironment("mine")])
+def test_the_environment_of_a_resumed_run_is_compared_with_what_the_project_needs_now(
+    project: Path, environment: BuiltEnvironment | CuratedEnvironment
+) -> None:
+    """SDK v1 has recorded it, and SDK v2 has kept it in the workspace under a name."""
+    held = BuiltEnvironment("mine", conda=conda_specification(["torch==2.2.0", "pytorch-lightning==2.6.6"]))
+    given = replace(environment, conda=held.conda) if isinstance(environment, BuiltEnvironment) else environment
+    job = replace(job_of(f"--source_directory {project}"), environment=given, resume=DatastorePath(None, "a", "mount"))
+
+    (found,) = check_environment(job, held)
+
+    assert (found.level, found.text) == (
+        "error",
+        "the environment of the run that is resumed has torch 2.2.0, and the project needs >=2.4; python -m submit run "
+        "--resume RUN, with the flags of that run, continues it in another environment",
+    )
+    (project / "pyproject.toml").write_text(NEEDS.replace("torch>=2.4", "torch>=2.1"))
+    assert [*check_environment(job, held)] == []
+
+
 @pytest.mark.parametrize(
     ("flag", "text"),
     [
         ("pip_requirements", "torch>=2.0\n"),
+        ("pip_requirements", "torch>2.3,<=2.4\n"),
+        ("pip_requirements", "torch!=2.4.0\n"),
+        ("pip_requirements", "torch @ git+https://github.com/pytorch/pytorch@v2.0\n"),
+        ("pip_requirements", "--extra-index-url https://download.pytorch.org/whl/cu118\ntorch==a.b\n"),
         ("conda_file", "dependencies: [python=3.11, pytorch, pytorch=2]"),
         ("conda_file", "dependencies: [python=3.11, pip, {pip: [torchvision==0.2, torch-tb-profiler==0.4]}]"),
         ("dockerfile", "FROM pytorch/pytorch:2.2.0-cuda12.1-cudnn8-runtime\nRUN pip install -U torch\n"),
