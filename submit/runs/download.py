@@ -17,13 +17,7 @@ WHAT = {
     "checkpoints": ("outputs/checkpoints/",),
     "outputs": ("outputs/",),
     "logs": FOLDERS,
-    # what python -m lightning_app report reads, see lightning_app.run_folder
-    "report": tuple(
-        f"outputs/{name}"
-        for name in ("config.yaml", "hparams.yaml", "metrics.jsonl", "history.jsonl", "val_metrics.json",
-                     "test_metrics.json", "checkpoints/best.json", "charts/")
-    ),
-}  # fmt: skip
+}
 # says which class of which module a checkpoint is of, without which nothing of the user's own is imported
 _BESIDE = {"checkpoints": ("outputs/config.yaml",)}
 PART = ".part"
@@ -53,13 +47,25 @@ def download(run: Run, what: str, target: Path, warn: Callable[[str], None]) -> 
         SubmitError: The run has no such files, or a file can't be written.
         ServiceError: Azure ML doesn't respond, or a file arrives damaged.
     """
-    names = retry(f"the files of {run.id}", run.paths, _TIMEOUT, warn)
+    names = file_names(run, warn)
     wanted = [name for name in names if name.startswith(WHAT[what])]
     if not wanted:
-        missing = "files for a report" if what == "report" else what
-        raise SubmitError(f"run {run.id} has no {missing}; it has {_few(names)}")
-    wanted += [name for name in _BESIDE.get(what, ()) if name in names]
-    for name, path in [(name, _target_path(target, name)) for name in wanted]:
+        raise SubmitError(f"run {run.id} has no {what}; it has {few(names)}")
+    yield from fetch(run, [*wanted, *(name for name in _BESIDE.get(what, ()) if name in names)], target, warn)
+
+
+def file_names(run: Run, warn: Callable[[str], None]) -> Sequence[str]:
+    """The names of all files of a run.
+
+    Raises:
+        ServiceError: Azure ML doesn't respond.
+    """
+    return retry(f"the files of {run.id}", run.paths, _TIMEOUT, warn)
+
+
+def fetch(run: Run, names: Sequence[str], target: Path, warn: Callable[[str], None]) -> Iterator[File]:
+    """As ``download``, for files of these names."""
+    for name, path in [(name, _target_path(target, name)) for name in names]:
         yield _Transfer(run, name, path, warn).file()
 
 
@@ -131,7 +137,8 @@ def _target_path(target: Path, name: str) -> Path:
         raise ServiceError(f"the run has a file that can't be written to {str(target)!r}: {error}") from error
 
 
-def _few(names: Sequence[str], most: int = 5) -> str:
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Some of the names, for a message."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}" if names else "no files"
 

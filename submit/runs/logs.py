@@ -17,6 +17,7 @@ Show = Callable[[str], None]
 
 FOLDERS = ("user_logs/", "system_logs/", "azureml-logs/", "logs/")
 FOLLOW_TIMEOUT = 3600.0  # seconds without a response; the run continues in any case
+_EVENTS = "events.out.tfevents."  # the beginning of the names of TensorBoard's files, which aren't text
 _PIECE = 4 * 2**20  # bytes per request
 _SHORTEST_DELAY = 0.5
 _LONGEST_DELAY = 10.0
@@ -26,7 +27,9 @@ _ANY = (r"user_logs/std_log.*\.txt", r"azureml-logs/.*\.txt")
 
 
 def log_names(run: Run) -> Sequence[str]:
-    return [path for path in run.paths() if path.startswith(FOLDERS)]
+    """The logs that can be read: of the folders with logs the files of text."""
+    names = [path for path in run.paths() if path.startswith(FOLDERS)]
+    return [name for name in names if not PurePosixPath(name).name.startswith(_EVENTS)]
 
 
 def default_log(names: Iterable[str]) -> str | None:

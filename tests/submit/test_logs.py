@@ -42,7 +42,9 @@ def interrupt(process: "subprocess.Popen[str]") -> None:
 
 def test_logs_shows_what_rank_0_printed_and_others_by_name(submitter: Submitter) -> None:
     other = "user_logs/std_log_process_1.txt"
-    run = submitter.add_run({LOG: b"zero\nno newline", other: b"one\n", "outputs/metrics.jsonl": b"{}"})
+    events = "logs/run/events.out.tfevents.1764400000.node.1.0"  # of TensorBoard, which is no text
+    files = {LOG: b"zero\nno newline", other: b"one\n", "outputs/metrics.jsonl": b"{}", events: b"\x18\x00\xff"}
+    run = submitter.add_run(files)
 
     first, named, names = (
         submitter.submit("logs", run, *flags) for flags in ([], ["--file", "std_log_process_1.txt"], ["--list"])
@@ -114,7 +116,7 @@ def test_follow_ends_when_the_user_has_enough(submitter: Submitter) -> None:
     with submitter.running("logs", run, "--follow") as process:
         until(lambda: requests(submitter.service, LOG) >= 2)
         interrupt(process)
-        done = outcome_of(process, 5)
+        done = outcome_of(process)
 
     assert (done.status, done.out, done.err) == (130, text(3).decode(), "interrupted; nothing was changed\n")
 
@@ -172,7 +174,7 @@ def test_who_is_done_waiting_is_reported_how_to_go_on(submitter: Submitter) -> N
         run = submitter.service.jobs[-1].run_id
         until(lambda: requests(submitter.service, f"runs/{run}") >= 5)
         interrupt(process)
-        done = outcome_of(process, 5)
+        done = outcome_of(process)
 
     message = f"interrupted; the run continues; python -m submit logs {run} --follow shows it again\n"
     assert (done.status, done.problems) == (130, message)
