@@ -6,13 +6,13 @@ from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 _OPTIONS = re.compile(r"\s--?\w[\w-]*[= ].*")  # of a line, such as hashes
 
 
-def named(line: str) -> str:
+def named(line: str) -> NormalizedName:
     """The name of the package of a line for pip, in its normal form."""
     return canonicalize_name(re.split(r"[\s=<>~!;@\[]", line, maxsplit=1)[0])
 
