@@ -53,7 +53,7 @@ def workspace_findings(client: "MLClient", location: str, job: Job) -> Iterator[
         yield from answered("--dataset", lambda: [*_about_folder(client, folder)])
     if isinstance(job.environment, CuratedEnvironment):
         named = job.environment
-        yield from answered("--environment", lambda: [*check_environment(client, job, named)])
+        yield from answered("--environment", lambda: [*check_environment(client, named, job)])
 
 
 def check_compute(client: "MLClient", location: str, job: Job) -> Iterator[Finding]:
@@ -131,14 +131,15 @@ def _about_folder(client: "MLClient", data: DatastorePath) -> Iterator[Finding]:
         yield no_files(data, name)
 
 
-def check_environment(client: "MLClient", job: Job, wanted: CuratedEnvironment) -> Iterator[Finding]:
+def check_environment(client: "MLClient", wanted: CuratedEnvironment, job: Job | None = None) -> Iterator[Finding]:
+    """Findings about a named environment: it exists, and has what the project of the job needs."""
     given = environment_reference(wanted)
     if wanted.registry is not None:
         yield from _about_registry(client, wanted)
         return
     try:
         conda = getattr(_get_environment(client, wanted), "conda_file", None)
-        if conda:
+        if conda and job is not None:
             yield from environment_checks.check_environment(
                 job, BuiltEnvironment(wanted.name, conda=yaml.safe_dump(conda))
             )

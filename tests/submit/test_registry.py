@@ -11,14 +11,11 @@ from tests.support.submitters_v2 import ENVIRONMENT, V2Submitter
 
 SCRIPT = """
 sys.path.insert(0, {root!r})
-from pathlib import Path
 from submit.environments import named_environment
-from submit.job import Job
 from submit.v2.workspace_checks import check_environment
 for name in {names!r}:
     wanted = named_environment(f"azureml://registries/{{name}}" if "/" in name else name)
-    job = Job("exp", ("python",), Path(), "gpu-cluster", wanted)
-    found = [[finding.level, finding.text] for finding in check_environment(ml, job, wanted)]
+    found = [[finding.level, finding.text] for finding in check_environment(ml, wanted)]
     print(json.dumps(found))
 """
 IN_AZUREML = "azureml/environments"
