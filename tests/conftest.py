@@ -1,5 +1,6 @@
 """Fixtures: images in real file layouts, the command line in a process of its own, jobs of the emulator."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.namespaces import SKIPPED, namespaces_work
 
 # With two workers of pytest on two cores, two threads per process are many times slower than one: they wait actively.
 torch.set_num_threads(1)
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # of this process, where tests use onnxruntime themselves
 
 
 @pytest.hookimpl(tryfirst=True)

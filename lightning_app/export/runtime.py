@@ -1,5 +1,6 @@
 """Exported models as functions from images to logits."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def open_exported(file: Path, kind: Format, threads: int = 0) -> Run:
 
 def require_onnx(command: str) -> None:
     """Raises UsageError if a package of the extra ``export`` is missing."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it is read when onnxruntime is imported
     for name in ("onnx", "onnxruntime", "onnxscript"):
         try:
             __import__(name)
@@ -45,10 +47,13 @@ def require_onnx(command: str) -> None:
 
 
 def _onnx(file: Path, threads: int) -> Run:
+    # onnxruntime 1.32 connects to Microsoft's telemetry on Linux as well
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
         raise UsageError("onnxruntime isn't installed; pip install 'lightning-azureml[export]'") from error
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors

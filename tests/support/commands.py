@@ -27,8 +27,8 @@ Command = Callable[..., Outcome]
 
 
 def environment() -> dict[str, str]:
-    """The variables of this process, without those that affect a training."""
-    removed = ("AZUREML_", "MLFLOW_", "PL_GLOBAL_SEED")
+    """The variables of this process, without those that affect a training or an export."""
+    removed = ("AZUREML_", "MLFLOW_", "ORT_", "PL_GLOBAL_SEED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
