@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from submit.cluster import Cluster, FoundCluster
 from submit.deployment.deployment import Deployment, Endpoint
-from submit.job import DatastorePath, Job
+from submit.job import DatastorePath, Job, RegisteredDataset
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunInfo, RunState, RunSummary
@@ -47,6 +47,14 @@ class SentSweep:
     runs: Sequence[tuple["Run", Mapping[str, Any]]]
 
 
+@dataclass(frozen=True)
+class ModelLabels:
+    """What a registered model says of itself: tags, which may change later, and properties, which never do."""
+
+    tags: Mapping[str, str]
+    properties: Mapping[str, str]
+
+
 class Run(Protocol):
     """A run of the workspace. The methods raise the SDK's errors, except where they say more."""
 
@@ -81,8 +89,11 @@ class Run(Protocol):
     def commit(self) -> str | None:
         """The git commit of its snapshot."""
 
-    def register_model(self, name: str, path: str, tags: Mapping[str, str], description: str | None) -> int:
-        """Registers a file of the run as the next version of a model, and returns that."""
+    def data(self) -> RegisteredDataset | DatastorePath | None:
+        """The data that its job got as ``--data_path``; None if it had none, or none with a name."""
+
+    def register_model(self, name: str, path: str, labels: ModelLabels, description: str | None) -> int:
+        """Registers a file or a folder of the run as the next version of a model, and returns that."""
 
     def resumed(self, folder: Path, training: Sequence[str]) -> Job:
         """The job that continues this run, with a snapshot of ``folder`` and further flags of the training.
@@ -160,6 +171,9 @@ class Workspace(Protocol):
 
     def register_data(self, name: str, version: str | None, address: str) -> str:
         """Registers a folder as a version of a data asset, by default the next one, and returns that."""
+
+    def register_model(self, name: str, folder: Path, labels: ModelLabels, description: str | None) -> int:
+        """Registers a folder of this machine as the next version of a model, and returns that."""
 
     def open_datastore(self, name: str | None) -> Datastore:
         """The workspace's default datastore, or a named one."""

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.preprocessing import preprocessing_of
-from lightning_app.azureml.json_lines import read_json_lines
-from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.command_line.trained import Trained, trained
 from lightning_app.errors import UsageError
-from lightning_app.export import description, files
+from lightning_app.export import description
 from lightning_app.export.check import TOLERANCE, Agreement, ValidationImages, compare
+from lightning_app.export.files import DESCRIPTION, FILES, Format, is_export, write_checksums
+from lightning_app.export.lineage import lineage
 from lightning_app.export.network import ExportedNetwork, add_metadata, require_opset, write
 from lightning_app.export.runtime import open_exported, require_onnx
-from lightning_app.run_folder import RunFolder
 
 _PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "onnxscript")
 _IN_ONNX = ("model", "classes", "preprocessing", "checkpoint", "git_commit")
@@ -30,7 +29,7 @@ _IN_ONNX = ("model", "classes", "preprocessing", "checkpoint", "git_commit")
 class Wanted:
     """How a network is exported; see the flags of the command. None is the default."""
 
-    format: files.Format = "onnx"
+    format: Format = "onnx"
     opset: int | None = None
     images: int | None = None
     tolerance: float | None = None
@@ -67,7 +66,7 @@ def export(run: Path, target: Path, wanted: Wanted, flags: Sequence[str] = ()) -
 
 
 def _write(network: Trained, images: ValidationImages, wanted: Wanted, folder: Path) -> Agreement:
-    preprocessing, file = preprocessing_of(network.datamodule), folder / files.FILES[wanted.format]
+    preprocessing, file = preprocessing_of(network.datamodule), folder / FILES[wanted.format]
     example, seen, _ = next(iter(images))
     write(ExportedNetwork(network.model, preprocessing).eval(), example, wanted.format, file, wanted.opset)
     content = _content(network, wanted, example, int(network.model(seen[:1]).shape[1]))
@@ -81,8 +80,8 @@ def _write(network: Trained, images: ValidationImages, wanted: Wanted, folder: P
         "tolerance": wanted.allowed,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / files.DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
-    files.write_checksums(folder)
+    (folder / DESCRIPTION).write_text(f"{text}\n", encoding="utf-8")
+    write_checksums(folder)
     return agreement
 
 
@@ -91,14 +90,11 @@ def _content(network: Trained, wanted: Wanted, example: Any, width: int) -> dict
     classes = network.classes or [str(number) for number in range(width)]
     if len(classes) != width:
         raise UsageError(f"export: the network has {width} outputs and {len(classes)} classes; expected one for each")
-    folder = _run_folder(network.checkpoint)
     return {
         "format": wanted.format,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "run": str(folder.root),
         "model": type(network.model).__name__,
-        "checkpoint": {"file": network.checkpoint.name, "sha256": file_hash(network.checkpoint)},
-        "git_commit": _commit(folder),
+        **lineage(network.checkpoint),
         "versions": _versions(),
         "input": {
             "name": description.INPUT,
@@ -111,21 +107,6 @@ def _content(network: Trained, wanted: Wanted, example: Any, width: int) -> dict
     }
 
 
-def _run_folder(checkpoint: Path) -> RunFolder:
-    folder = checkpoint.resolve().parent
-    return RunFolder(folder.parent if folder.name == "checkpoints" else folder)
-
-
-def _commit(folder: RunFolder) -> str | None:
-    """The git commit of the training's last start, as its history has it."""
-    try:
-        starts = [entry for entry in read_json_lines(folder.history) if "git commit" in entry]
-    except OSError:  # a checkpoint without its run
-        return None
-    commit: str | None = starts[-1]["git commit"] if starts else None
-    return commit
-
-
 def _versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
@@ -136,7 +117,7 @@ def _versions() -> dict[str, str]:
 
 def _require_replaceable(target: Path) -> None:
     """Checks that nothing but an earlier export would be replaced."""
-    if target.is_dir() and (not any(target.iterdir()) or files.is_export(target)):
+    if target.is_dir() and (not any(target.iterdir()) or is_export(target)):
         return
     if target.exists():
         raise UsageError(f"--output {str(target)!r}: exists and isn't an exported model; give another folder")

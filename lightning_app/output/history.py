@@ -14,6 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lightning_app.azureml import job
 from lightning_app.azureml.json_lines import JsonLines, complete_last_line
 from lightning_app.output.devices import device_text
 from lightning_app.run_folder import RunFolder
@@ -96,6 +97,7 @@ def environment() -> dict[str, Any]:
         "command": _command(),
         "folder": os.getcwd(),  # noqa: PTH109 a text is wanted
         "git commit": _git_commit(),
+        "azureml run": job.run_id(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),

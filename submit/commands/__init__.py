@@ -15,7 +15,7 @@ ABOUT = {
     "cancel": "cancel a run",
     "download": "download the files of a run",
     "report": "write the report of runs as one HTML file",
-    "register": "register a run's best checkpoint as a model",
+    "register": "register a run's best checkpoint, or an exported model, as a model",
     "resume": "resume a run that has ended, as a new run",
     "deploy": "deploy an exported model to an online endpoint",
     "upload": "upload a folder to the workspace's datastore",

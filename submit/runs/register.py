@@ -1,12 +1,14 @@
 """The best checkpoint of a run as a registered model, with its metrics and its origin."""
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from submit.errors import SubmitError
 from submit.interface import Run
+from submit.runs.model_labels import FittedLabels, data_text, fitted_labels
 from submit.runs.retry import service_errors
 from submit.runs.run_info import ENDED, RunInfo
 
@@ -14,23 +16,30 @@ BEST, LAST = "outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt"
 CHECKPOINTS = (BEST, LAST)
 _BEST_METRICS = "outputs/checkpoints/best.json"  # written with the best checkpoint
 _LONGEST = 2**20  # bytes of that file
-# https://learn.microsoft.com/azure/machine-learning/resource-limits-capacity
-_TAGS = 50
-_TAG_NAME = 100
-_TAG_VALUE = 1000
+_BESIDE = re.compile(r"outputs/(.+/)?checkpoints/[^/]+\.ckpt\.json")  # of a checkpoint, see lightning_app
 _DESCRIPTION = 5000
-_FIRST = ("test", "val")  # these metrics come first if there are too many for the tags
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version of a model; ``left_out`` are the metrics for which no tag was left."""
+    """A version of a model.
+
+    ``checkpoint`` is the file that is registered, or from which it was exported; ``left_out`` are the metrics for which
+    no tag was left, and ``shortened`` the tags and properties whose values were too long.
+    """
 
     name: str
     version: int
     checkpoint: str
     tags: Mapping[str, str]
     left_out: tuple[str, ...]
+    properties: Mapping[str, str]
+    shortened: tuple[str, ...]
+
+
+def registered(name: str, version: int, checkpoint: str, fitted: FittedLabels) -> RegisteredModel:
+    labels = fitted.labels
+    return RegisteredModel(name, version, checkpoint, labels.tags, fitted.left_out, labels.properties, fitted.shortened)
 
 
 def require_name(name: str, description: str | None) -> None:
@@ -57,22 +66,18 @@ def register(run: Run, name: str, description: str | None) -> RegisteredModel:
     names = _names(run)
     checkpoint = _checkpoint(run.id, names)
     metrics = _metrics_of_best(run, info, names) if checkpoint == BEST else info.metrics
-    tags, left_out = model_tags(replace(info, metrics=metrics), _commit(run), checkpoint)
+    origin: dict[str, str | None] = {
+        "run_id": info.run_id,
+        "experiment": info.experiment,
+        "checkpoint": checkpoint,
+    }
+    with service_errors(f"run {run.id}"):
+        origin["git_commit"] = run.commit()
+        details = {"data": data_text(run.data()), "checkpoint_sha256": checkpoint_hashes(run, names).get(checkpoint)}
+    fitted = fitted_labels(origin, details, metrics)
     with service_errors(f"model {name}"):
-        version = run.register_model(name, checkpoint, tags, description)
-    return RegisteredModel(name, version, checkpoint, tags, left_out)
-
-
-def model_tags(info: RunInfo, commit: str | None, checkpoint: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Tags for the origin and the metrics, and the metrics that are left out."""
-    origin = {"run_id": info.run_id, "experiment": info.experiment, "checkpoint": checkpoint}
-    origin |= {"git_commit": commit} if commit else {}
-    names = sorted(info.metrics, key=lambda name: (not name.startswith(_FIRST), name))
-    fitting = [name for name in names if len(name) <= _TAG_NAME and name not in origin]
-    taken = fitting[: _TAGS - len(origin)]
-    tags = origin | {name: f"{info.metrics[name]:.6g}" for name in taken}
-    short = {name: value[:_TAG_VALUE] for name, value in tags.items()}
-    return short, tuple(name for name in names if name not in taken)
+        version = run.register_model(name, checkpoint, fitted.labels, description)
+    return registered(name, version, checkpoint, fitted)
 
 
 def _names(run: Run) -> Sequence[str]:
@@ -110,6 +115,13 @@ def _parsed(content: bytes) -> dict[str, float]:
         raise SubmitError(f"{_BEST_METRICS}: not what a training writes beside its best checkpoint") from error
 
 
-def _commit(run: Run) -> str | None:
-    with service_errors(f"run {run.id}"):
-        return run.commit()
+def checkpoint_hashes(run: Run, names: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of the checkpoints among a run's files, as the small file beside each says it."""
+    found = {}
+    for path in names:
+        if _BESIDE.fullmatch(path):
+            with service_errors(f"{path} of {run.id}"):
+                content = run.file(path).read(0, _LONGEST)
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # damaged, or of another program
+                found[path.removesuffix(".json")] = str(json.loads(content)["sha256"])
+    return found

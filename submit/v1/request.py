@@ -97,7 +97,7 @@ def resumed_job(
         nodes=shape.nodes,
         processes_per_node=shape.processes_per_node,
         launcher=shape.launcher,
-        data=_data(definition),
+        data=recorded_data(definition),
         resume=DatastorePath(ARTIFACT_STORE, outputs, "mount"),
         environment_variables={
             name: value for name, value in job_variables(definition).items() if name not in (JOB_KEY, VARIABLE)
@@ -129,7 +129,12 @@ def _environment(section: Mapping[str, Any]) -> CuratedEnvironment | BuiltEnviro
     )
 
 
-def _data(definition: Mapping[str, Any]) -> RegisteredDataset | DatastorePath | None:
+def recorded_data(definition: Mapping[str, Any]) -> RegisteredDataset | DatastorePath | None:
+    """The data of a recorded job.
+
+    Raises:
+        SubmitError: It is a dataset without a name, which submit doesn't send.
+    """
     reference = (definition.get("dataReferences") or {}).get(DATA)
     if reference:
         return DatastorePath(reference["dataStoreName"], reference["pathOnDataStore"], reference["mode"].lower())

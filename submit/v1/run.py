@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_app.azureml.run_artifacts import artifact_paths, http_status
-from submit.interface import SentSweep
-from submit.job import DatastorePath, Job
+from submit.errors import SubmitError
+from submit.interface import ModelLabels, SentSweep
+from submit.job import DatastorePath, Job, RegisteredDataset
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
@@ -22,7 +23,7 @@ from submit.runs.run_info import (
     to_datetime,
 )
 from submit.v1.artifacts import Artifact, artifact_store_path
-from submit.v1.request import checkpoint_folder, job_shape, resumed_job
+from submit.v1.request import checkpoint_folder, job_shape, recorded_data, resumed_job
 
 if TYPE_CHECKING:
     from azureml.core import Run, Workspace
@@ -90,8 +91,20 @@ class CoreRun:
         commit: str | None = self._run.get_properties().get("azureml.git.commit")
         return commit
 
-    def register_model(self, name: str, path: str, tags: Mapping[str, str], description: str | None) -> int:
-        model = self._run.register_model(name, model_path=path, tags=dict(tags), description=description)
+    def data(self) -> RegisteredDataset | DatastorePath | None:
+        try:
+            return recorded_data(self._definition())
+        except SubmitError:  # a dataset without a name
+            return None
+
+    def register_model(self, name: str, path: str, labels: ModelLabels, description: str | None) -> int:
+        model = self._run.register_model(
+            name,
+            model_path=path,
+            tags=dict(labels.tags),
+            properties=dict(labels.properties),
+            description=description,
+        )
         return int(model.version)
 
     def resumed(self, folder: Path, training: Sequence[str]) -> Job:

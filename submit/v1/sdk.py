@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
 from submit.deployment.deployment import Deployment, Endpoint
-from submit.interface import Datastore, DataVersion, Nodes
+from submit.interface import Datastore, DataVersion, ModelLabels, Nodes
 from submit.job import Job
 from submit.output import to_yaml
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
 from submit.runs.run_info import RunSummary
 from submit.sweep.sweep import Sweep
-from submit.v1 import checks, cluster, datastore, job, run, sweep, workspace_checks
+from submit.v1 import checks, cluster, datastore, job, models, run, sweep, workspace_checks
 from submit.v1 import workspace as workspaces
 from submit.v1.checks import data_assets_are_of_v2, deployments_are_of_v2
 
@@ -64,6 +64,9 @@ class CoreWorkspace:
 
     def register_data(self, name: str, version: str | None, address: str) -> str:
         raise data_assets_are_of_v2()
+
+    def register_model(self, name: str, folder: Path, labels: ModelLabels, description: str | None) -> int:
+        return models.register_model(self.core, name, folder, labels, description)
 
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.core, name)

@@ -48,7 +48,7 @@ def resumed_job(before: "CommandJob", folder: Path, training: Sequence[str]) -> 
         nodes=int(resources.instance_count or 1),
         processes_per_node=int(getattr(distribution, "process_count_per_instance", None) or 1),
         launcher="mpi" if str(getattr(distribution, "type", "")).lower() == "mpi" else "pytorch",
-        data=_data((before.inputs or {}).get(DATA)),
+        data=recorded_data(before),
         resume=DatastorePath(ARTIFACT_STORE, f"{run_folder(str(before.name))}/outputs", "mount"),
         environment_variables={
             name: value for name, value in variables.items() if name not in (CHOICE, JOB_KEY, VARIABLE)
@@ -87,7 +87,9 @@ def _environment(text: str) -> CuratedEnvironment:
     return CuratedEnvironment(name, version or None)
 
 
-def _data(given: Any) -> RegisteredDataset | DatastorePath | None:
+def recorded_data(job: Any) -> RegisteredDataset | DatastorePath | None:
+    """The data of a recorded job, if it has some."""
+    given = (getattr(job, "inputs", None) or {}).get(DATA)
     if given is None:
         return None
     access = _ACCESS.get(str(given.mode), "mount")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from submit.interface import RemoteFile, SentSweep
-from submit.job import DatastorePath, Job
+from submit.interface import ModelLabels, RemoteFile, SentSweep
+from submit.job import DatastorePath, Job, RegisteredDataset
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
@@ -19,7 +19,8 @@ from submit.runs.run_info import (
 from submit.v2.enumerations import plain
 from submit.v2.files import RunFiles
 from submit.v2.metrics import is_single, last_metrics
-from submit.v2.request import checkpoint_folder, resumed_job
+from submit.v2.models import register_model
+from submit.v2.request import checkpoint_folder, recorded_data, resumed_job
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -95,17 +96,11 @@ class ClientRun:
         found: str | None = (self._job.properties or {}).get(_COMMIT)
         return found
 
-    def register_model(self, name: str, path: str, tags: Mapping[str, str], description: str | None) -> int:
-        from azure.ai.ml.entities import Model
+    def data(self) -> RegisteredDataset | DatastorePath | None:
+        return recorded_data(self._job)
 
-        wanted = Model(
-            name=name,
-            path=_ARTIFACTS.format(self.id, path),
-            type="custom_model",
-            tags=dict(tags),
-            description=description,
-        )
-        return int(self._client.models.create_or_update(wanted).version)
+    def register_model(self, name: str, path: str, labels: ModelLabels, description: str | None) -> int:
+        return register_model(self._client, name, _ARTIFACTS.format(self.id, path), labels, description)
 
     def resumed(self, folder: Path, training: Sequence[str]) -> Job:
         return resumed_job(self._job, folder, training)

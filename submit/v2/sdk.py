@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
 from submit.deployment.deployment import Deployment, Endpoint
-from submit.interface import Datastore, DataVersion, Nodes
+from submit.interface import Datastore, DataVersion, ModelLabels, Nodes
 from submit.job import Job
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
@@ -21,6 +21,7 @@ from submit.v2 import (
     deployment,
     endpoint,
     job,
+    models,
     run,
     run_list,
     sending,
@@ -73,6 +74,9 @@ class ClientWorkspace:
 
     def register_data(self, name: str, version: str | None, address: str) -> str:
         return data.register_data(self.client, name, version, address)
+
+    def register_model(self, name: str, folder: Path, labels: ModelLabels, description: str | None) -> int:
+        return models.register_model(self.client, name, folder, labels, description)
 
     def open_datastore(self, name: str | None) -> Datastore:
         return datastore.open_datastore(self.client, name)

@@ -9,6 +9,7 @@ from submit.emulator import datetimes
 from submit.emulator.arm import versions
 from submit.emulator.messages import ApiError
 from submit.emulator.state import ORIGIN, AssetVersion, RegisteredModel, State
+from submit.emulator.workspace import ARTIFACT_STORE, SCOPE
 
 _OF_JOB = re.compile(r"azureml://jobs/(?P<run>[^/]+)/outputs/artifacts/(?:paths/)?(?P<path>.*)")
 _IN_DATASTORE = re.compile(r".*datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
@@ -40,14 +41,18 @@ ROUTES = versions.routes(MODELS)
 
 def _version(state: State, model: RegisteredModel) -> AssetVersion:
     created = datetimes.from_iso(model.content["createdTime"])
-    given = model.content.get("v2") or {"modelType": "custom_model", "modelUri": _address(model)}
+    given = {"modelType": "custom_model"} | (model.content.get("v2") or {}) | {"modelUri": _address(model)}
     details = {"tags": model.tags, "properties": model.properties, "description": model.description, "flavors": {}}
     return AssetVersion(model.name, str(model.version), {**given, **details}, created)
 
 
 def _address(model: RegisteredModel) -> str:
-    of_run = _ARTIFACT.fullmatch(model.artifacts[0]) if model.artifacts else None
-    return f"azureml://jobs/{of_run['run']}/outputs/artifacts/paths/{of_run['path']}" if of_run else ""
+    """Where the files are: those of runs and those that SDK v1 has uploaded are in the artifact store."""
+    given = str(model.content.get("v2", {}).get("modelUri", ""))
+    if not model.artifacts or (given and not _OF_JOB.fullmatch(given)):
+        return given
+    workspace = SCOPE.replace("/providers/Microsoft.MachineLearningServices", "")
+    return f"azureml:/{workspace}/datastores/{ARTIFACT_STORE}/paths/{model.artifacts[0]}"
 
 
 def _registered(state: State, version: AssetVersion) -> RegisteredModel:
@@ -64,6 +69,7 @@ def _registered(state: State, version: AssetVersion) -> RegisteredModel:
         "url": f"aml://asset/{asset}",
         "mimeType": "application/octet-stream",
         "framework": "Custom",
+        "datasets": [],
         "kvTags": tags,
         "properties": others,
         "description": properties.get("description"),
@@ -92,6 +98,9 @@ def _files(state: State, address: str) -> tuple[str, str | None]:
     kept = _IN_DATASTORE.fullmatch(address)
     if kept is None:
         raise ApiError(400, "UserError", f"modelUri {address!r} isn't emulated; expected files of a job or a datastore")
+    if kept["datastore"] == ARTIFACT_STORE:
+        of_run = _ARTIFACT.fullmatch(kept["path"])
+        return kept["path"], of_run and of_run["run"]
     if not any(file.startswith(kept["path"].rstrip("/")) for file in state.datastore.artifacts):
         raise ApiError(404, "UserError", f"modelUri {address!r}: there is no such file")
     return kept["path"], None
