@@ -1,7 +1,7 @@
 """Deploys a model: the endpoint if there is none, the deployment, and then its traffic, which changes last."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,9 +78,9 @@ def deploy(wanted: Deployment, workspace: Workspace, share: int | None, may_repl
         write_scoring_code(Path(code))
         _say(f"Deploying {wanted.name!r} on {wanted.instance_count} {wanted.instance_type}.")
         workspace.send_deployment(wanted, Path(code))
-    if traffic == {name: now.get(name, 0) for name in traffic}:
-        return endpoint
-    return workspace.set_traffic(wanted.endpoint, traffic)
+    if traffic != {name: now.get(name, 0) for name in traffic}:
+        endpoint = workspace.set_traffic(wanted.endpoint, traffic)
+    return replace(endpoint, traffic={**endpoint.traffic, **traffic})
 
 
 def _say(line: str) -> None:

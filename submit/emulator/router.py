@@ -24,7 +24,7 @@ from submit.emulator.api import (
     sweeps,
     workspace,
 )
-from submit.emulator.arm import code
+from submit.emulator.arm import code, deployments, endpoints, operations
 from submit.emulator.arm import data as arm_data
 from submit.emulator.arm import datastores as arm_datastores
 from submit.emulator.arm import environments as arm_environments
@@ -46,7 +46,7 @@ _AZURE_ML = (
     *(mlflow_artifacts, mlflow_data, mlflow_runs),
 )
 _ARM = (*computes.RESOURCE_MANAGER_ROUTES, *workspace.RESOURCE_MANAGER_ROUTES)
-_PARTS = (arm_jobs, code, arm_data, arm_environments, arm_datastores, arm_models)
+_PARTS = (arm_jobs, code, arm_data, arm_environments, arm_datastores, arm_models, endpoints, deployments, operations)
 _ARM += tuple(route for part in _PARTS for route in part.ROUTES)
 _API = tuple(route for api in _AZURE_ML for route in api.ROUTES)
 HOSTS = {

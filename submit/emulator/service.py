@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from submit.emulator.arm import environments as arm_environments
 from submit.emulator.arm import jobs as arm_jobs
 from submit.emulator.client_environment import client_variables, job_variables, mlflow_variables, write_config
 from submit.emulator.faults import Fault
+from submit.emulator.online import OnlineEndpoint
 from submit.emulator.server import Authority, Server
 from submit.emulator.state import Compute, Dataset, Eviction, RecordedRequest, RegisteredModel, Run, State, SubmittedJob
 
@@ -201,7 +203,7 @@ class AzureMLEmulator:
             self._state.computes[name] = Compute(name, vm_size, nodes, datetimes.now(), priority=priority)
 
     def set_creation_time(self, seconds: float) -> None:
-        """Sets how long the creation of a cluster takes."""
+        """Sets how long the creation of a cluster, of an endpoint and of a deployment takes."""
         with self._state.lock:
             self._state.creation_seconds = seconds
 
@@ -316,6 +318,12 @@ class AzureMLEmulator:
     def computes(self) -> list[Compute]:
         with self._state.lock:
             return [replace(compute) for compute in self._state.computes.values()]
+
+    @property
+    def endpoints(self) -> list[OnlineEndpoint]:
+        """Managed online endpoints with their deployments."""
+        with self._state.lock:
+            return deepcopy(list(self._state.endpoints.values()))
 
     @property
     def datastore(self) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from submit.emulator import datetimes
 from submit.emulator.faults import FaultInjector
+from submit.emulator.online import OnlineEndpoint
 from submit.emulator.tokens import Tokens
 from submit.emulator.workspace import DATASTORE_CONTAINER
 
@@ -250,7 +251,9 @@ class State:
         self.data: dict[str, list[AssetVersion]] = {}  # of SDK v2; its datasets of SDK v1 are below
         self.archived_assets: set[tuple[str, str]] = set()  # of SDK v2: the kind and the name
         self.computes: dict[str, Compute] = {}
-        self.creation_seconds = 1.0  # of a cluster
+        self.creation_seconds = 1.0  # of a cluster, of an endpoint and of a deployment
+        self.endpoints: dict[str, OnlineEndpoint] = {}
+        self.operations: dict[str, float] = {}  # when each ends, of the monotonic clock
         self.evictions: list[Eviction] = []
         self.eviction_changes = 0
         self.snapshots: dict[str, Snapshot] = {}

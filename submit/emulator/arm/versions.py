@@ -137,5 +137,6 @@ def _hash(version: AssetVersion) -> str | None:
 
 
 def _identity(properties: dict[str, Any]) -> dict[str, Any]:
-    """What of an asset never changes."""
-    return {name: value for name, value in properties.items() if name not in (*_DETAILS, *_GIVEN) and value is not None}
+    """What of an asset never changes; a client may leave out what is empty."""
+    kept = {name: value for name, value in properties.items() if name not in (*_DETAILS, *_GIVEN)}
+    return {name: value for name, value in kept.items() if value not in (None, {})}
