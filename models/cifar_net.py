@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from models.classifier import ImageClassifier
 from models.optimizers import Schedule, scheduled
-from models.training_loss import ClassWeights
+from models.training_loss import ClassWeights, TrainingLoss
 
 _TEN = tuple("0123456789")
 
@@ -45,8 +45,8 @@ class CifarNet(ImageClassifier):
         mixup_alpha: float = 0.0,
         cutmix_alpha: float = 0.0,
     ) -> None:
-        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
-        super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum, *loss)
+        loss = TrainingLoss(classes, label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(CifarNetwork(len(classes)), classes, learning_rate, momentum, loss)
         self.save_hyperparameters()
         self.schedule = schedule
 

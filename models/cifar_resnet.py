@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.classifier import ImageClassifier
 from models.errors import ModelError
 from models.optimizers import Schedule, scheduled
-from models.training_loss import ClassWeights
+from models.training_loss import ClassWeights, TrainingLoss
 
 _TEN = tuple("0123456789")
 
@@ -58,8 +58,8 @@ class CifarResNet(ImageClassifier):
             raise ModelError(f"--model.width {width}: expected a whole number of channels, at least 1")
         if not (math.isfinite(weight_decay) and weight_decay >= 0):
             raise ModelError(f"--model.weight_decay {weight_decay}: expected a finite number of at least 0")
-        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
-        super().__init__(_network(width, len(classes)), classes, learning_rate, momentum, *loss)
+        loss = TrainingLoss(classes, label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(_network(width, len(classes)), classes, learning_rate, momentum, loss)
         self.save_hyperparameters()
         self.weight_decay, self.schedule = weight_decay, schedule
 

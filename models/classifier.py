@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -18,7 +17,7 @@ from models.errors import ModelError
 from models.evaluation_charts import EvaluationCharts
 from models.optimizers import sgd
 from models.step_metrics import Quantity, StepMetrics
-from models.training_loss import ClassWeights, Mixing, parsed_weights, require_share, weights_of_classes
+from models.training_loss import TrainingLoss
 
 Batch = tuple[Tensor, Tensor]
 """Images, float32 (B, 3, H, W), or in their place the features of a frozen backbone (B, F); labels, int64 (B,)."""
@@ -51,21 +50,13 @@ class ImageClassifier(pl.LightningModule):
         classes: The names of the classes, in the order of the outputs.
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
-        label_smoothing: Share of each label that is spread over all classes, from 0 to below 1.
-        class_weights: Factors of the training loss of the images of each class, such as 1,2.5; ``balanced``: so that
-            all classes count the same. The loss of a step is the mean of its images' weighted losses, which isn't
-            divided by their weights: so it is the same on any number of processes.
-        mixup_alpha: Training images and their labels are mixed with each other by MixUp; 1: evenly; 0: they aren't.
-        cutmix_alpha: The same by CutMix, which puts a part of one image into another one.
-
-    The validation and the test have neither of them. The training accuracy of mixed images is that of the label with
-    the largest share.
+        loss: Of the training; the plain cross entropy by default. Validation and test always have that one. The
+            training accuracy of mixed images is that of the label with the largest share.
 
     Raises:
         ModelError: A value is out of range.
     """
 
-    label_smoothing = 0.0  # of the training loss
     default_log_interval = 2000  # batches, as in the tutorials
     is_small = False  # whether the steps of a small batch are too short for several threads
     feature_width = 0  # see frozen_backbone: number of features of an image
@@ -79,32 +70,22 @@ class ImageClassifier(pl.LightningModule):
         classes: Sequence[str],
         learning_rate: float,
         momentum: float,
-        label_smoothing: float | None = None,
-        class_weights: ClassWeights = None,
-        mixup_alpha: float = 0.0,
-        cutmix_alpha: float = 0.0,
+        loss: TrainingLoss | None = None,
     ) -> None:
         super().__init__()
         if not (math.isfinite(learning_rate) and learning_rate > 0):
             raise ModelError(f"--learning_rate {learning_rate}: expected a finite number above 0")
         if not 0 <= momentum < 1:
             raise ModelError(f"--momentum {momentum}: expected a number from 0 to below 1")
-        if label_smoothing is not None:
-            require_share("--model.label_smoothing", label_smoothing)
-            self.label_smoothing = label_smoothing
         self.network = network
         self.classes = list(classes)
-        self.class_weights = parsed_weights(class_weights)
-        self.mixing = Mixing(mixup_alpha, cutmix_alpha, len(self.classes)) or None
-        self._loss_weights: Tensor | None = None  # of each class, while it is fitted
+        self.training_loss = loss or TrainingLoss(self.classes)
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.train_metrics = StepMetrics(len(self.classes))
         self.eval_loss = MeanMetric(nan_strategy="disable")
         self.eval_accuracy = MulticlassAccuracy(len(self.classes), average="micro", validate_args=False)
         self.eval_charts = EvaluationCharts(self.classes)
-        self._uneven_step: UnevenStep | None = None
-        self._uneven_idx = -1  # its batch_idx; -1 is no batch
         self._logged_group = 0  # the parameter group whose learning rate is logged
 
     @property
@@ -137,24 +118,17 @@ class ImageClassifier(pl.LightningModule):
         return None
 
     def on_fit_start(self) -> None:
-        if self.class_weights is not None:
-            datamodule = self.trainer.datamodule  # type: ignore[attr-defined]  # a connector of the Trainer sets it
-            weights = weights_of_classes(self.class_weights, self.classes, datamodule)
-            self._loss_weights = weights.to(self.device, next(self.network.parameters()).dtype)
+        parameter = next(self.network.parameters())
+        self.training_loss.count_classes(self.trainer.datamodule, parameter)  # type: ignore[attr-defined]  # a connector of the Trainer sets it
 
     def on_train_start(self) -> None:
         self.train_metrics.reset()  # steps of a learning rate or batch size finder don't count
-        self._uneven_step = uneven_last_step(self.trainer.train_dataloader, self.trainer.world_size)
-        self._uneven_idx = -1 if self._uneven_step is None else self._uneven_step.batch_idx
+        self.training_loss.count_images(self.trainer.train_dataloader, self.trainer.world_size)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images, labels = batch
-        if self.mixing is not None:
-            images, labels = self.mixing(images, labels)
+        images, labels = self.training_loss.mixed(batch)
         logits = self.logits(images) if images.size(0) > 1 else self._logits_of_one(images, batch_idx)
-        loss, logits, labels = self._step_loss(logits, labels, batch_idx)
-        if self.mixing is not None:
-            labels = labels.argmax(1)
+        loss, logits, labels = self.training_loss(logits, labels, batch_idx)
         self.train_metrics.add(loss, logits, labels)
         return loss
 
@@ -227,21 +201,6 @@ class ImageClassifier(pl.LightningModule):
         """SGD over all trained parameters, with further options of ``torch.optim.SGD``."""
         return sgd(self.trained_parameters(), self.learning_rate, self.momentum, self._trainer, **options)
 
-    def _step_loss(self, logits: Tensor, labels: Tensor, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of a training step, and the logits (B, C) and labels (B,) of those images that count in it.
-
-        The labels may be shares of all classes (B, C).
-        """
-        smoothing, weights = self.label_smoothing, self._loss_weights
-        if batch_idx == self._uneven_idx and self._uneven_step is not None:
-            logits, labels = logits[: self._uneven_step.counted], labels[: self._uneven_step.counted]
-            summed = functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
-            return summed * self._uneven_step.weight, logits, labels
-        if weights is not None:  # torch's mean would be over the weights of this process's images
-            summed = functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
-            return summed / labels.size(0), logits, labels
-        return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits, labels
-
     def _logits_of_one(self, image: Tensor, batch_idx: int) -> Tensor:
         """From the only image of a training batch (1, 3, H, W) to logits (1, len(classes))."""
         with running_statistics_for_single_values(self.network) as used:
@@ -308,33 +267,3 @@ class ImageClassifier(pl.LightningModule):
             values["epoch"] = self.current_epoch
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)
-
-
-@dataclass(frozen=True)
-class UnevenStep:
-    """A training step in which some processes have a repeated image, which must not count.
-
-    Args:
-        batch_idx: The step's index in the epoch.
-        counted: Number of images that count in this process's batch; they are the first ones.
-        weight: Factor of their summed loss. With it, DDP's mean of the gradients over all processes is the mean over
-            all images of the step.
-    """
-
-    batch_idx: int
-    counted: int
-    weight: float
-
-
-def uneven_last_step(loader: Any, world_size: int) -> UnevenStep | None:
-    """The last step of an epoch if processes have different numbers of images in it; None if not, or if unknown.
-
-    It is unknown for a loader that isn't one of this project's.
-    """
-    last_step = getattr(getattr(loader, "sampler", None), "last_step", None)
-    if last_step is None:
-        return None
-    own_count, total_count = last_step(loader.batch_size)
-    if total_count % world_size == 0:
-        return None
-    return UnevenStep(len(loader) - 1, own_count, world_size / total_count)

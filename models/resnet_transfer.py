@@ -16,7 +16,7 @@ from models.errors import ModelError
 from models.evaluation_metrics import EvaluationMetrics
 from models.heads import Evaluated, Heads, best_of, parsed_rates, require_apart, summed
 from models.step_metrics import Quantity
-from models.training_loss import ClassWeights
+from models.training_loss import ClassWeights, TrainingLoss
 
 Depth = Literal[18, 34, 50, 101, 152]
 _DEPTH: Depth = 18
@@ -93,9 +93,9 @@ class ResNetTransfer(ImageClassifier):
             raise ModelError(f"--model.depth {depth} and --model.architecture {architecture}: give one of them")
         chosen = Architecture(f"resnet{depth}" if architecture is None else architecture)
         network, self._head = chosen.network(len(classes))
-        loss = (label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
-        super().__init__(network, classes, learning_rate, momentum, *loss)
-        if rates and self.mixing is not None:
+        loss = TrainingLoss(classes, label_smoothing, class_weights, mixup_alpha, cutmix_alpha)
+        super().__init__(network, classes, learning_rate, momentum, loss)
+        if rates and loss.mixing is not None:
             raise ModelError(
                 "--model.learning_rates: needs features, and mixed images have none; give one --learning_rate"
             )
@@ -111,7 +111,7 @@ class ResNetTransfer(ImageClassifier):
                 "another --model.architecture, or one --learning_rate"
             )
         self.feature_width = self._head_of(network).in_features if self._is_linear else 0
-        self.feature_views = 0 if self.mixing is not None else feature_views  # mixed images are new in each step
+        self.feature_views = 0 if loss.mixing is not None else feature_views  # mixed images are new in each step
         self.bf16_features = bf16_features
         self.learning_rates = rates
         self.heads: Heads | None = None  # in fit, if there are several learning rates
@@ -208,7 +208,7 @@ class ResNetTransfer(ImageClassifier):
         inputs, labels = batch
         losses = []
         for number, logits in enumerate(self.heads.logits(self._features(inputs))):
-            loss, counted_logits, counted_labels = self._step_loss(logits, labels, batch_idx)
+            loss, counted_logits, counted_labels = self.training_loss(logits, labels, batch_idx)
             losses.append(loss)
             if number == self.heads.chosen:
                 self.train_metrics.add(loss, counted_logits, counted_labels)

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.check_flags import error_of
-from models import CifarNet, ModelError, ResNetTransfer
-from models.training_loss import Mixing, parsed_weights, weights_of_classes
+from models import ModelError, ResNetTransfer
+from models.training_loss import Mixing, TrainingLoss, parsed_weights, weights_of_classes
 from tests.lightning_app.test_steps_per_execution import content, rows
 from tests.support.images import make_cifar10, make_image_folder
 from tests.support.in_process import run_in_process
@@ -34,12 +34,12 @@ def test_balanced_weights_are_those_of_scikit_learn_and_have_the_mean_1_over_all
 def test_the_loss_of_processes_is_that_of_one_process(smoothing: float) -> None:
     """Their mean, as DDP takes it of the gradients; torch's mean divides by the weights of each process's labels."""
     torch.manual_seed(0)
-    model = CifarNet(classes="abc", label_smoothing=smoothing, class_weights="1,2.5,0.5")
-    model._loss_weights = weights_of_classes(model.class_weights, model.classes, None)  # type: ignore[arg-type]
+    loss = TrainingLoss("abc", smoothing, "1,2.5,0.5")
     logits, labels = torch.randn(8, 3), torch.tensor([0, 0, 0, 0, 1, 2, 1, 2])
 
-    whole = model._step_loss(logits, labels, 0)[0]
-    halves = [model._step_loss(logits[part], labels[part], 0)[0] for part in (slice(4), slice(4, 8))]
+    loss.count_classes(None, logits)
+    whole = loss(logits, labels, 0)[0]
+    halves = [loss(logits[part], labels[part], 0)[0] for part in (slice(4), slice(4, 8))]
 
     torch.testing.assert_close(sum(halves) / 2, whole)
     if not smoothing:
