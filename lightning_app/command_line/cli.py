@@ -1,18 +1,15 @@
 """The command line: Lightning's, with this project's defaults, callbacks, loggers and error messages."""
 
-import inspect
 import logging
-from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 
@@ -22,14 +19,11 @@ from lightning_app.checkpointing.checkpoint_dir import given_checkpoint_dir
 from lightning_app.checkpointing.checkpoint_files import require_same_weights
 from lightning_app.checkpointing.checkpoint_io import AtomicCheckpointIO, RunCheckpointIO
 from lightning_app.checkpointing.checkpoints import keep_apart
-from lightning_app.checkpointing.kept_checkpoints import DEFAULT_KEEP
-from lightning_app.checkpointing.monitor import Mode
 from lightning_app.checkpointing.resume import plan_resume
 from lightning_app.checkpointing.resume_plan import ResumePlan
 from lightning_app.checkpointing.run_lock import RunLock
-from lightning_app.checkpointing.save_interval import DEFAULT_INTERVAL
 from lightning_app.checkpointing.warm_start import WarmStart, require_some_fit
-from lightning_app.command_line import chosen_optimizer, saved_settings
+from lightning_app.command_line import arguments, chosen_optimizer, saved_settings
 from lightning_app.command_line.bounds import check_bounds
 from lightning_app.command_line.construction_errors import named_class_errors, trainer_error_message
 from lightning_app.command_line.defaults import NOT_SET_HERE, OUTPUT_DIR, SEED, TRAINER_DEFAULTS, take_unset
@@ -45,7 +39,7 @@ from lightning_app.errors import UsageError
 from lightning_app.output.loggers import check_azureml, create_loggers, deliver_rest
 from lightning_app.output.predictions import predictions_file, require_writable
 from lightning_app.output.progress import EpochBar
-from lightning_app.preemption.watcher import OnPreemption, preemption_watcher
+from lightning_app.preemption.watcher import preemption_watcher
 from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.trainer import lightning_callbacks, trainer_settings
 from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProgress
@@ -57,7 +51,6 @@ from lightning_app.trainer.threads import limited_threads
 from lightning_app.trainer.trainer_settings import as_list
 from lightning_app.training import RunFolderSetup
 from lightning_app.watchdog import supervision
-from lightning_app.watchdog.protocol import Timeouts
 from lightning_app.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -69,7 +62,7 @@ class RunCLI(LightningCLI):
     """The commands ``fit``, ``validate``, ``test`` and ``predict``; creating an instance runs one of them.
 
     Args:
-        arguments: The command and its flags, with their full names.
+        words: The command and its flags, with their full names.
         watchdog: Ends all processes when one of them fails.
         checkpoint: What ``validate``, ``test`` and ``predict`` load. ``fit`` finds its own by ``--resume``.
         defaults: What takes the place of settings that aren't given, such as the section ``data``.
@@ -82,7 +75,7 @@ class RunCLI(LightningCLI):
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        words: Sequence[str],
         watchdog: Watchdog,
         checkpoint: Path | None = None,
         defaults: Mapping[str, Any] | None = None,
@@ -97,7 +90,7 @@ class RunCLI(LightningCLI):
         self.lock: RunLock | None = None
         with ExitStack() as self.ends:  # another training may follow in the same process, also after an error
             super().__init__(
-                args=list(arguments),
+                args=list(words),
                 trainer_class=RunTrainer,
                 parser_class=Parser,
                 parser_kwargs={"prog": "python -m lightning_app", "allow_abbrev": False},
@@ -120,27 +113,7 @@ class RunCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        for name in NOT_SET_HERE[subcommand]:
-            parser.add_argument(f"--{name}", type=str | bool | None, default=None, help=SUPPRESS)
-        parser.add_argument("--stall_timeout", type=PositiveFloat, default=Timeouts.stall)
-        if subcommand == "fit":
-            parser.add_argument("--resume", type=str, default="auto")
-            parser.add_argument("--init_from", type=str | None, default=None)
-            parser.add_argument("--checkpoint_every", type=int | str, default=DEFAULT_INTERVAL)
-            parser.add_argument("--checkpoint_keep", type=int, default=DEFAULT_KEEP)
-            parser.add_argument("--checkpoint_dir", type=str | None, default=None)
-            parser.add_argument("--monitor", type=str | None, default=None)
-            parser.add_argument("--monitor_mode", type=Mode | None, default=None)
-            parser.add_argument("--early_stopping", type=PositiveInt | None, default=None)
-            parser.add_argument("--steps_per_execution", type=Literal["auto"] | PositiveInt, default="auto")
-            parser.add_argument("--on_preemption", type=OnPreemption, default="auto")
-            parser.add_optimizer_args()
-            parser.add_lr_scheduler_args()
-            parser.add_class_arguments(AzureMLRunLogger, "azureml", skip={"output_dir"}, instantiate=False)
-            parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
-        if subcommand == "predict":
-            parser.add_argument("--csv", type=str | None, default=None)
-            parser.add_argument("--top_k", type=PositiveInt, default=1)
+        arguments.add_own(parser, subcommand)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -295,7 +268,7 @@ class RunCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
         require_image_size(model, datamodule)
-        self._require_given_classes(model, datamodule)
+        require_given_classes(self.settings.model.init_args.get("classes"), model, datamodule)
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)
@@ -306,22 +279,13 @@ class RunCLI(LightningCLI):
         if self.plan.tested:
             deliver_rest(self.folder, self.settings.azureml.as_dict())
 
-    def _require_given_classes(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None) -> None:
-        parameter = inspect.signature(type(model)).parameters.get("classes")
-        if parameter is not None:
-            names = self.settings.model.init_args.get("classes")
-            require_given_classes(names, parameter.default, datamodule)
-
     def validate(self, **_: Any) -> None:
-        require_image_size(self.model, self.datamodule)
         evaluation.evaluate(self.trainer, "validate", self.model, self.datamodule, self._require_checkpoint())
 
     def test(self, **_: Any) -> None:
-        require_image_size(self.model, self.datamodule)
         evaluation.evaluate(self.trainer, "test", self.model, self.datamodule, self._require_checkpoint())
 
     def predict(self, **_: Any) -> None:
-        require_image_size(self.model, self.datamodule)
         checkpoint = self._require_checkpoint()
         file, top_k = self._predictions_file(), self.settings.top_k
         evaluation.predict(self.trainer, self.model, self.datamodule, checkpoint, file, top_k)

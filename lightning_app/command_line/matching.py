@@ -1,5 +1,6 @@
 """Whether a model and its data fit each other, checked before they are used."""
 
+import inspect
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,19 +28,23 @@ def require_same_classes(datamodule: Any, checkpoint: Path) -> None:
         )
 
 
-def require_given_classes(names: Sequence[str] | None, default: Sequence[str] | None, datamodule: Any) -> None:
+def require_given_classes(names: Sequence[str] | None, model: pl.LightningModule, datamodule: Any) -> None:
     """Checks that ``--model.classes``, if it is given, are the data's classes, whose names the model gets.
 
     Args:
         names: The setting.
-        default: Its value where it isn't given.
+        model: Its parameter ``classes`` has a default, which is no choice of the user's.
         datamodule: The data.
 
     Raises:
         UsageError: The data has other classes.
     """
     classes = getattr(datamodule, "classes", None)
-    if names is None or classes is None or list(names) == list(default or ()):
+    parameter = inspect.signature(type(model)).parameters.get("classes")
+    if parameter is None or names is None or classes is None:
+        return
+    default = None if parameter.default is parameter.empty else parameter.default
+    if list(names) == list(default or ()):
         return
     if _composed(names) != _composed(classes):
         raise UsageError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
@@ -13,6 +14,13 @@ from tests.support.commands import Command
 from tests.support.own_modules import Points
 
 COMPOSED, DECOMPOSED = "D\u00e4mmerung", "Da\u0308mmerung"
+
+
+class NamesItsClasses(pl.LightningModule):
+    """Its parameter has no default."""
+
+    def __init__(self, classes: list[str]) -> None:
+        super().__init__()
 
 
 def test_a_model_for_images_of_one_size_gets_no_others() -> None:
@@ -33,11 +41,14 @@ def test_classes_that_the_user_gives_are_the_datas_or_refused() -> None:
     with pytest.raises(
         UsageError, match=r"--model\.classes a, b: the data has the classes disc, ring, square, frame, tr"
     ):
-        require_given_classes(["a", "b"], ("0", "1"), data)
+        require_given_classes(["a", "b"], ResNetTransfer(), data)
+    with pytest.raises(UsageError, match=r"--model\.classes a: the data has the classes"):
+        require_given_classes(["a"], NamesItsClasses(["a"]), data)
 
-    require_given_classes(list(data.classes), ("0", "1"), data)
-    require_given_classes(["0", "1"], ("0", "1"), data)  # the default
-    require_given_classes(["a", "b"], ("0", "1"), Points())
+    require_given_classes(list(data.classes), ResNetTransfer(), data)
+    require_given_classes(["0", "1"], ResNetTransfer(), data)  # the default
+    require_given_classes(["a", "b"], pl.LightningModule(), data)  # has no such parameter
+    require_given_classes(["a", "b"], ResNetTransfer(), Points())
 
 
 def test_the_normalisation_of_a_name_makes_no_other_class(tmp_path: Path) -> None:
