@@ -1,4 +1,27 @@
-"""Training scripts that control scripts send: small, and of torch and azureml-core alone."""
+"""Control scripts of azureml-core: what they begin with, and the training scripts that they send, which are small."""
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.workspaces import LoggedIn
+
+HAS_DATASETS = importlib.util.find_spec("azureml.dataprep") is not None
+NEEDS_DATASETS = pytest.mark.skipif(not HAS_DATASETS, reason="the extra 'datasets' isn't installed")
+IMPORTS = """
+import json, os
+from azureml.core import Dataset, Datastore, Environment, Experiment, Model, Run, ScriptRunConfig, Workspace
+
+ws = Workspace.from_config()
+"""
+
+
+def result(user: LoggedIn, script: str) -> Any:
+    """The last line that a script prints, which is JSON."""
+    return json.loads(user.script(IMPORTS + script).splitlines()[-1])
+
 
 CIFAR10 = b'''
 import argparse, os
