@@ -44,6 +44,7 @@ from lightning_app.run_folder import RunFolder, given_folder
 from lightning_app.trainer import lightning_callbacks, trainer_settings
 from lightning_app.trainer.callbacks import LogIntervalWithinEpoch, WatchdogProgress
 from lightning_app.trainer.finders import RecordFound
+from lightning_app.trainer.freed_memory import freed_memory_kept
 from lightning_app.trainer.run_trainer import RunTrainer
 from lightning_app.trainer.step_loop import StepLoop
 from lightning_app.trainer.stopping import stop_after_signals
@@ -89,6 +90,7 @@ class RunCLI(LightningCLI):
         self.plan = ResumePlan()
         self.lock: RunLock | None = None
         with ExitStack() as self.ends:  # another training may follow in the same process, also after an error
+            self.ends.enter_context(freed_memory_kept())
             super().__init__(
                 args=list(words),
                 trainer_class=RunTrainer,

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from datamodules import CIFAR10DataModule, ImageFolderDataModule
 from lightning_app.check_flags import error_of
-from models import ModelError, ResNetTransfer
+from models import ModelError
 from models.training_loss import Mixing, TrainingLoss, parsed_weights, weights_of_classes
 from tests.lightning_app.test_steps_per_execution import content, rows
 from tests.support.images import make_cifar10, make_image_folder
@@ -169,4 +169,4 @@ def test_a_value_that_cannot_be_used_is_refused_in_one_line(flags: tuple[str, ..
 
 @pytest.mark.parametrize("weights", ["1,2.5", "[1, 2.5]", [1, 2.5]])
 def test_weights_can_be_given_in_several_forms(weights: Any) -> None:
-    assert ResNetTransfer(weights="none", class_weights=weights).class_weights == (1.0, 2.5)
+    assert parsed_weights(weights) == (1.0, 2.5)
