@@ -63,7 +63,7 @@ def charts(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "charts").iterdir()}
 
 
-def assert_same_run(one: Path, other: Path) -> None:
+def assert_same_run(one: Path, other: Path, tolerance: float = WEIGHTS_TOLERANCE) -> None:
     rows, expected = list(read_journal(other / "metrics.jsonl")), list(read_journal(one / "metrics.jsonl"))
     assert [(row["step"], list(row["metrics"])) for row in rows] == [
         (row["step"], list(row["metrics"])) for row in expected
@@ -77,7 +77,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         )
         assert weights.keys() == wanted.keys()
         for key in weights:
-            torch.testing.assert_close(weights[key], wanted[key], rtol=0, atol=WEIGHTS_TOLERANCE)
+            torch.testing.assert_close(weights[key], wanted[key], rtol=0, atol=tolerance)
     assert charts(other) == charts(one)
     for file in ("val_metrics.json", "test_metrics.json"):
         values, wanted = (json.loads((folder / file).read_text()) for folder in (other, one))
