@@ -1,6 +1,7 @@
 """``python -m submit deploy``: deploys an exported model to a managed online endpoint."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="with --dry_run: write what az ml needs into this folder as well"
     )
+    parser.add_argument(
+        "--rehearse",
+        type=Path,
+        metavar="PICTURE",
+        help="answer this picture with Azure ML's inference server on this machine, and send nothing",
+    )
+    parser.add_argument(
+        "--server_python",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PYTHON",
+        help="for --rehearse: Python of the environment with the server (default: this one)",
+    )
     add_workspace(parser)
 
 
@@ -89,6 +103,11 @@ def _run(options: argparse.Namespace) -> int:
             environment=options.environment,
         )
     )
+    if options.rehearse is not None:
+        from submit.deployment.rehearsal import rehearse
+
+        print(rehearse(wanted, options.rehearse, options.server_python))
+        return 0
     if options.dry_run:
         files = deployment_files(sdk, wanted)
         if options.output is not None:
