@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from submit.emulator import AzureMLEmulator, Fault
+from tests.support.commands import Outcome
 from tests.support.submitters import Submitter, outcome_of
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ def submitter(service: AzureMLEmulator, tmp_path: Path) -> Submitter:
     return Submitter(service, tmp_path).with_training()
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -36,8 +37,17 @@ def text(count: int) -> bytes:
     return b"".join(b"line %d\n" % number for number in range(count))
 
 
-def interrupt(process: "subprocess.Popen[str]") -> None:
+def interrupt_after(process: "subprocess.Popen[str]", last: str) -> Outcome:
+    """Presses Ctrl-C when the command has printed a line that ends so; it is text of a pipe, read in one way only."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    shown = [process.stdout.readline()]
+    while not shown[-1].endswith(f"{last}\n"):
+        assert shown[-1], process.stderr.read()
+        shown.append(process.stdout.readline())
     process.send_signal(signal.SIGINT)
+    out, err = process.stdout.read(), process.stderr.read()
+    return Outcome(process.wait(), "".join(shown) + out, err)
 
 
 def test_logs_shows_what_rank_0_printed_and_others_by_name(submitter: Submitter) -> None:
@@ -114,9 +124,7 @@ def test_follow_ends_when_the_user_has_enough(submitter: Submitter) -> None:
     run = submitter.add_run({LOG: text(3)}, "Running")
 
     with submitter.running("logs", run, "--follow") as process:
-        until(lambda: requests(submitter.service, LOG) >= 2)
-        interrupt(process)
-        done = outcome_of(process)
+        done = interrupt_after(process, "line 2")
 
     assert (done.status, done.out, done.err) == (130, text(3).decode(), "interrupted; nothing was changed\n")
 
@@ -172,9 +180,7 @@ def test_who_is_done_waiting_is_reported_how_to_go_on(submitter: Submitter) -> N
     with submitter.running(*submitter.run_arguments("--wait")) as process:
         until(lambda: submitter.service.jobs)
         run = submitter.service.jobs[-1].run_id
-        until(lambda: requests(submitter.service, f"runs/{run}") >= 5)
-        interrupt(process)
-        done = outcome_of(process)
+        done = interrupt_after(process, "Queued")
 
     message = f"interrupted; the run continues; python -m submit logs {run} --follow shows it again\n"
     assert (done.status, done.problems) == (130, message)
