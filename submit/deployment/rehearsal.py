@@ -75,7 +75,7 @@ def _serving(model: Path, folder: Path, python: Path) -> Iterator[str]:
     port = free_port()
     variables = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS") if name in os.environ}
     variables |= {"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": ENTRY_SCRIPT, "AZUREML_MODEL_DIR": str(models)}
-    command = [python, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--timeout", "300", _APPLICATION]
+    command = [str(python), "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--timeout", "300", _APPLICATION]
     with (
         log.open("wb") as output,
         subprocess.Popen(  # noqa: S603 as above

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ def find_endpoint(client: "MLClient", name: str) -> Endpoint | None:
             if is_not_found(reason):
                 return None
             raise
-        return _endpoint(found)
+        endpoint = _endpoint(found)
+        without = {str(deployment.name): 0 for deployment in client.online_deployments.list(name)}
+        return replace(endpoint, traffic={**without, **endpoint.traffic})
 
 
 def create_endpoint(client: "MLClient", name: str) -> Endpoint:
