@@ -1,15 +1,14 @@
 """The model of a deployment: the folder of an exported model, which is checked, or the name of one of the workspace."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_app.errors import UsageError
-from lightning_app.export.files import CHECKSUMS, DESCRIPTION, FILES, check_files, is_export
+from lightning_app.export.files import is_export
 from submit.deployment.deployment import RegisteredModel
 from submit.errors import SubmitError
+from submit.runs.exported import LocalFiles, check_exported
 
 _REGISTERED = re.compile(r"azureml:(?P<name>[\w.-]+):(?P<version>[\w.-]+)", re.ASCII)
 _EXPORT = "export"  # the folder of a run that the command export writes
@@ -39,24 +38,11 @@ def read_model(folder: Path) -> Mapping[str, Any]:
     Raises:
         SubmitError: A file is missing or has been changed, or the model takes no pictures.
     """
-    given = f"exported model {str(folder)!r}"
-    try:
-        check_files(folder)
-        content: Mapping[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        needed = {DESCRIPTION, FILES[content["format"]]}
-        listed = {line.partition("  ")[2] for line in (folder / CHECKSUMS).read_text().splitlines()}
-        if missing := sorted(needed - listed):
-            raise SubmitError(f"{given}: {CHECKSUMS} doesn't name {missing[0]}; export again")
-        has_preprocessing = content["preprocessing"] is not None
-    except UsageError as error:
-        raise SubmitError(str(error)) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    files = LocalFiles(folder, f"exported model {str(folder)!r}")
+    content = check_exported(files).content
+    if content.get("preprocessing") is None:
         raise SubmitError(
-            f"{given}: can't be read ({type(error).__name__}: {error}); expected the folder that export has written"
-        ) from error
-    if not has_preprocessing:
-        raise SubmitError(
-            f"{given}: doesn't say how a picture becomes its input; give its datamodule a property preprocessing, see "
-            "datamodules.preprocessing"
+            f"{files.shown}: doesn't say how a picture becomes its input; give its datamodule a property "
+            "preprocessing, see datamodules.preprocessing"
         )
     return content

@@ -66,9 +66,9 @@ class ModelFiles(Protocol):
 class LocalFiles:
     """A folder of this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shown: str) -> None:
         self.folder = folder
-        self.shown = f"--export {str(folder)!r}"
+        self.shown = shown
 
     def names(self) -> Sequence[str]:
         if not self.folder.is_dir():
@@ -149,16 +149,17 @@ def check_exported(files: ModelFiles) -> Exported:
         )
     hashes = _hashes(files)
     _require_named(files, hashes, DESCRIPTION)
+    content = _content(files, hashes)
     if unknown := [name for name in names if name not in (*hashes, CHECKSUMS)]:
         raise SubmitError(
-            f"{files.shown}: {', '.join(unknown[:5])} isn't part of the exported model, and would be registered with "
-            "it; move it elsewhere"
+            f"{files.shown}: {', '.join(unknown[:5])} isn't part of the exported model, and would be sent with it; "
+            "move it elsewhere"
         )
     for name, expected in hashes.items():
         if name not in names or files.sha256(name) != expected:
             problem = "isn't the file that was exported" if name in names else "is missing"
             raise SubmitError(f"{files.shown}: {name} {problem}; export again")
-    return Exported(_content(files, hashes), hashes)
+    return Exported(content, hashes)
 
 
 def _hashes(files: ModelFiles) -> Mapping[str, str]:

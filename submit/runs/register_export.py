@@ -50,7 +50,7 @@ def register_of_run(run: Run, name: str, description: str | None) -> RegisteredM
 
 def read_folder(folder: Path) -> Exported:
     """The exported model in a folder; SubmitError if it isn't one, or has been changed."""
-    return check_exported(LocalFiles(folder))
+    return check_exported(LocalFiles(folder, f"--export {str(folder)!r}"))
 
 
 def _checkpoint_of(run: Run, exported: Exported, folder: Path) -> str:

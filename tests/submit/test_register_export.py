@@ -145,7 +145,7 @@ def test_what_is_no_exported_model_is_refused_before_anything_is_sent(registry: 
 
     for words, message in (
         ((*name, str(damaged)), f"--export '{damaged}': model.onnx isn't the file that was exported; export again"),
-        ((*name, str(more)), f"--export '{more}': notes.txt isn't part of the exported model, and would be registered"),
+        ((*name, str(more)), f"--export '{more}': notes.txt isn't part of the exported model, and would be sent with"),
         ((*name, str(less)), f"--export '{less}': model.onnx is missing; export again"),
         ((*name, str(unlisted)), f"--export '{unlisted}': SHA256SUMS doesn't name model.json; export again"),
         ((*name, str(empty)), f"--export '{empty}': isn't an exported model, it has no model.json and no SHA256SUMS; "),

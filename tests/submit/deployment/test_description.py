@@ -153,8 +153,8 @@ def test_an_exported_model_that_is_changed_or_takes_no_pictures_is_refused(user:
 
     assert "model.onnx isn't the file that was exported; export again" in refused(changed)
     assert "SHA256SUMS doesn't name model.onnx; export again" in refused(incomplete)
-    assert "model.onnx isn't the file that was exported" in refused(missing)
-    assert "can't be read (TypeError: " in refused(unreadable)
+    assert "model.onnx is missing; export again" in refused(missing)
+    assert "model.json isn't what export writes; export again" in refused(unreadable)
     assert "doesn't say how a picture becomes its input" in refused(make_export(user.folder / "e", preprocessing=None))
 
 
