@@ -15,7 +15,7 @@ from models import CifarNet
 from submit import job, low_priority
 from submit.emulator import limits
 from submit.execution import comparison, nodes, processes, rehearse
-from submit.runs import continuing, register
+from submit.runs import continuing, model_labels, register
 from submit.sweep import validation
 
 OUTPUTS = RunFolder(Path("outputs"))
@@ -32,7 +32,7 @@ def test_the_emulator_has_the_limits_that_the_sender_respects() -> None:
 
 
 def test_a_model_has_the_tags_that_a_run_has() -> None:
-    of_model = (register._TAGS, register._TAG_NAME, register._TAG_VALUE)
+    of_model = (model_labels.MOST, model_labels.LONGEST_NAME, model_labels.LONGEST_VALUE)
 
     assert of_model == (service_limits.TAGS, service_limits.TAG_NAME, service_limits.TAG_VALUE)
 
