@@ -48,11 +48,12 @@ def _bars(axes: Axes, results: throughput.Results) -> None:
 
 
 def _curves(axes: Axes, results: time_to_accuracy.Results) -> None:
-    """The first round of each program; the last point is the test at the program's end."""
-    for program, runs in results.items():
-        first = runs[0]
-        seconds, accuracies = zip(*first.curve, (first.seconds, first.accuracy), strict=True)
-        axes.plot(seconds, accuracies, marker=".", linewidth=1.2, label=program)
+    """A line for each round; the last point is the test at the program's end."""
+    for number, (program, runs) in enumerate(results.items()):
+        for run in runs:
+            seconds, accuracies = zip(*run.curve, (run.seconds, run.accuracy), strict=True)
+            label = program if run is runs[0] else None
+            axes.plot(seconds, accuracies, color=f"C{number}", marker=".", markersize=3, linewidth=0.9, label=label)
     axes.set(title="Accuracy over time, start-up included", xlabel="seconds", xscale="log", ylim=(0, 1))
     low, high = axes.get_xlim()
     axes.set_xticks([], minor=True)
