@@ -31,6 +31,7 @@ MAY_IMPORT = {
         "lightning_app.azureml.credentials",
         "lightning_app.azureml.destination",
         "lightning_app.azureml.run_artifacts",
+        "lightning_app.checkpointing.sidecar",
         "lightning_app.command_line.flags",
         "lightning_app.export.files",
         "lightning_app.growing_file",

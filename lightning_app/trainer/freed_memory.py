@@ -19,9 +19,9 @@ def freed_memory_kept() -> Iterator[None]:
     """Lets this process keep the memory that it frees, and use it again, until the end of the context.
 
     The tensors of a step are freed at its end. glibc gives such memory back to the system as soon as it exceeds a limit
-    that depends on what was freed before, by chance: then each step has to get it anew, page by page. With two
-    processes of CifarNet and batches of 128, one of them often had 250 to 1,060 page faults a step, and both took 1.7
-    to 3.2 ms longer for a step of 11.7 ms. Tensors of more than 32 MB aren't kept.
+    that depends on what was freed before: then each step has to get it anew, page by page. In three trainings by two
+    processes of CifarNet with batches of 128, one of the two had 250 to 1,060 page faults a step, and a step took 13.4
+    to 14.9 ms, for which a bare loop without page faults took 11.7. Tensors of more than 32 MB aren't kept.
 
     It does nothing where there is no glibc, or where the environment sets a limit.
     """

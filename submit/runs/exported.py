@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lightning_app.checkpointing.sidecar import file_hash
 from lightning_app.export.files import CHECKSUMS, DESCRIPTION, FILES, parse_checksums
 from submit.errors import SubmitError
 from submit.interface import Run
 from submit.runs.retry import service_errors
 
 IN_RUN = "outputs/export"  # where export writes the model of a job's run
-_PIECE = 2**20
+_PIECE = 2**23  # bytes
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,7 @@ class LocalFiles:
             raise SubmitError(f"{self.shown}: {name} can't be read ({error.strerror}); export again") from error
 
     def sha256(self, name: str) -> str:
-        digest = hashlib.sha256()
-        try:
-            with (self.folder / name).open("rb") as file:
-                while piece := file.read(_PIECE):
-                    digest.update(piece)
-        except OSError as error:
-            raise SubmitError(f"{self.shown}: {name} can't be read ({error.strerror}); export again") from error
-        return digest.hexdigest()
+        return file_hash(self.folder / name)
 
 
 class RunFiles:
@@ -127,7 +121,7 @@ class RunFiles:
             file = self._run.file(path)
             size, start = file.properties().size, 0
             while start < size:
-                piece = file.read(start, min(_PIECE * 8, size - start))
+                piece = file.read(start, min(_PIECE, size - start))
                 if not piece:
                     return
                 start += len(piece)
