@@ -10,6 +10,7 @@ from lightning_app.errors import UsageError
 
 TENSORBOARD_ROOT = Path("logs")  # in the working directory: Azure ML streams events from there
 
+_CHECKPOINTS = "checkpoints"
 EARLIER = re.compile(r"step-(\d{9,})\.ckpt")  # the name of a checkpoint that was the last one
 
 # of at least two letters: C:/ is a folder of Windows; a Path has one slash of two left
@@ -38,6 +39,18 @@ def given_folder(path: str | Path) -> "RunFolder":
         raise UsageError(f"--{error}") from error
 
 
+def run_of(checkpoint: Path) -> "RunFolder | None":
+    """The folder of the run that has saved a checkpoint; None if it is of no run.
+
+    It is relative if it is in the current folder. A link to a checkpoint is one of the run in which the file lies.
+    """
+    folder = checkpoint.resolve().parent
+    if folder.name != _CHECKPOINTS:
+        return None
+    root, here = folder.parent, Path.cwd()
+    return RunFolder(root.relative_to(here) if root.is_relative_to(here) else root)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The paths of a run's files."""
@@ -46,20 +59,20 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        return self.root / "checkpoints" / "last.ckpt"
+        return self.root / _CHECKPOINTS / "last.ckpt"
 
     @property
     def best(self) -> Path:
-        return self.root / "checkpoints" / "best.ckpt"
+        return self.root / _CHECKPOINTS / "best.ckpt"
 
     def earlier(self, step: int) -> Path:
         """A checkpoint that was the last one, with this number of optimizer steps."""
-        return self.root / "checkpoints" / f"step-{step:09d}.ckpt"
+        return self.root / _CHECKPOINTS / f"step-{step:09d}.ckpt"
 
     @property
     def best_metrics(self) -> Path:
         """The metrics of the epoch after which ``best`` was saved, as JSON."""
-        return self.root / "checkpoints" / "best.json"
+        return self.root / _CHECKPOINTS / "best.json"
 
     @property
     def export(self) -> Path:

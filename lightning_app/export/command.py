@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lightning_app.errors import UsageError
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, run_of
 
 _FORMATS = ("onnx", "torch_export")
 
@@ -37,10 +37,9 @@ def main(words: Sequence[str]) -> None:
 
 
 def _default_target(run: Path) -> Path:
-    if run.is_file():  # a checkpoint of a run, or any other
-        in_run = run.resolve().parent.name == "checkpoints"
-        return RunFolder(run.resolve().parent.parent).export if in_run else Path("export")
-    return RunFolder(run).export
+    """In the run's folder, or for a checkpoint of no run in the current one."""
+    folder = run_of(run) if run.is_file() else RunFolder(run)
+    return (folder or RunFolder(Path())).export
 
 
 def _check_values(given: argparse.Namespace) -> None:

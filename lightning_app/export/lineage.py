@@ -7,7 +7,7 @@ from typing import Any
 from lightning_app.azureml.json_lines import read_json_lines
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
 from lightning_app.checkpointing.sidecar import file_hash
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, run_of
 
 
 def lineage(checkpoint: Path) -> dict[str, Any]:
@@ -15,23 +15,18 @@ def lineage(checkpoint: Path) -> dict[str, Any]:
 
     ``azureml_run`` is the job that trained last, and ``metrics`` are those of this checkpoint.
     """
-    folder, content = run_folder(checkpoint), read_checkpoint(checkpoint)
+    folder = run_of(checkpoint) or RunFolder(checkpoint.resolve().parent)
+    content = read_checkpoint(checkpoint)
     step = content.get("global_step")
     start = _last_start(folder)
     return {
-        "run": str(folder.root),
+        "run": str(folder.root.resolve()),
         "azureml_run": start.get("azureml run"),
         "checkpoint": {"file": checkpoint.name, "sha256": file_hash(checkpoint), "step": step},
         "git_commit": start.get("git commit"),
         "data_path": _data_path(content),
         "metrics": _metrics(folder, checkpoint, step),
     }
-
-
-def run_folder(checkpoint: Path) -> RunFolder:
-    """The folder of the run that has saved a checkpoint, or that of the checkpoint."""
-    folder = checkpoint.resolve().parent
-    return RunFolder(folder.parent if folder.name == "checkpoints" else folder)
 
 
 def _last_start(folder: RunFolder) -> dict[str, Any]:

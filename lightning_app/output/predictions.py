@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_app.errors import UsageError
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, run_of
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -102,7 +102,7 @@ def predictions_file(checkpoint: Path, folder: RunFolder, *, folder_is_given: bo
     """
     if not checkpoint_is_given:
         return folder.predictions
-    own = _run_of(checkpoint)
+    own = run_of(checkpoint)
     if not folder_is_given:
         folder = own or RunFolder(Path())
     if own is None or folder.root.resolve() != own.root.resolve():
@@ -118,11 +118,6 @@ def require_writable(file: Path, flag: str) -> None:
     code = errno.ENOTDIR if not existing.is_dir() else 0 if os.access(existing, os.W_OK | os.X_OK) else errno.EACCES
     if code := errno.EISDIR if file.is_dir() else code:
         raise UsageError(f"{flag} {str(file)!r}: can't be written ({os.strerror(code)}); give another file by --csv")
-
-
-def _run_of(checkpoint: Path) -> RunFolder | None:
-    """The run folder in which a checkpoint lies; None if it lies in none."""
-    return RunFolder(checkpoint.parent.parent) if checkpoint.resolve().parent.name == "checkpoints" else None
 
 
 def _require_none(file: Path, checkpoint: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightning_app.errors import UsageError
-from lightning_app.run_folder import RunFolder
+from lightning_app.run_folder import RunFolder, run_of
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "hparams.yaml", "config.yaml", "checkpoints/last.ckpt", ".run.lock"])
@@ -33,3 +33,21 @@ def test_a_folder_of_an_earlier_run_and_one_that_is_not_there_yet_can_be_written
     RunFolder(tmp_path / "new" / "run").check_writable()
 
     assert not (tmp_path / "new").exists()
+
+
+def test_the_run_of_a_checkpoint_is_the_folder_above_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, loose = tmp_path / "run" / "checkpoints" / "best.ckpt", tmp_path / "loose.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    for file in (checkpoint, loose):
+        file.touch()
+    (tmp_path / "link.ckpt").symlink_to(checkpoint)
+
+    monkeypatch.chdir(tmp_path)
+    assert run_of(Path("run/checkpoints/best.ckpt")) == run_of(Path("link.ckpt")) == RunFolder(Path("run"))
+    assert run_of(loose) is None
+    monkeypatch.chdir(checkpoint.parent)
+    assert run_of(Path("best.ckpt")) == RunFolder(tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    assert run_of(Path("checkpoints/best.ckpt")) == RunFolder(Path())
