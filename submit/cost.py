@@ -1,10 +1,12 @@
-"""What a job costs at most, in one line: nodes x price x duration, before anything is spent."""
+"""What a job costs at most, and a deployment a day, in one line, before anything is spent."""
 
+from submit.deployment.deployment import Deployment
 from submit.interface import Nodes
 from submit.job import SERVERLESS, Job
 from submit.prices import Price, Prices
 
 LONGEST = 30 * 86400  # seconds; azureml-core's own limit for a job that has none
+HOURS_OF_A_MONTH = 730  # as Azure's pricing calculator counts
 _HOUR = 3600
 
 
@@ -17,7 +19,7 @@ def describe_cost(job: Job, nodes: Nodes | None, prices: Prices, runs: int = 1) 
         return f"cost: not known: {_why_unknown(job)}"
     price = prices.of(nodes.vm_size)
     if price is None:
-        return f"cost: not known: the price list ({prices.origin}) has no {nodes.vm_size}; give --prices FILE"
+        return _without_price(nodes.vm_size, prices)
     hours = (job.max_duration_seconds or LONGEST) / _HOUR
     node_hours = hours * job.nodes * runs
     hour = price.dedicated
@@ -31,8 +33,31 @@ def describe_cost(job: Job, nodes: Nodes | None, prices: Prices, runs: int = 1) 
     ]
     return (
         f"cost: at most {_amount(node_hours * hour, prices)} ({' x '.join(factors)})"
-        f"{_other_priority(price, nodes, prices, node_hours)}{_origin(nodes, prices)}"
+        f"{_other_priority(price, nodes, prices, node_hours)}{_origin(nodes.region, prices)}"
     )
+
+
+def describe_deployment_cost(wanted: Deployment, region: str | None, prices: Prices) -> str:
+    """The cost of a deployment's machines as long as it isn't deleted; without a price, why it isn't known.
+
+    Args:
+        wanted: The deployment; others at its endpoint cost as much as before.
+        region: Of the workspace; None if it isn't known.
+        prices: The price list.
+    """
+    price = prices.of(wanted.instance_type)
+    if price is None:
+        return _without_price(wanted.instance_type, prices)
+    hour = wanted.instance_count * price.dedicated
+    return (
+        f"cost: {_amount(24 * hour, prices)} a day, {_amount(HOURS_OF_A_MONTH * hour, prices)} a month of "
+        f"{HOURS_OF_A_MONTH} h, until it is deleted ({wanted.instance_count} {wanted.instance_type} x "
+        f"{_amount(price.dedicated, prices, digits=3)} an hour){_origin(region, prices)}"
+    )
+
+
+def _without_price(vm_size: str, prices: Prices) -> str:
+    return f"cost: not known: the price list ({prices.origin}) has no {vm_size}; give --prices FILE"
 
 
 def _why_unknown(job: Job) -> str:
@@ -52,8 +77,8 @@ def _other_priority(price: Price, nodes: Nodes, prices: Prices, node_hours: floa
     return f"; with low priority {low}"
 
 
-def _origin(nodes: Nodes, prices: Prices) -> str:
-    region = (nodes.region or "").lower().replace(" ", "")
+def _origin(region: str | None, prices: Prices) -> str:
+    region = (region or "").lower().replace(" ", "")
     elsewhere = f", not those of {region}" if prices.region and region and region != prices.region.lower() else ""
     return f"; prices: {prices.origin}{elsewhere}" if prices.origin else ""
 

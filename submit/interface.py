@@ -144,6 +144,10 @@ class Workspace(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def location(self) -> str:
+        """Its region."""
+
     def findings(self, job: Job) -> Sequence[Finding]:
         """What the workspace knows that speaks against a job."""
 
@@ -190,6 +194,14 @@ class Workspace(Protocol):
 
     def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
         """Sets the share of an endpoint's requests, in percent, of each of its deployments."""
+
+    def endpoint_names(self) -> Sequence[str]: ...
+
+    def delete_endpoint(self, name: str) -> None:
+        """Deletes an endpoint with all its deployments, and waits until it is gone."""
+
+    def delete_deployment(self, endpoint_name: str, name: str) -> None:
+        """Deletes a deployment, which must have no traffic, and waits until it is gone."""
 
 
 class Sdk(Protocol):

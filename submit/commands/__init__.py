@@ -18,6 +18,7 @@ ABOUT = {
     "register": "register a run's best checkpoint, or an exported model, as a model",
     "resume": "resume a run that has ended, as a new run",
     "deploy": "deploy an exported model to an online endpoint",
+    "undeploy": "delete an online endpoint, or one of its deployments",
     "upload": "upload a folder to the workspace's datastore",
     "compute": "find or create a cluster",
 }

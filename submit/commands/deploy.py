@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from submit.commands.flags import add_workspace, count, open_workspace
+from submit.commands.flags import add_prices, add_workspace, count, open_workspace
 from submit.errors import exit_status
+from submit.prices import read_prices
 from submit.sdk import choose_sdk, describe_choice
 from submit.submission import show_request
 
@@ -25,7 +26,7 @@ example:
     --traffic 10
 
 It needs SDK v2. The machines cost money until the endpoint is deleted:
-  az ml online-endpoint delete --name birds
+  python -m submit undeploy --endpoint birds
 """
 
 
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PYTHON",
         help="for --rehearse: Python of the environment with the server (default: this one)",
     )
+    add_prices(parser)
     add_workspace(parser)
 
 
@@ -87,12 +89,14 @@ def run(options: argparse.Namespace, training: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from submit.cost import describe_deployment_cost
     from submit.deployment.deploying import DeploymentOptions, deploy, describe_deployment
     from submit.deployment.files import deployment_files, require_dry_run, write_files
 
     sdk = choose_sdk(options.sdk)
     sdk.require_deployments()
     require_dry_run(options.output, options.dry_run)
+    prices = read_prices(options.prices)
     wanted = describe_deployment(
         DeploymentOptions(
             model=options.model,
@@ -112,9 +116,10 @@ def _run(options: argparse.Namespace) -> int:
         files = deployment_files(sdk, wanted)
         if options.output is not None:
             write_files(options.output, files)
-        show_request("---\n".join(f"# {name}\n{text}" for name, text in files.items()), describe_choice(options.sdk))
+        request = "---\n".join(f"# {name}\n{text}" for name, text in files.items())
+        show_request(request, describe_choice(options.sdk), describe_deployment_cost(wanted, None, prices))
         return 0
-    endpoint = deploy(wanted, open_workspace(options), options.traffic, options.update)
+    endpoint = deploy(wanted, open_workspace(options), prices, options.traffic, options.update)
     print(_text(endpoint, wanted.name))
     return 0
 
@@ -125,5 +130,5 @@ def _text(endpoint: "Endpoint", deployment: str) -> str:
         f"{endpoint.name}/{deployment} answers at {endpoint.scoring_uri}\n"
         f"Traffic: {shares}\n"
         f"Key:     az ml online-endpoint get-credentials --name {endpoint.name}\n"
-        f"Delete:  az ml online-endpoint delete --name {endpoint.name}"
+        f"Delete:  python -m submit undeploy --endpoint {endpoint.name}"
     )

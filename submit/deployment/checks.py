@@ -16,8 +16,7 @@ _GPU = re.compile(r"(?i:standard_n).*")
 
 def deployment_findings(wanted: Deployment) -> Iterator[Finding]:
     """What Azure ML would refuse of a deployment, or what costs more than is needed."""
-    yield from _about_name(wanted.endpoint, "--endpoint")
-    yield from _about_name(wanted.name, "--deployment")
+    yield from name_findings(wanted.endpoint, wanted.name)
     flag, size = "--instance_type", wanted.instance_type
     wrong = check_vm_size(size, flag)
     yield from wrong
@@ -29,9 +28,11 @@ def deployment_findings(wanted: Deployment) -> Iterator[Finding]:
         yield note(f"{flag} {size!r}: has a GPU, which the scoring code doesn't use; {SMALLEST} costs less")
 
 
-def _about_name(name: str, flag: str) -> Iterator[Finding]:
-    if not _NAME.fullmatch(name):
-        yield error(
-            f"{flag} {name!r}: expected 3 to 32 letters, digits and hyphens, beginning with a letter and ending with a "
-            "letter or a digit"
-        )
+def name_findings(endpoint: str, deployment: str | None) -> Iterator[Finding]:
+    """Names that no endpoint and no deployment can have."""
+    for flag, name in (("--endpoint", endpoint), ("--deployment", deployment)):
+        if name is not None and not _NAME.fullmatch(name):
+            yield error(
+                f"{flag} {name!r}: expected 3 to 32 letters, digits and hyphens, beginning with a letter and ending "
+                "with a letter or a digit"
+            )

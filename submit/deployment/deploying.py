@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from submit.cost import describe_deployment_cost
 from submit.deployment.checks import deployment_findings
 from submit.deployment.deployment import Deployment, Endpoint
 from submit.deployment.environment import serving_environment
@@ -13,7 +14,8 @@ from submit.deployment.scoring_code import write_scoring_code
 from submit.deployment.traffic import new_traffic
 from submit.errors import SubmitError
 from submit.interface import Workspace
-from submit.preflight.findings import report_findings
+from submit.preflight.findings import note, report_findings
+from submit.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ def describe_deployment(options: DeploymentOptions) -> Deployment:
     return wanted
 
 
-def deploy(wanted: Deployment, workspace: Workspace, share: int | None, may_replace: bool) -> Endpoint:
+def deploy(wanted: Deployment, workspace: Workspace, prices: Prices, share: int | None, may_replace: bool) -> Endpoint:
     """Deploys a model and waits until it answers.
 
     Args:
         wanted: The deployment.
         workspace: Where it is deployed.
+        prices: For the line that says what it costs, before anything is created.
         share: Its traffic in percent; None for what ``new_traffic`` chooses.
         may_replace: Whether a deployment with this name may be changed.
 
@@ -71,6 +74,7 @@ def deploy(wanted: Deployment, workspace: Workspace, share: int | None, may_repl
             "replace its model and machines, or another name beside it"
         )
     traffic = new_traffic(now, wanted.name, share)  # before anything is created
+    report_findings([note(describe_deployment_cost(wanted, workspace.location, prices))])
     if endpoint is None:
         _say(f"Creating the endpoint {wanted.endpoint!r}.")
         endpoint = workspace.create_endpoint(wanted.endpoint)

@@ -16,7 +16,7 @@ def data_assets_are_of_v2() -> SubmitError:
 
 def deployments_are_of_v2() -> SubmitError:
     """azureml-core deploys to the former kinds of endpoints only."""
-    return SubmitError(f"deploy: {_V2}")
+    return SubmitError(f"an online endpoint {_V2}")
 
 
 def job_findings(job: Job) -> Iterator[Finding]:

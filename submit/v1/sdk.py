@@ -32,6 +32,10 @@ class CoreWorkspace:
     def name(self) -> str:
         return str(self.core.name)
 
+    @property
+    def location(self) -> str:
+        return str(self.core.location)
+
     def findings(self, wanted: Job) -> Sequence[Finding]:
         return [*workspace_checks.workspace_findings(self.core, wanted)]
 
@@ -84,6 +88,15 @@ class CoreWorkspace:
         raise deployments_are_of_v2()
 
     def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
+        raise deployments_are_of_v2()
+
+    def endpoint_names(self) -> Sequence[str]:
+        raise deployments_are_of_v2()
+
+    def delete_endpoint(self, name: str) -> None:
+        raise deployments_are_of_v2()
+
+    def delete_deployment(self, endpoint_name: str, name: str) -> None:
         raise deployments_are_of_v2()
 
 

@@ -1,4 +1,4 @@
-"""Online endpoints of azure-ai-ml: found, created, given deployments, and each of these its traffic."""
+"""Online endpoints of azure-ai-ml: found, created, given deployments with their traffic, and deleted."""
 
 import contextlib
 import io
@@ -69,6 +69,36 @@ def set_traffic(client: "MLClient", name: str, traffic: Mapping[str, int]) -> En
         endpoint = client.online_endpoints.get(name)
         endpoint.traffic = dict(traffic)
         return _endpoint(_finished(lambda: client.online_endpoints.begin_create_or_update(endpoint)))
+
+
+def endpoint_names(client: "MLClient") -> list[str]:
+    """The names of all endpoints of the workspace.
+
+    Raises:
+        ServiceError: Azure ML doesn't respond.
+    """
+    with service_errors("online endpoints"):
+        return [str(found.name) for found in client.online_endpoints.list()]
+
+
+def delete_endpoint(client: "MLClient", name: str) -> None:
+    """Deletes an endpoint with all its deployments, and waits until it is gone.
+
+    Raises:
+        ServiceError: Azure ML refuses or fails.
+    """
+    with service_errors(f"endpoint {name!r}"):
+        _finished(lambda: client.online_endpoints.begin_delete(name))
+
+
+def delete_deployment(client: "MLClient", endpoint: str, name: str) -> None:
+    """Deletes a deployment, and waits until it is gone.
+
+    Raises:
+        ServiceError: Azure ML refuses, as it does if the deployment has traffic, or fails.
+    """
+    with service_errors(f"deployment {name!r}"):
+        _finished(lambda: client.online_deployments.begin_delete(name, endpoint))
 
 
 def deployment_findings(client: "MLClient", wanted: Deployment) -> Iterator[Finding]:

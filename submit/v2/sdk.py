@@ -96,6 +96,15 @@ class ClientWorkspace:
     def set_traffic(self, name: str, traffic: Mapping[str, int]) -> Endpoint:
         return endpoint.set_traffic(self.client, name, traffic)
 
+    def endpoint_names(self) -> Sequence[str]:
+        return endpoint.endpoint_names(self.client)
+
+    def delete_endpoint(self, name: str) -> None:
+        endpoint.delete_endpoint(self.client, name)
+
+    def delete_deployment(self, endpoint_name: str, name: str) -> None:
+        endpoint.delete_deployment(self.client, endpoint_name, name)
+
 
 class SdkV2:
     """A ``submit.interface.Sdk``."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from submit.cost import describe_cost
+from submit.cost import describe_cost, describe_deployment_cost
+from submit.deployment.deployment import Deployment, RegisteredModel
 from submit.errors import SubmitError
 from submit.interface import Nodes
+from submit.job import CuratedEnvironment
 from submit.prices import Prices, read_prices
 from submit.submission import cost_without_workspace
 from tests.submit.test_command_line import job_of
@@ -102,6 +104,31 @@ def test_the_flags_are_enough_for_serverless_nodes() -> None:
 
     assert line.startswith(
         "cost: at most 5.26 USD (1 Standard_NC4as_T4_v3 x 0.526 USD an hour x 10 h); its low priority 1.05 "
+    )
+
+
+def deployment_on(vm_size: str, count: int) -> Deployment:
+    model, environment = RegisteredModel("net", "1"), CuratedEnvironment("serving", "1")
+    return Deployment("pictures", "blue", model, environment, vm_size, count)
+
+
+def test_a_deployment_costs_its_machines_until_it_is_deleted(tmp_path: Path) -> None:
+    wanted = deployment_on("Standard_F4s_v2", 3)
+    prices = prices_in(tmp_path, "currency: EUR\nregion: westeurope\nsizes: {Standard_F4s_v2: 0.25}\n")
+
+    line = describe_deployment_cost(wanted, "West Europe", prices)
+
+    assert line == (
+        "cost: 18.00 EUR a day, 547.50 EUR a month of 730 h, until it is deleted (3 Standard_F4s_v2 x 0.250 EUR an "
+        "hour); prices: westeurope"
+    )
+
+
+def test_a_deployment_on_a_size_without_a_price_is_a_line_with_what_to_do() -> None:
+    line = describe_deployment_cost(deployment_on("Standard_F4s_v2", 1), None, read_prices())
+
+    assert re.fullmatch(
+        r"cost: not known: the price list \(eastus, .*\) has no Standard_F4s_v2; give --prices FILE", line
     )
 
 

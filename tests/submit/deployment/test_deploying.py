@@ -40,8 +40,14 @@ def test_a_model_is_deployed_then_a_second_one_beside_it_and_then_the_traffic_mo
         "pictures/blue answers at https://pictures.westeurope.inference.ml.azure.com/score\n"
         "Traffic: blue 100 %\n"
         "Key:     az ml online-endpoint get-credentials --name pictures\n"
-        "Delete:  az ml online-endpoint delete --name pictures\n"
+        "Delete:  python -m submit undeploy --endpoint pictures\n"
     )
+    cost, *steps = first.err.splitlines()
+    assert cost.startswith(
+        "note: cost: 7.03 USD a day, 213.89 USD a month of 730 h, until it is deleted (1 Standard_DS"
+    )
+    assert cost.endswith(", not those of westeurope")
+    assert steps == ["Creating the endpoint 'pictures'.", "Deploying 'blue' on 1 Standard_DS3_v2."]
     assert not [key for key in endpoint.keys if key in first.out + first.err]
 
     again = user.submit(*DEPLOY, "b")
@@ -79,6 +85,6 @@ def test_a_service_that_fails_is_one_line(user: InProcess) -> None:
     outcome = user.submit(*DEPLOY, "a")
 
     assert (outcome.status, outcome.out) == (1, "")
-    *steps, error = outcome.err.splitlines()
+    _, *steps, error = outcome.err.splitlines()
     assert steps == ["Creating the endpoint 'pictures'.", "Deploying 'blue' on 1 Standard_DS3_v2."]
     assert error.startswith("error: deployment 'blue': ")

@@ -50,7 +50,10 @@ def test_the_files_of_a_dry_run_are_what_azure_ai_ml_reads(user: InProcess) -> N
     assert (outcome.status, outcome.err) == (0, "")
     written = [(user.folder / "files" / name).read_text() for name in ("endpoint.yml", "deployment.yml")]
     assert list(yaml.safe_load_all(outcome.out)) == [yaml.safe_load(text) for text in written]
-    assert outcome.out.startswith("# Azure ML SDK v2 (azure-ai-ml ")
+    chosen, cost = outcome.out.splitlines()[:2]
+    assert chosen.startswith("# Azure ML SDK v2 (azure-ai-ml ")
+    assert cost.startswith("# cost: not known: the price list (")
+    assert cost.endswith(" has no Standard_F4s_v2; give --prices FILE")
     endpoint = load_online_endpoint(user.folder / "files" / "endpoint.yml")
     deployment = load_online_deployment(user.folder / "files" / "deployment.yml")
     assert (endpoint.name, endpoint.auth_mode, endpoint.traffic) == ("pictures", "key", {})
@@ -117,12 +120,13 @@ def test_the_scoring_code_needs_nothing_else_of_the_project_and_no_lightning(tmp
         (("run", "--instance_type", "large"), "--instance_type 'large': expected the name of a size"),
         (("run", "--instance_type", "Standard_NC6"), "--instance_type 'Standard_NC6': Azure has retired this size"),
         (("run", "--environment", "a b"), "--environment 'a b': expected NAME"),
+        (("run", "--prices", "no.yaml"), "--prices 'no.yaml': can't be read ("),
         (("run", "--output", "x"), "--output 'x': is for the files of --dry_run; give both, or neither"),
         (("run", "--dry_run", "--output", "run"), "'run/code': can't be"),
         (("run", "--rehearse", "no.jpg"), "--rehearse 'no.jpg': can't be read (No such file or directory)"),
         (("run", "--rehearse", "run/code"), "--rehearse: "),
         (("azureml:a:1", "--rehearse", "run/code"), "--rehearse: needs the folder of an exported model"),
-        (("run", "--sdk", "v1"), "deploy: needs SDK v2: give --sdk v2"),
+        (("run", "--sdk", "v1"), "an online endpoint needs SDK v2: give --sdk v2"),
         (("run", "--num_epochs", "3"), "--num_epochs: deploy has no such flag"),
     ],
 )
