@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from submit.cluster import Cluster, FoundCluster
-from submit.deployment.deployment import Deployment, Endpoint
+from submit.deployment.deployment import Deployment, Endpoint, RegisteredModel
 from submit.job import DatastorePath, Job, RegisteredDataset
 from submit.preflight.findings import Finding
 from submit.preflight.snapshot import IgnoreRules
@@ -184,6 +184,8 @@ class Workspace(Protocol):
 
     def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
         """What the workspace knows that speaks against a deployment."""
+
+    def model_properties(self, model: RegisteredModel) -> Mapping[str, str]: ...
 
     def find_endpoint(self, name: str) -> Endpoint | None: ...
 

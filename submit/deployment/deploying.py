@@ -7,15 +7,17 @@ from tempfile import TemporaryDirectory
 
 from submit.cost import describe_deployment_cost
 from submit.deployment.checks import deployment_findings
-from submit.deployment.deployment import Deployment, Endpoint
+from submit.deployment.deployment import Deployment, Endpoint, RegisteredModel
 from submit.deployment.environment import serving_environment
 from submit.deployment.model import find_model, read_model
 from submit.deployment.scoring_code import write_scoring_code
 from submit.deployment.traffic import new_traffic
 from submit.errors import SubmitError
 from submit.interface import Workspace
+from submit.job import BuiltEnvironment
 from submit.preflight.findings import note, report_findings
 from submit.prices import Prices
+from submit.runs.exported import RUNTIME
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def deploy(wanted: Deployment, workspace: Workspace, prices: Prices, share: int 
         ServiceError: Azure ML refuses or fails.
     """
     report_findings(workspace.deployment_findings(wanted))
+    wanted = _with_versions(wanted, workspace)
     endpoint = workspace.find_endpoint(wanted.endpoint)
     now = {} if endpoint is None else endpoint.traffic
     if wanted.name in now and not may_replace:
@@ -85,6 +88,15 @@ def deploy(wanted: Deployment, workspace: Workspace, prices: Prices, share: int 
     if traffic != {name: now.get(name, 0) for name in traffic}:
         endpoint = workspace.set_traffic(wanted.endpoint, traffic)
     return replace(endpoint, traffic={**endpoint.traffic, **traffic})
+
+
+def _with_versions(wanted: Deployment, workspace: Workspace) -> Deployment:
+    """With the versions that ``register --export`` has noted of a model of the workspace, if they are needed."""
+    if not isinstance(wanted.model, RegisteredModel) or not isinstance(wanted.environment, BuiltEnvironment):
+        return wanted
+    properties = workspace.model_properties(wanted.model)
+    versions = {name: properties[name] for name in RUNTIME if name in properties}
+    return replace(wanted, environment=serving_environment(None, {"versions": versions} if versions else None))
 
 
 def _say(line: str) -> None:

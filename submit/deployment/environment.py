@@ -7,6 +7,7 @@ import yaml
 
 from submit.environments import PINNED, PYTHON, named_environment
 from submit.job import BuiltEnvironment, CuratedEnvironment
+from submit.runs.exported import RUNTIME
 
 # Azure ML's smallest base image; with a conda environment, Azure ML starts the inference server in it
 IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"
@@ -14,7 +15,6 @@ NAME = "lightning-azureml-serving"
 # from PyPI, torch would bring some gigabytes of CUDA
 _WHEELS_WITHOUT_CUDA = "--extra-index-url https://download.pytorch.org/whl/cpu"
 SERVER = "azureml-inference-server-http"
-_OF_SCORING = ("torch", "torchvision", "onnxruntime")  # in the versions with which the export was compared
 _FURTHER = ("numpy>=1.26", "pillow>=10.1", "simplejpeg>=1.7.4")  # as in the project's dependencies
 
 
@@ -25,7 +25,7 @@ def serving_environment(
 
     Args:
         given: Of ``--environment``.
-        description: ``model.json``; None for a model of the workspace.
+        description: ``model.json``; None if it isn't known, as of a model of the workspace without a network.
 
     Raises:
         SubmitError: ``--environment`` has none of the forms that such a name has.
@@ -40,7 +40,7 @@ def requirements(description: Mapping[str, Any] | None) -> list[str]:
     versions = PINNED if description is None else description.get("versions") or {}
     # a local version, such as 2.8.0+cu126, is that of one index
     exact = {name: str(version).partition("+")[0] for name, version in versions.items()}
-    scoring = [f"{name}=={exact[name]}" if name in exact else name for name in _OF_SCORING]
+    scoring = [f"{name}=={exact[name]}" if name in exact else name for name in RUNTIME]  # as they were compared
     return [_WHEELS_WITHOUT_CUDA, f"{SERVER}>=1.4", *scoring, *_FURTHER]
 
 

@@ -14,6 +14,7 @@ from submit.interface import Run
 from submit.runs.retry import service_errors
 
 IN_RUN = "outputs/export"  # where export writes the model of a job's run
+RUNTIME = ("torch", "torchvision", "onnxruntime")  # the packages whose versions a registered model names
 _PIECE = 2**23  # bytes
 
 
@@ -48,7 +49,7 @@ class Exported:
             "exported_accuracy": agreement.get("exported_accuracy"),
             "compared_images": agreement.get("images"),
             "largest_difference": agreement.get("largest_difference"),
-            "torch": (content.get("versions") or {}).get("torch"),
+            **{name: (content.get("versions") or {}).get(name) for name in RUNTIME},
         }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.deployment.deployment import Deployment, Endpoint
+from submit.deployment.deployment import Deployment, Endpoint, RegisteredModel
 from submit.interface import Datastore, DataVersion, ModelLabels, Nodes
 from submit.job import Job
 from submit.output import to_yaml
@@ -76,6 +76,9 @@ class CoreWorkspace:
         return datastore.open_datastore(self.core, name)
 
     def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
+        raise deployments_are_of_v2()
+
+    def model_properties(self, model: RegisteredModel) -> Mapping[str, str]:
         raise deployments_are_of_v2()
 
     def find_endpoint(self, name: str) -> Endpoint | None:

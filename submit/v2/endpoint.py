@@ -111,6 +111,16 @@ def deployment_findings(client: "MLClient", wanted: Deployment) -> Iterator[Find
         yield from check_environment(client, wanted.environment)
 
 
+def model_properties(client: "MLClient", model: RegisteredModel) -> dict[str, str]:
+    """The properties of a registered model, such as those that ``register --export`` has given it.
+
+    Raises:
+        ServiceError: Azure ML doesn't respond, or has no such model.
+    """
+    with service_errors(f"azureml:{model.name}:{model.version}"):
+        return {**(client.models.get(model.name, version=model.version).properties or {})}
+
+
 def _about_model(client: "MLClient", model: RegisteredModel) -> Iterator[Finding]:
     given = f"azureml:{model.name}:{model.version}"
     with service_errors(given):

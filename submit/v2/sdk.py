@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submit.cluster import Cluster
-from submit.deployment.deployment import Deployment, Endpoint
+from submit.deployment.deployment import Deployment, Endpoint, RegisteredModel
 from submit.interface import Datastore, DataVersion, ModelLabels, Nodes
 from submit.job import Job
 from submit.preflight.findings import Finding
@@ -83,6 +83,9 @@ class ClientWorkspace:
 
     def deployment_findings(self, wanted: Deployment) -> Sequence[Finding]:
         return [*endpoint.deployment_findings(self.client, wanted)]
+
+    def model_properties(self, model: RegisteredModel) -> Mapping[str, str]:
+        return endpoint.model_properties(self.client, model)
 
     def find_endpoint(self, name: str) -> Endpoint | None:
         return endpoint.find_endpoint(self.client, name)

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from submit.emulator import AzureMLEmulator
+from submit.emulator.online import OnlineEndpoint
 from submit.runs.model_labels import fitted_labels
-from tests.support.commands import Outcome
+from tests.support.commands import Outcome, environment
 from tests.support.in_process import run_in_process
 from tests.support.submit_in_process import InProcess
 from tests.support.submitters import Submitter
@@ -35,6 +39,22 @@ for each in ml.models.list():
         ml.models.download(model.name, model.version, f"back/{model.name}")
     found[model.name] = [int(model.version), model.tags, model.properties, model.description]
 print(json.dumps(found))
+"""
+READ_DEPLOYMENTS = """
+found = {}
+for endpoint in ml.online_endpoints.list():
+    green = ml.online_deployments.get("green", endpoint.name)
+    model, environment = (address.split("/")[-3::2] for address in (green.model, green.environment))
+    ml.models.download(*model, f"models/{endpoint.name}")
+    _, _, packages = ml.environments.get(*environment).conda_file["dependencies"]
+    found[endpoint.name] = [endpoint.traffic, packages["pip"]]
+print(json.dumps(found))
+"""
+SCORE = """
+import json, pathlib, sys
+import score
+score.init()
+print(json.dumps(score.run(pathlib.Path(sys.argv[1]).read_bytes())))
 """
 
 
@@ -119,12 +139,58 @@ def test_the_clients_read_back_what_was_registered(registry: Registry, tmp_path:
         found = user(service, folder).script_result(script)
         for name, labels in expected.items():
             assert found[name] == labels
-            if (sdk, name) == ("v1", "back-folder-v2"):
-                continue
             files = {path.name: path for path in (folder / "back" / name).rglob("*") if path.is_file()}
             assert sorted(files) == sorted(FILES)
             for file in FILES:
                 assert files[file].read_bytes() == (registry.export / file).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_registered_model_is_deployed_by_its_name_and_the_scoring_code_answers_with_it(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Whichever SDK has registered it, of a folder or of a run; the client reads back what was deployed."""
+    service, folder = registry.user.service, ("--export", str(registry.export))
+    service.set_creation_time(0)
+    ways = {
+        "folder-v1": ("v1", registry.run, *folder),
+        "folder-v2": ("v2", registry.run, *folder),
+        "run-v2": ("v2", registry.run, "--export"),
+    }
+    for name, (sdk, *words) in ways.items():
+        version = registry.registered(*words, "--name", name, "--sdk", sdk)["version"]
+        model = f"azureml:{name}:{version}"
+        deployed = registry.user.submit("deploy", model, "--sdk", "v2", "--endpoint", name, "--deployment", "green")
+        assert deployed.status == 0, deployed.err
+
+    found = V2Submitter(service, tmp_path).script_result(READ_DEPLOYMENTS)
+
+    versions = json.loads((registry.export / "model.json").read_text())["versions"]
+    expected = [f"{name}=={versions[name].partition('+')[0]}" for name in ("torch", "torchvision", "onnxruntime")]
+    assert {name: traffic for name, (traffic, _) in found.items()} == {name: {"green": 100} for name in ways}
+    picture = tmp_path / "1.png"
+    Image.effect_noise((40, 50), 80).convert("RGB").save(picture)
+    answers = [answer_of(service.endpoints[0], registry.export, picture, tmp_path / "of-export")]
+    for endpoint in service.endpoints:
+        assert [package for package in found[endpoint.name][1] if package in expected] == expected
+        models = tmp_path / "models" / endpoint.name
+        answers.append(answer_of(endpoint, models, picture, tmp_path / endpoint.name))
+    assert answers == [answers[0]] * 4
+    assert answers[0]["predictions"][0][0]["probability"] > 0
+
+
+def answer_of(endpoint: OnlineEndpoint, models: Path, picture: Path, folder: Path) -> Any:
+    """What the uploaded scoring code answers to a picture, with the model below a folder."""
+    for name, content in endpoint.deployments["green"].files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    variables = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE, str(picture)], cwd=folder, env=variables | {"AZUREML_MODEL_DIR": str(models)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_what_is_no_exported_model_is_refused_before_anything_is_sent(registry: Registry, tmp_path: Path) -> None:
