@@ -1,6 +1,7 @@
 """The model of a deployment: the folder of an exported model, which is checked, or the name of one of the workspace."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ def find_model(given: str) -> Path | RegisteredModel:
     folder = next((each for each in (Path(given), Path(given) / _EXPORT) if is_export(each)), None)
     if folder is not None:
         return folder
-    there = "is no exported model" if Path(given).exists() else "no such folder"
+    expected = "expected the folder that python -m lightning_app export RUN writes, that run's folder, or"
+    if Path(given).exists():
+        raise SubmitError(f"{given!r}: is no exported model; {expected} azureml:NAME:VERSION")
     raise SubmitError(
-        f"{given!r}: {there}; expected the folder that python -m lightning_app export RUN writes, that run's folder, "
-        "or azureml:NAME:VERSION"
+        f"{given!r}: no such folder; {expected} azureml:NAME:VERSION; a run of the workspace is first fetched and "
+        f"exported: python -m submit download {shlex.quote(given)} --target here, and python -m lightning_app export "
+        "here/outputs"
     )
 
 

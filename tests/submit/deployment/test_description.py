@@ -108,6 +108,12 @@ def test_the_scoring_code_needs_nothing_else_of_the_project_and_no_lightning(tmp
     ("flags", "message"),
     [
         (("nowhere",), "'nowhere': no such folder; expected the folder that python -m lightning_app export RUN writes"),
+        (
+            ("lightning-azureml_1_ab",),
+            "'lightning-azureml_1_ab': no such folder; expected the folder that python -m lightning_app export RUN "
+            "writes, that run's folder, or azureml:NAME:VERSION; a run of the workspace is first fetched and exported: "
+            "python -m submit download lightning-azureml_1_ab --target here, and python -m lightning_app export here/",
+        ),
         ((".",), "'.': is no exported model; expected"),
         (("run", "--endpoint", "1st"), "--endpoint '1st': expected 3 to 32 letters, digits and hyphens, beginning"),
         (("run", "--endpoint", "ab"), "--endpoint 'ab': expected 3 to 32"),
