@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from submit.emulator.messages import ApiError, Request, Response, UnknownRouteError
-from submit.emulator.state import ORIGIN, FileContainer, Run, State
+from submit.emulator.state import DATASTORE_ORIGIN, ORIGIN, FileContainer, Run, State
 from submit.emulator.tokens import TokenError
 from submit.emulator.workspace import experiment_id
 
@@ -29,9 +29,12 @@ def for_run(handler: RunHandler, to_refresh: bool = False, *, reads: bool = Fals
 
 
 def for_files(handler: FilesHandler, *, reads: bool = False) -> Handler:
-    """As ``for_run``, for the files of a run or of another folder that a user has uploaded."""
+    """As ``for_run``, for the files of a run or of another folder that a user has uploaded; models are read."""
 
     def authorized(state: State, request: Request, parameters: Parameters) -> Response:
+        if parameters["origin"] == DATASTORE_ORIGIN and reads:
+            _run_id(state, request)
+            return handler(state, state.datastore, request, parameters)
         if parameters["origin"] == ORIGIN or _run_id(state, request) is not None:
             return handler(state, _run(state, request, parameters, reads=reads), request, parameters)
         folder = parameters["origin"], parameters["container"]

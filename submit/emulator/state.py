@@ -15,6 +15,7 @@ from submit.emulator.tokens import Tokens
 from submit.emulator.workspace import DATASTORE_CONTAINER
 
 ORIGIN = "ExperimentRun"
+DATASTORE_ORIGIN = "Datastore"  # of models in the datastore, not in the artifact store; the emulator's own name
 
 
 @dataclass(frozen=True)

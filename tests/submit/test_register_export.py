@@ -26,7 +26,7 @@ FILES = ("SHA256SUMS", "model.json", "model.onnx")
 READ_V1 = """
 found = {}
 for model in Model.list(ws):
-    if model.name.startswith("back-") and model.name != "back-folder-v2":
+    if model.name.startswith("back-"):
         model.download(f"back/{model.name}")
     found[model.name] = [model.version, model.tags, model.properties, model.description]
 print(json.dumps(found))
@@ -119,10 +119,7 @@ def test_an_exported_model_has_its_metrics_and_its_origin(registry: Registry, sd
 
 @pytest.mark.slow
 def test_the_clients_read_back_what_was_registered(registry: Registry, tmp_path: Path) -> None:
-    """Each SDK finds what either has registered, of a folder and of a run, and downloads it.
-
-    Only what SDK v2 has uploaded is in a place of the emulator from which SDK v1 doesn't download models.
-    """
+    """Each SDK finds what either has registered, of a folder and of a run, and downloads it."""
     service, expected = registry.user.service, {}
     for sdk in ("v1", "v2"):
         for kind, words in (

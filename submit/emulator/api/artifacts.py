@@ -29,11 +29,11 @@ def create(state: State, container: FileContainer, request: Request, parameters:
 
 
 def list_paths(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
-    return _page(request, [_artifact(container, path) for path in sorted(container.paths)])
+    return _page(request, [_artifact(container, path) for path in _names(container)])
 
 
 def get_content(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
-    if parameters["path"] not in container.paths:
+    if parameters["path"] not in _names(container):
         raise ApiError(404, "NotFound", f"{container.container} has no artifact {parameters['path']!r}")
     return json_response(_content(container, parameters["path"]))
 
@@ -41,7 +41,12 @@ def get_content(state: State, container: FileContainer, request: Request, parame
 def list_contents(state: State, container: FileContainer, request: Request, parameters: Parameters) -> Response:
     """Addresses of the artifacts whose paths have the prefix."""
     prefix = parameters["path"].rstrip("/")  # the client adds a slash or two
-    return _page(request, [_content(container, path) for path in sorted(container.paths) if path.startswith(prefix)])
+    return _page(request, [_content(container, path) for path in _names(container) if path.startswith(prefix)])
+
+
+def _names(container: FileContainer) -> list[str]:
+    """The announced files, and those of the datastore, where none is announced."""
+    return sorted({*container.paths, *container.artifacts})
 
 
 def _rejection(container: FileContainer, path: str) -> str | None:
@@ -66,8 +71,10 @@ def _artifact(container: FileContainer, path: str) -> dict[str, Any]:
 
 
 def _content(container: FileContainer, path: str) -> dict[str, Any]:
+    name = quote(path)
+    address = blob_address(f"{container.origin}/{container.container}/{name}")
     return {
-        "contentUri": blob_address(f"{container.origin}/{container.container}/{quote(path)}"),
+        "contentUri": address if container.origin else blob_address(name, container.container),
         "origin": container.origin,
         "container": container.container,
         "path": path,

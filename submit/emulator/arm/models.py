@@ -8,7 +8,7 @@ from typing import Any
 from submit.emulator import datetimes
 from submit.emulator.arm import versions
 from submit.emulator.messages import ApiError
-from submit.emulator.state import ORIGIN, AssetVersion, RegisteredModel, State
+from submit.emulator.state import DATASTORE_ORIGIN, ORIGIN, AssetVersion, RegisteredModel, State
 from submit.emulator.workspace import ARTIFACT_STORE, SCOPE
 
 _OF_JOB = re.compile(r"azureml://jobs/(?P<run>[^/]+)/outputs/artifacts/(?:paths/)?(?P<path>.*)")
@@ -83,7 +83,7 @@ def _registered(state: State, version: AssetVersion) -> RegisteredModel:
 
 
 def _files(state: State, address: str) -> tuple[str, str | None]:
-    """The prefix of the artifacts at an address, and the run whose they are.
+    """The prefix of the artifacts at an address, with which SDK v1 downloads them, and the run whose they are.
 
     Raises:
         ApiError: There is nothing at the address, or it isn't emulated.
@@ -103,4 +103,4 @@ def _files(state: State, address: str) -> tuple[str, str | None]:
         return kept["path"], of_run and of_run["run"]
     if not any(file.startswith(kept["path"].rstrip("/")) for file in state.datastore.artifacts):
         raise ApiError(404, "UserError", f"modelUri {address!r}: there is no such file")
-    return kept["path"], None
+    return f"{DATASTORE_ORIGIN}/{kept['datastore']}/{kept['path'].rstrip('/')}", None
