@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_app.serving import score
 from submit.execution.nodes import free_port
 from tests.support.commands import Command, environment
 from tests.support.in_process import run_in_process
@@ -95,3 +96,37 @@ def test_a_network_that_is_no_resnet_is_trained_exported_and_predicts(
         assert done.status == 0, f"{words}: {done.err}"
     assert json.loads(Path("run/export/model.json").read_text())["agreement"]["images"] == 4
     assert {row["label"] for row in rows(Path("run/predictions.csv"))} <= {"dark", "light"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [
+        ("mobilenet_v3_small", "64"),  # its head is the last of several layers, after a dropout
+        ("swin_t", "64"),  # a transformer of windows, with a head named head
+        ("densenet121", "64"),  # its head is a layer of its own, with a name of its own
+    ],
+)
+def test_a_frozen_network_of_another_family_answers_as_it_predicts(
+    architecture: str, size: str, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ("--model.architecture", architecture, "--data.image_size", size, "--data_path", str(image_folder))
+
+    for words in (
+        ("fit", *flags, *FLAGS, "--trainer.logger", "false", "--num_epochs", "1", "--output_dir", "run"),
+        ("predict", "--output_dir", "run", "--data_path", str(image_folder / "val"), "--top_k", "2"),
+        ("report", "run"),
+        ("export", "run"),
+    ):
+        done = run_in_process(*words)
+        assert done.status == 0, f"{words}: {done.err}"
+    assert architecture in Path("run/report.html").read_text()
+    table = rows(Path("run/predictions.csv"))
+    assert len(table) == 12
+    monkeypatch.setenv("AZUREML_MODEL_DIR", "run/export")
+    score.init()
+    for row in table:
+        (answer,) = score.run((image_folder / "val" / row["file"]).read_bytes())["predictions"]
+        assert [each["label"] for each in answer] == [row["label"], row["label_2"]]
+        assert answer[0]["probability"] == pytest.approx(float(row["probability"]), abs=1.1e-4)
