@@ -29,10 +29,12 @@ def find_model(given: str) -> Path | RegisteredModel:
     expected = "expected the folder that python -m lightning_app export RUN writes, that run's folder, or"
     if Path(given).exists():
         raise SubmitError(f"{given!r}: is no exported model; {expected} azureml:NAME:VERSION")
+    fetched = (
+        "; a run of the workspace is first fetched and exported: python -m submit download "
+        f"{shlex.quote(given)} --target here, and python -m lightning_app export here/outputs"
+    )
     raise SubmitError(
-        f"{given!r}: no such folder; {expected} azureml:NAME:VERSION; a run of the workspace is first fetched and "
-        f"exported: python -m submit download {shlex.quote(given)} --target here, and python -m lightning_app export "
-        "here/outputs"
+        f"{given!r}: no such folder; {expected} azureml:NAME:VERSION{'' if len(Path(given).parts) > 1 else fetched}"
     )
 
 

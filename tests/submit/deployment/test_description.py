@@ -109,6 +109,11 @@ def test_the_scoring_code_needs_nothing_else_of_the_project_and_no_lightning(tmp
     [
         (("nowhere",), "'nowhere': no such folder; expected the folder that python -m lightning_app export RUN writes"),
         (
+            ("runs/a",),
+            "'runs/a': no such folder; expected the folder that python -m lightning_app export RUN writes, "
+            "that run's folder, or azureml:NAME:VERSION\n",
+        ),
+        (
             ("lightning-azureml_1_ab",),
             "'lightning-azureml_1_ab': no such folder; expected the folder that python -m lightning_app export RUN "
             "writes, that run's folder, or azureml:NAME:VERSION; a run of the workspace is first fetched and exported: "
