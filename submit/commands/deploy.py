@@ -85,7 +85,11 @@ def percent(text: str) -> int:
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
     """Returns 0 when the deployment answers and has its traffic."""
-    return exit_status(lambda: _run(options), "Azure ML continues; az ml online-deployment list shows how far it is")
+    return exit_status(
+        lambda: _run(options),
+        f"Azure ML continues; az ml online-deployment list --endpoint-name {options.endpoint} shows how far it is, and "
+        "what was created may cost money until submit undeploy deletes it",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

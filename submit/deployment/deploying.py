@@ -12,7 +12,7 @@ from submit.deployment.environment import serving_environment
 from submit.deployment.model import find_model, read_model
 from submit.deployment.scoring_code import write_scoring_code
 from submit.deployment.traffic import new_traffic
-from submit.errors import SubmitError
+from submit.errors import ServiceError, SubmitError
 from submit.interface import Workspace
 from submit.job import BuiltEnvironment
 from submit.preflight.findings import note, report_findings
@@ -84,7 +84,13 @@ def deploy(wanted: Deployment, workspace: Workspace, prices: Prices, share: int 
     with TemporaryDirectory() as code:
         write_scoring_code(Path(code))
         _say(f"Deploying {wanted.name!r} on {wanted.instance_count} {wanted.instance_type}.")
-        workspace.send_deployment(wanted, Path(code))
+        try:
+            workspace.send_deployment(wanted, Path(code))
+        except ServiceError as error:
+            what = f"--endpoint {wanted.endpoint}" + (f" --deployment {wanted.name}" if now else "")
+            raise ServiceError(
+                f"{error}; what was created stays, and may cost money; python -m submit undeploy {what} deletes it"
+            ) from error
     if traffic != {name: now.get(name, 0) for name in traffic}:
         endpoint = workspace.set_traffic(wanted.endpoint, traffic)
     return replace(endpoint, traffic={**endpoint.traffic, **traffic})

@@ -88,3 +88,16 @@ def test_a_service_that_fails_is_one_line(user: InProcess) -> None:
     _, *steps, error = outcome.err.splitlines()
     assert steps == ["Creating the endpoint 'pictures'.", "Deploying 'blue' on 1 Standard_DS3_v2."]
     assert error.startswith("error: deployment 'blue': ")
+    assert error.endswith("may cost money; python -m submit undeploy --endpoint pictures deletes it")
+    assert user.submit("undeploy", "--sdk", "v2", "--endpoint", "pictures").status == 0
+    assert user.service.endpoints == []
+
+
+def test_a_further_deployment_that_fails_is_the_only_one_to_be_deleted(user: InProcess) -> None:
+    assert user.submit(*DEPLOY, "a").status == 0
+    user.service.inject(Fault.status(400, "/onlineEndpoints/pictures/deployments/green"))
+
+    outcome = user.submit(*DEPLOY, "b", "--deployment", "green")
+
+    assert outcome.status == 1
+    assert outcome.err.endswith("python -m submit undeploy --endpoint pictures --deployment green deletes it\n")
