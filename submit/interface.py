@@ -95,8 +95,16 @@ class Run(Protocol):
     def register_model(self, name: str, path: str, labels: ModelLabels, description: str | None) -> int:
         """Registers a file or a folder of the run as the next version of a model, and returns that."""
 
-    def resumed(self, folder: Path, training: Sequence[str]) -> Job:
+    def folder(self, name: str) -> DatastorePath:
+        """A folder of its files, as the input of a job, mounted."""
+
+    def resumed(self, folder: Path, training: Sequence[str], resume: DatastorePath) -> Job:
         """The job that continues this run, with a snapshot of ``folder`` and further flags of the training.
+
+        Args:
+            folder: The folder to upload.
+            training: Flags of the training that differ from those of this run.
+            resume: The run folder with the checkpoint from which it continues.
 
         Raises:
             SubmitError: submit didn't send this run, or a flag sets what the run decides.

@@ -22,7 +22,7 @@ DATA_PATH = "{data}"
 """The placeholder in a job's command for the path of its data."""
 
 RESUME_PATH = "{resume}"
-"""The placeholder for the path of the outputs of the run that the job resumes."""
+"""The placeholder for the path of the folder of the run that the job resumes."""
 
 CHECKPOINT_PATH = "{checkpoints}"
 """The placeholder for the path of the folder of a datastore to which the job copies its checkpoints."""
@@ -104,7 +104,7 @@ class Job:
         compute: The name of the compute cluster; ``SERVERLESS`` for nodes that Azure ML provides for this job.
         vm_size: Of serverless nodes; None for the size of the cluster's nodes.
         low_priority: Of serverless nodes, which Azure may then take away.
-        resume: The outputs of the run that it resumes; None for a new training.
+        resume: The folder of the run that it resumes; None for a new training.
         checkpoints: Where copies of its checkpoints are kept, when its nodes are gone; None for nowhere.
         max_duration_seconds: Azure ML ends the job after it; None for the limit of Azure ML.
         shared_memory: Of each container, such as "8g".

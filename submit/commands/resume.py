@@ -75,13 +75,14 @@ def _job(workspace: "Workspace", run_id: str, folder: Path, training: Sequence[s
         status = before.status()
         if status not in ENDED:
             raise SubmitError(f"run {before.id} is {status}; it can be resumed when it has ended")
-        copies = place_to_continue(workspace, before)
-        job = before.resumed(folder, training)
+        place = place_to_continue(workspace, before)
+        job = before.resumed(folder, training, place)
         if status == "Completed":
             require_more_training(before.id, before.command(), training)
-    if copies is None:
-        return job
-    print(
-        f"note: it continues from the copies in {copies.path}, which have more steps than the outputs", file=sys.stderr
-    )
-    return replace(job, resume=copies)
+        is_copied = place == before.checkpoints()
+    if is_copied:
+        print(
+            f"note: it continues from the copies in {place.path}, which have more steps than the outputs",
+            file=sys.stderr,
+        )
+    return job

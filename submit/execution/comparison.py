@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from submit.runs.run_folders import folders_with_checkpoints
+
 if TYPE_CHECKING:
     from submit.emulator import Run
 
-LAST = "outputs/checkpoints/last.ckpt"
+_LAST = "checkpoints/last.ckpt"  # of a run folder
 _PROGRAM = ("-m", "lightning_app.compare_weights")
 _MOST = 3  # names in a line
 
@@ -25,15 +27,22 @@ def row_count(run: "Run") -> int:
     return sum(len(rows) for rows in run.metrics.values())
 
 
+def last_checkpoint(run: "Run") -> str:
+    """Its path among the files of a run; empty if there isn't exactly one training with one."""
+    paths = [f"{folder}/{_LAST}" for folder in folders_with_checkpoints(list(run.artifacts))]
+    return paths[0] if len(paths) == 1 and paths[0] in run.artifacts else ""
+
+
 def _weights(undisturbed: "Run", evicted: "Run", folder: Path) -> Iterator[str]:
-    contents = [run.artifacts.get(LAST) for run in (undisturbed, evicted)]
-    if None in contents:
-        yield f"the weights can't be compared: not both runs have {LAST}"
+    names = [last_checkpoint(run) for run in (undisturbed, evicted)]
+    if "" in names:
+        yield f"the weights can't be compared: not both runs have one run folder with {_LAST}"
         return
+    contents = [run.artifacts[name] for run, name in zip((undisturbed, evicted), names, strict=True)]
     with tempfile.TemporaryDirectory() as scratch:
         files = [Path(scratch) / f"{number}.ckpt" for number in range(2)]
         for file, content in zip(files, contents, strict=True):
-            file.write_bytes(content or b"")
+            file.write_bytes(content)
         done = subprocess.run(
             [sys.executable, *_PROGRAM, *map(str, files)], cwd=folder.resolve(), capture_output=True, text=True
         )
@@ -41,9 +50,9 @@ def _weights(undisturbed: "Run", evicted: "Run", folder: Path) -> Iterator[str]:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         yield f"the weights can't be compared: {''.join(last).removeprefix('error: ')}"
         return
-    names = json.loads(done.stdout.splitlines()[-1])
-    if names:
-        yield f"{len(names)} of the weights differ: {_listed(names)}"
+    found = json.loads(done.stdout.splitlines()[-1])
+    if found:
+        yield f"{len(found)} of the weights differ: {_listed(found)}"
 
 
 def _rows(undisturbed: "Run", evicted: "Run") -> Iterator[str]:

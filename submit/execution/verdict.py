@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from lightning_app.command_line.flags import without_flag
-from submit.execution.comparison import LAST, row_count
+from submit.execution.comparison import last_checkpoint, row_count
 from submit.execution.rehearse import RehearsalResult
 from submit.job import BuiltEnvironment, Job
 
@@ -50,8 +50,8 @@ def _lines(
         return
     if undisturbed is not None:
         yield (
-            f"The result is that of the job without evictions: {LAST} has the same weights, bit by bit, and the "
-            f"service has the same {row_count(rehearsal.run):,} rows of metrics, each once."
+            f"The result is that of the job without evictions: {last_checkpoint(rehearsal.run)} has the same weights, "
+            f"bit by bit, and the service has the same {row_count(rehearsal.run):,} rows of metrics, each once."
         )
     yield "The job has completed. To send it:"
     yield f"  python -m submit run {shlex.join(_of_run(arguments))}".rstrip()

@@ -1,4 +1,4 @@
-"""Where a resumed run continues: in the outputs of the other run, or in the folder to which its job copied checkpoints.
+"""Where a resumed run continues: in the run folder of the other run, or in the folder of its copied checkpoints.
 
 A job on low-priority nodes copies them to a folder of a datastore, because its outputs may be lost with a node.
 """
@@ -6,34 +6,43 @@ A job on low-priority nodes copies them to a folder of a datastore, because its 
 import json
 import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
 from submit.errors import SubmitError
 from submit.interface import Run, Workspace
 from submit.job import DatastorePath
 from submit.runs.retry import service_errors
+from submit.runs.run_folders import EARLIER_RUNS, without_attempt
 
-LAST = "outputs/checkpoints/last.ckpt"
-# what the training continues from, also after other attempts of a job, whose outputs have folders of their own
-_CHECKPOINT = re.compile(r"(outputs/(retry_\d{3}/)?)?checkpoints/(last|best|step-\d{9,})\.ckpt")
+_OUTPUTS = "outputs"
+# what the training continues from
+_CHECKPOINT = re.compile(r"checkpoints/(last|best|step-\d{9,})\.ckpt")
 _SIDECAR = ".json"  # beside a checkpoint, with its number of steps
 _LONGEST = 2**16  # bytes of that file
 
 
-def place_to_continue(workspace: Workspace, run: Run) -> DatastorePath | None:
-    """The folder of a datastore that has a checkpoint of more steps than the outputs; None for the outputs.
+def place_to_continue(workspace: Workspace, run: Run) -> DatastorePath:
+    """The folder with the checkpoint of the most steps: a run folder among the run's files, or that of the copies.
+
+    Of ``outputs`` it is the folder around those of the job's other attempts, where the training looks as well.
 
     Raises:
         SubmitError: There is no checkpoint in either.
         ServiceError: The service doesn't respond.
     """
     with service_errors(f"the files of {run.id}"):
-        in_outputs = _most_steps(run.paths(), lambda name: run.file(name).read(0, _LONGEST))
-    folder = run.checkpoints()
-    in_folder = None if folder is None else _steps_in(workspace, folder)
-    if in_outputs is None and in_folder is None:
-        raise SubmitError(f"run {run.id} has no {LAST}, from which a training could continue")
-    return folder if in_folder is not None and (in_outputs is None or in_folder > in_outputs) else None
+        own = _most_steps(run.paths(), lambda name: run.file(name).read(0, _LONGEST))
+    copies = run.checkpoints()
+    copied = _steps_in(workspace, copies) if copies is not None else None
+    if copies is not None and copied is not None and (own is None or copied > own[0]):
+        return copies
+    if own is None:
+        raise SubmitError(
+            f"run {run.id} has no checkpoint from which a training could continue, such as "
+            f"{_OUTPUTS}/checkpoints/last.ckpt"
+        )
+    return run.folder(own[1])
 
 
 def _steps_in(workspace: Workspace, folder: DatastorePath) -> int | None:
@@ -43,18 +52,29 @@ def _steps_in(workspace: Workspace, folder: DatastorePath) -> int | None:
         names = [
             blob.name.removeprefix(start) for blob in container.list_blobs(name_starts_with=f"{start}checkpoints/")
         ]
-        return _most_steps(
+        found = _most_steps(
             names, lambda name: container.get_blob_client(f"{start}{name}").download_blob(0, _LONGEST).readall()
         )
+    return None if found is None else found[0]
 
 
-def _most_steps(names: Iterable[str], read: Callable[[str], bytes]) -> int | None:
-    """Of the checkpoints among files; None if there is none. One of which nothing is said has no steps."""
-    there = set(names)
-    found = [name for name in there if _CHECKPOINT.fullmatch(name)]
-    return max(
-        (_steps(read(f"{name}{_SIDECAR}")) if f"{name}{_SIDECAR}" in there else 0 for name in found), default=None
-    )
+def _most_steps(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[int, str] | None:
+    """Of the checkpoints among files the most steps, and their run folder; None if there is no checkpoint.
+
+    One of which nothing is said has no steps.
+    """
+    there, found = set(names), []
+    for name in there:
+        path = PurePosixPath(name)
+        if _CHECKPOINT.fullmatch("/".join(path.parts[-2:])) and EARLIER_RUNS not in path.parts:
+            steps = _steps(read(f"{name}{_SIDECAR}")) if f"{name}{_SIDECAR}" in there else 0
+            found.append((steps, _run_folder(path)))
+    return max(found, default=None)
+
+
+def _run_folder(checkpoint: PurePosixPath) -> str:
+    folder = checkpoint.parents[1]
+    return _OUTPUTS if without_attempt(folder) == PurePosixPath(_OUTPUTS) else str(folder)
 
 
 def _steps(content: bytes) -> int:

@@ -11,15 +11,10 @@ from submit.errors import ServiceError, SubmitError
 from submit.interface import Properties, Run
 from submit.runs.logs import FOLDERS
 from submit.runs.retry import retry
+from submit.runs.run_folders import files_of_checkpoints, folders_with_checkpoints
 from submit.safe_paths import path_within
 
-WHAT = {
-    "checkpoints": ("outputs/checkpoints/",),
-    "outputs": ("outputs/",),
-    "logs": FOLDERS,
-}
-# says which class of which module a checkpoint is of, without which nothing of the user's own is imported
-_BESIDE = {"checkpoints": ("outputs/config.yaml",)}
+_FOLDERS = {"outputs": ("outputs/",), "logs": FOLDERS}
 PART = ".part"
 
 Result = TypeVar("Result")
@@ -43,15 +38,25 @@ def download(run: Run, what: str, target: Path, warn: Callable[[str], None]) -> 
 
     A file is written under a name that ends in ``PART``; the next call continues it.
 
+    Args:
+        run: The run.
+        what: ``outputs``, ``logs``, or ``checkpoints``: those of the job's last attempt, with the ``config.yaml`` that
+            names their class.
+        target: The folder.
+        warn: Gets a line before the service is asked again.
+
     Raises:
         SubmitError: The run has no such files, or a file can't be written.
         ServiceError: Azure ML doesn't respond, or a file arrives damaged.
     """
     names = file_names(run, warn)
-    wanted = [name for name in names if name.startswith(WHAT[what])]
+    if what == "checkpoints":
+        wanted = [name for folder in folders_with_checkpoints(names) for name in files_of_checkpoints(names, folder)]
+    else:
+        wanted = [name for name in names if name.startswith(_FOLDERS[what])]
     if not wanted:
         raise SubmitError(f"run {run.id} has no {what}; it has {few(names)}")
-    yield from fetch(run, [*wanted, *(name for name in _BESIDE.get(what, ()) if name in names)], target, warn)
+    yield from fetch(run, wanted, target, warn)
 
 
 def file_names(run: Run, warn: Callable[[str], None]) -> Sequence[str]:

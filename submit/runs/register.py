@@ -10,11 +10,11 @@ from submit.errors import SubmitError
 from submit.interface import Run
 from submit.runs.model_labels import FittedLabels, data_text, fitted_labels
 from submit.runs.retry import service_errors
+from submit.runs.run_folders import folders_with_checkpoints
 from submit.runs.run_info import ENDED, RunInfo
 
-BEST, LAST = "outputs/checkpoints/best.ckpt", "outputs/checkpoints/last.ckpt"
-CHECKPOINTS = (BEST, LAST)
-_BEST_METRICS = "outputs/checkpoints/best.json"  # written with the best checkpoint
+_BEST, _LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"  # of a run folder
+_BEST_METRICS = "checkpoints/best.json"  # written with the best checkpoint
 _LONGEST = 2**20  # bytes of that file
 _BESIDE = re.compile(r"outputs/(.+/)?checkpoints/[^/]+\.ckpt\.json")  # of a checkpoint, see lightning_app
 _DESCRIPTION = 5000
@@ -56,7 +56,7 @@ def register(run: Run, name: str, description: str | None) -> RegisteredModel:
     """Registers a new version of a model.
 
     Raises:
-        SubmitError: The run hasn't ended or has no checkpoint.
+        SubmitError: The run hasn't ended, has no checkpoint, or has several run folders with some.
         ServiceError: Azure ML doesn't respond or refuses.
     """
     with service_errors(f"run {run.id}"):
@@ -64,8 +64,10 @@ def register(run: Run, name: str, description: str | None) -> RegisteredModel:
     if info.status not in ENDED:
         raise SubmitError(f"run {run.id} is {info.status}; its metrics are final only when it has ended")
     names = _names(run)
-    checkpoint = _checkpoint(run.id, names)
-    metrics = _metrics_of_best(run, info, names) if checkpoint == BEST else info.metrics
+    folder = _folder(run.id, names)
+    best = f"{folder}/{_BEST}"
+    checkpoint = best if best in names else f"{folder}/{_LAST}"
+    metrics = _metrics_of_best(run, info, folder, names) if checkpoint == best else info.metrics
     origin: dict[str, str | None] = {
         "run_id": info.run_id,
         "experiment": info.experiment,
@@ -85,34 +87,45 @@ def _names(run: Run) -> Sequence[str]:
         return run.paths()
 
 
-def _checkpoint(run_id: str, names: Sequence[str]) -> str:
-    found = next((path for path in CHECKPOINTS if path in names), None)
-    if found is None:
-        raise SubmitError(f"run {run_id} has no checkpoint; expected {' or '.join(CHECKPOINTS)} among its files")
-    return found
+def _folder(run_id: str, names: Sequence[str]) -> str:
+    """The run folder whose checkpoint is registered."""
+    folders = [
+        folder for folder in folders_with_checkpoints(names) if {f"{folder}/{_BEST}", f"{folder}/{_LAST}"} & set(names)
+    ]
+    if not folders:
+        raise SubmitError(
+            f"run {run_id} has no checkpoint; expected outputs/{_BEST} or outputs/{_LAST} among its files, or the same "
+            "in another folder"
+        )
+    if len(folders) > 1:
+        raise SubmitError(
+            f"run {run_id} has the checkpoints of several trainings, in {', '.join(folders)}; download them, export "
+            "one, and register that with --export DIR"
+        )
+    return folders[0]
 
 
-def _metrics_of_best(run: Run, info: RunInfo, names: Sequence[str]) -> dict[str, float]:
+def _metrics_of_best(run: Run, info: RunInfo, folder: str, names: Sequence[str]) -> dict[str, float]:
     """The metrics of the epoch of the best checkpoint, and those of the test, which tested that checkpoint.
 
     The last values of a run are those of its last epoch. Without the file beside the checkpoint, only metrics that have
     a single value are known to be the checkpoint's.
     """
     tested = {name: value for name, value in info.metrics.items() if name.startswith("test")}
-    if _BEST_METRICS in names:
-        with service_errors(f"{_BEST_METRICS} of {run.id}"):
-            content = run.file(_BEST_METRICS).read(0, _LONGEST)
-        return _parsed(content) | tested
+    if (path := f"{folder}/{_BEST_METRICS}") in names:
+        with service_errors(f"{path} of {run.id}"):
+            content = run.file(path).read(0, _LONGEST)
+        return _parsed(path, content) | tested
     with service_errors(f"run {run.id}"):
         return {**run.metrics_of_one_value()} | tested
 
 
-def _parsed(content: bytes) -> dict[str, float]:
+def _parsed(path: str, content: bytes) -> dict[str, float]:
     try:
         metrics = json.loads(content)["metrics"]
         return {str(name): float(value) for name, value in metrics.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SubmitError(f"{_BEST_METRICS}: not what a training writes beside its best checkpoint") from error
+        raise SubmitError(f"{path}: not what a training writes beside its best checkpoint") from error
 
 
 def checkpoint_hashes(run: Run, names: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from submit.job import (
     RegisteredDataset,
 )
 from submit.low_priority import RUN_ID, VARIABLE
-from submit.resuming import ARTIFACT_STORE, require_free_flags, resumed_command
+from submit.resuming import require_free_flags, resumed_command
 from submit.v1.job import (
     CHECKPOINTS,
     CHECKPOINTS_PLACEHOLDER,
@@ -69,15 +69,15 @@ def job_variables(definition: Mapping[str, Any]) -> dict[str, str]:
 
 
 def resumed_job(
-    definition: Mapping[str, Any], experiment: str, folder: Path, outputs: str, training: Sequence[str]
+    definition: Mapping[str, Any], experiment: str, folder: Path, resume: DatastorePath, training: Sequence[str]
 ) -> Job:
-    """The recorded job, which continues from a run's outputs.
+    """The recorded job, which continues from a run folder.
 
     Args:
         definition: The run's ``runDefinition``.
         experiment: The experiment of the new run.
         folder: The folder of the new snapshot, because the recorded snapshot can't be sent again.
-        outputs: The path of the run's outputs in the ``ARTIFACT_STORE``.
+        resume: The run folder with the checkpoint from which it continues.
         training: Flags of the training that differ from the recorded ones.
 
     Raises:
@@ -98,7 +98,7 @@ def resumed_job(
         processes_per_node=shape.processes_per_node,
         launcher=shape.launcher,
         data=recorded_data(definition),
-        resume=DatastorePath(ARTIFACT_STORE, outputs, "mount"),
+        resume=resume,
         environment_variables={
             name: value for name, value in job_variables(definition).items() if name not in (JOB_KEY, VARIABLE)
         },

@@ -11,6 +11,7 @@ from lightning_app.azureml.run_artifacts import artifact_paths, http_status
 from submit.errors import SubmitError
 from submit.interface import ModelLabels, SentSweep
 from submit.job import DatastorePath, Job, RegisteredDataset
+from submit.resuming import ARTIFACT_STORE
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
@@ -107,9 +108,11 @@ class CoreRun:
         )
         return int(model.version)
 
-    def resumed(self, folder: Path, training: Sequence[str]) -> Job:
-        outputs = artifact_store_path(self._run, "outputs")
-        return resumed_job(self._definition(), self.experiment, folder, outputs, training)
+    def folder(self, name: str) -> DatastorePath:
+        return DatastorePath(ARTIFACT_STORE, artifact_store_path(self._run, name), "mount")
+
+    def resumed(self, folder: Path, training: Sequence[str], resume: DatastorePath) -> Job:
+        return resumed_job(self._definition(), self.experiment, folder, resume, training)
 
     def checkpoints(self) -> DatastorePath | None:
         return checkpoint_folder(self._definition(), self.id)

@@ -10,9 +10,8 @@ from submit.describe import parse_dataset
 from submit.errors import SubmitError
 from submit.job import JOB_KEY, SERVERLESS, Access, CuratedEnvironment, DatastorePath, Job, RegisteredDataset, Services
 from submit.low_priority import VARIABLE
-from submit.resuming import ARTIFACT_STORE, require_free_flags, resumed_command
+from submit.resuming import require_free_flags, resumed_command
 from submit.v2.datastore import in_datastore
-from submit.v2.files import run_folder
 from submit.v2.job import CHECKPOINTS, CHECKPOINTS_PLACEHOLDER, DATA, DATA_PLACEHOLDER, JOB_NAME
 
 if TYPE_CHECKING:
@@ -22,12 +21,13 @@ _CHOSEN = (CHOICE, JOB_KEY, VARIABLE)  # variables that are chosen anew
 _ACCESS: dict[str, Access] = {"ro_mount": "mount", "download": "download"}
 
 
-def resumed_job(before: "CommandJob", folder: Path, training: Sequence[str]) -> Job:
-    """The recorded job, which continues from the outputs of its run.
+def resumed_job(before: "CommandJob", folder: Path, resume: DatastorePath, training: Sequence[str]) -> Job:
+    """The recorded job, which continues from a run folder.
 
     Args:
         before: The run that is resumed, as azure-ai-ml returns it.
         folder: The folder of the new snapshot.
+        resume: The run folder with the checkpoint from which it continues.
         training: Flags of the training that differ from the recorded ones.
 
     Raises:
@@ -49,7 +49,7 @@ def resumed_job(before: "CommandJob", folder: Path, training: Sequence[str]) -> 
         processes_per_node=int(getattr(distribution, "process_count_per_instance", None) or 1),
         launcher="mpi" if str(getattr(distribution, "type", "")).lower() == "mpi" else "pytorch",
         data=recorded_data(before),
-        resume=DatastorePath(ARTIFACT_STORE, f"{run_folder(str(before.name))}/outputs", "mount"),
+        resume=resume,
         environment_variables={
             name: value for name, value in variables.items() if name not in (CHOICE, JOB_KEY, VARIABLE)
         },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from submit.interface import ModelLabels, RemoteFile, SentSweep
 from submit.job import DatastorePath, Job, RegisteredDataset
+from submit.resuming import ARTIFACT_STORE
 from submit.runs.retry import service_errors
 from submit.runs.run_info import (
     RunInfo,
@@ -17,7 +18,7 @@ from submit.runs.run_info import (
     to_datetime,
 )
 from submit.v2.enumerations import plain
-from submit.v2.files import RunFiles
+from submit.v2.files import RunFiles, run_folder
 from submit.v2.metrics import is_single, last_metrics
 from submit.v2.models import register_model
 from submit.v2.request import checkpoint_folder, recorded_data, resumed_job
@@ -102,8 +103,11 @@ class ClientRun:
     def register_model(self, name: str, path: str, labels: ModelLabels, description: str | None) -> int:
         return register_model(self._client, name, _ARTIFACTS.format(self.id, path), labels, description)
 
-    def resumed(self, folder: Path, training: Sequence[str]) -> Job:
-        return resumed_job(self._job, folder, training)
+    def folder(self, name: str) -> DatastorePath:
+        return DatastorePath(ARTIFACT_STORE, f"{run_folder(self.id)}/{name}", "mount")
+
+    def resumed(self, folder: Path, training: Sequence[str], resume: DatastorePath) -> Job:
+        return resumed_job(self._job, folder, resume, training)
 
     def checkpoints(self) -> DatastorePath | None:
         return checkpoint_folder(self._job)

@@ -57,6 +57,20 @@ def test_what_is_asked_for_comes_and_nothing_else(submitter: Submitter, what: st
     }
 
 
+def test_checkpoints_are_those_of_the_last_attempt_whatever_the_output_dir(submitter: Submitter) -> None:
+    first, second, other = (
+        {f"outputs/{folder}checkpoints/last.ckpt", f"outputs/{folder}config.yaml"}
+        for folder in ("", "retry_001/", "mine/")
+    )
+    earlier = {"outputs/mine/previous/1/checkpoints/last.ckpt"}
+    run = submitter.add_run(dict.fromkeys(first | second | other | earlier, b"content"))
+
+    done = submitter.submit("download", run, "--what", "checkpoints")
+
+    assert (done.status, done.err) == (0, "")
+    assert files(submitter.folder / run).keys() == second | other
+
+
 def test_a_second_download_brings_only_what_is_missing_or_wrong(submitter: Submitter) -> None:
     run = submitter.add_run({BEST: b"best", LAST: b"last"})
     first = submitter.submit("download", run, "--target", "here")

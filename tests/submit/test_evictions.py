@@ -16,7 +16,7 @@ from submit.emulator import AzureMLEmulator
 from submit.emulator.datetimes import now
 from submit.emulator.state import MetricRow, Run
 from submit.errors import SubmitError
-from submit.execution.comparison import LAST, differences
+from submit.execution.comparison import differences
 from submit.execution.eviction_plan import EvictionPlan, Evictions, PlannedEviction
 from submit.execution.worker import Worker
 from submit.job import CHECKPOINT_PATH, BuiltEnvironment, DatastorePath, Job
@@ -89,7 +89,7 @@ def test_a_job_that_is_preempted_ends_as_if_it_had_not_been(
         len(re.findall(r"/checkpoints/last.ckpt: this run's newest checkpoint, after \d+ steps", done.stdout)) == lost
     )
     assert done.stdout.count("Azure has withdrawn the notice; training goes on.") == flags[1].count("withdrawn")
-    assert f"{LAST} has the same weights, bit by bit, and the service has the same" in done.stdout
+    assert "outputs/checkpoints/last.ckpt has the same weights, bit by bit, and the service has the same" in done.stdout
     command = next(line for line in done.stdout.splitlines() if line.startswith("  python -m submit run "))
     assert "--evict" not in command
 
@@ -119,7 +119,7 @@ def test_rows_that_are_missing_or_repeated_are_found(rows: dict[str, list[Metric
 
     *found, weights = sorted(differences(undisturbed, finished(rows), ROOT), key=lambda line: "weights" in line)
 
-    assert weights == f"the weights can't be compared: not both runs have {LAST}"
+    assert weights == "the weights can't be compared: not both runs have one run folder with checkpoints/last.ckpt"
     assert [line.removeprefix("metrics with ") for line in found] == ([] if difference is None else [difference])
 
 
@@ -243,7 +243,7 @@ def test_what_the_user_has_set_for_it_stays() -> None:
 def test_a_resumed_run_has_a_folder_of_its_own_for_its_checkpoints() -> None:
     definition = build_request(for_low_priority(JOB))["Configuration"]
 
-    job = resumed_job(definition, "exp", Path(), "outputs of the other run", [])
+    job = resumed_job(definition, "exp", Path(), DatastorePath("store", "outputs of the other run", "mount"), [])
 
     assert job.command == (*JOB.command, "--resume", "{resume}")
     assert job.environment_variables == {}

@@ -1,5 +1,6 @@
 """New runs that go on from what another one has left."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from submit.commands.flags import job_options
 from submit.describe import describe_job
 from submit.emulator import AzureMLEmulator
 from submit.errors import SubmitError
-from submit.job import Job
+from submit.job import DatastorePath, Job
 from submit.main import parse_command
 from submit.v1.job import build_request
 from submit.v1.request import resumed_job
@@ -41,7 +42,7 @@ def recorded(flags: str) -> dict[str, Any]:
 
 
 def resumed(definition: dict[str, Any], *training: str) -> Job:
-    return resumed_job(definition, "cifar", Path(), OUTPUTS, training)
+    return resumed_job(definition, "cifar", Path(), DatastorePath("workspaceartifactstore", OUTPUTS, "mount"), training)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,40 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Subm
     assert (configuration["nodeCount"], configuration["pytorch"]["processCount"]) == (2, 2)
 
 
+@pytest.mark.parametrize("sdk", ["v1", "v2"])
+@pytest.mark.parametrize(
+    ("steps", "folder"),
+    [
+        ({"outputs/mine": 5}, "outputs/mine"),
+        ({"outputs/mine": 5, "outputs/retry_001/mine": 9}, "outputs/retry_001/mine"),
+        ({"outputs/mine": 5, "outputs/mine/previous/1": 9}, "outputs/mine"),
+        ({"outputs": 5, "outputs/retry_001": 9}, "outputs"),  # the training finds the attempts in it
+        ({"logs/run": 5}, "logs/run"),
+    ],
+)
+def test_a_run_is_resumed_from_its_run_folder_whatever_its_output_dir(
+    submitter: Submitter, sdk: str, steps: dict[str, int], folder: str
+) -> None:
+    run = submitter.send("--sdk", sdk, "--dataset", "data/cifar10", "--output_dir", "outputs/mine")
+    for each, count in steps.items():
+        submitter.service.add_artifact(run, f"{each}/checkpoints/last.ckpt", b"last")
+        submitter.service.add_artifact(run, f"{each}/checkpoints/last.ckpt.json", b'{"step": %d}' % count)
+    submitter.service.set_run_status(run, "Failed")
+
+    done = submitter.submit("resume", run, "--source_directory", "training", "--sdk", sdk)
+
+    assert (done.status, done.problems) == (0, "")
+    definition = json.dumps(submitter.service.jobs[-1].definition)
+    assert f'ExperimentRun/dcid.{run}/{folder}"' in definition
+    assert " outputs/mine " in definition
+
+
 @pytest.mark.parametrize(
     ("files", "status", "message"),
     [
         ({LAST: b""}, "Running", "is Running; it can be resumed when it has ended"),
-        ({}, "Failed", f"has no {LAST}, from which a training could continue"),
+        ({}, "Failed", f"has no checkpoint from which a training could continue, such as {LAST}"),
+        ({"outputs/previous/1/checkpoints/last.ckpt": b""}, "Failed", "has no checkpoint from which a training could"),
         ({LAST: b""}, "Completed", "the run's command is ''; expected a run that submit run has sent"),
     ],
 )

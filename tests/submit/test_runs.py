@@ -172,8 +172,39 @@ def test_a_model_has_as_many_tags_as_it_may(submitter: Submitter) -> None:
 
 
 @pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (["outputs/mine"], "outputs/mine"),
+        (["outputs", "outputs/retry_001", "outputs/retry_002"], "outputs/retry_002"),
+        (["outputs/mine", "outputs/mine/previous/1", "outputs/retry_001/mine"], "outputs/retry_001/mine"),
+    ],
+)
+def test_the_checkpoint_of_the_last_attempt_is_registered_whatever_the_output_dir(
+    submitter: Submitter, folders: list[str], expected: str
+) -> None:
+    files = {}
+    for number, folder in enumerate(folders):
+        files[f"{folder}/checkpoints/best.ckpt"] = b"best"
+        files[f"{folder}/checkpoints/best.json"] = b'{"metrics": {"val_loss": %d}}' % number
+    run = submitter.add_run(files)
+
+    done = submitter.submit("register", run, "--name", "cifar")
+
+    assert (done.status, done.err) == (0, "")
+    model = submitter.service.models[0]
+    assert model.artifacts == (f"ExperimentRun/dcid.{run}/{expected}/checkpoints/best.ckpt",)
+    assert model.tags["val_loss"] == str(folders.index(expected))
+
+
+@pytest.mark.parametrize(
     ("files", "status", "name", "message"),
     [
+        (
+            {"outputs/a/checkpoints/last.ckpt": b"", "outputs/b/checkpoints/last.ckpt": b""},
+            "Completed",
+            "cifar",
+            "has the checkpoints of several trainings, in outputs/a, outputs/b; download them, export one, and",
+        ),
         ({}, "Completed", "cifar", "has no checkpoint; expected outputs/checkpoints/best.ckpt or outputs/checkpoints/"),
         ({BEST: b""}, "Running", "cifar", "is Running; its metrics are final only when it has ended"),
         ({BEST: b""}, "Completed", "my model", "--name 'my model': expected letters, digits, '-', '.' and '_'"),

@@ -14,7 +14,7 @@ from submit.commands.flags import job_options
 from submit.commands.sweep import sweep_options
 from submit.describe import describe_job
 from submit.errors import SubmitError
-from submit.job import JOB_KEY, Job
+from submit.job import JOB_KEY, DatastorePath, Job
 from submit.main import parse_command
 from submit.preflight.checks import check_folder
 from submit.preflight.findings import report_findings
@@ -116,10 +116,11 @@ def test_a_resumed_run_continues_from_the_outputs_of_the_run_before(tmp_path: Pa
         job_of("--nodes 2 --launcher mpi --dataset cifar10:june --num_epochs 3 --environment mine:7"), "one"
     )
 
-    job = resumed_job(before, tmp_path, ["--num_epochs", "5"])
+    outputs = DatastorePath("workspaceartifactstore", "ExperimentRun/dcid.one/outputs", "mount")
+    job = resumed_job(before, tmp_path, outputs, ["--num_epochs", "5"])
     body = as_sent(command_job(job))
 
-    folder = "azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.one/outputs"
+    folder = f"azureml://datastores/{outputs.datastore}/paths/{outputs.path}"
     assert body["inputs"]["resume"] == {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": folder}
     assert body["inputs"]["data"]["uri"] == "cifar10:june"
     assert body["command"].endswith("--num_epochs 5 --resume ${{inputs.resume}}")

@@ -142,7 +142,7 @@ class Submitter:
     def send(self, *arguments: str) -> str:
         """Sends a job; returns the id of its run, which is queued."""
         sent = self.submit(*self.run_arguments(*arguments))
-        assert (sent.status, sent.problems) == (0, "")
+        assert (sent.status, sent.problems) == (0, ""), sent
         return sent.out.split()[1]
 
     def add_run(self, artifacts: Mapping[str, bytes], status: str = "Completed") -> str:
