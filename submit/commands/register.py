@@ -23,7 +23,7 @@ example:
   python -m submit register RUN --name cifar-net --export outputs/export
 
 With RUN, the exported checkpoint must be one of that run: their hashes are
-compared. --export without a folder takes outputs/export of the run's files.
+compared. --export without a folder takes the one among the run's files.
 """
 
 

@@ -12,8 +12,8 @@ from lightning_app.export.files import CHECKSUMS, DESCRIPTION, FILES, parse_chec
 from submit.errors import SubmitError
 from submit.interface import Run
 from submit.runs.retry import service_errors
+from submit.runs.run_folders import exported_models
 
-IN_RUN = "outputs/export"  # where export writes the model of a job's run
 RUNTIME = ("torch", "torchvision", "onnxruntime")  # the packages whose versions a registered model names
 _PIECE = 2**23  # bytes
 
@@ -91,21 +91,29 @@ class LocalFiles:
 
 
 class RunFiles:
-    """A folder of a run's files."""
+    """The folder of the exported model among a run's files, whatever the run's ``--output_dir``.
 
-    def __init__(self, run: Run, folder: str = IN_RUN) -> None:
-        self._run, self._folder = run, folder
-        self.shown = f"run {run.id}: {folder}"
+    Raises:
+        SubmitError: The run has none, or those of several trainings.
+        ServiceError: Azure ML doesn't respond.
+    """
+
+    def __init__(self, run: Run) -> None:
+        with service_errors(f"the files of {run.id}"):
+            paths = run.paths()
+        found = exported_models(paths)
+        if len(found) != 1:
+            has = (
+                f"several exported models, {', '.join(found)}" if found else "no exported model, such as outputs/export"
+            )
+            download = "download one" if found else "export its checkpoint on this machine"
+            raise SubmitError(f"run {run.id} has {has}; {download}, and give --export DIR")
+        self._run, self.folder = run, found[0]
+        self._names = [path.removeprefix(f"{self.folder}/") for path in paths if path.startswith(f"{self.folder}/")]
+        self.shown = f"run {run.id}: {self.folder}"
 
     def names(self) -> Sequence[str]:
-        start = f"{self._folder}/"
-        with service_errors(f"the files of {self._run.id}"):
-            found = [path.removeprefix(start) for path in self._run.paths() if path.startswith(start)]
-        if not found:
-            raise SubmitError(
-                f"run {self._run.id} has no {start}; export its checkpoint on this machine, and give --export DIR"
-            )
-        return found
+        return self._names
 
     def read(self, name: str) -> bytes:
         return b"".join(self._pieces(name))
@@ -117,7 +125,7 @@ class RunFiles:
         return digest.hexdigest()
 
     def _pieces(self, name: str) -> Iterator[bytes]:
-        path = f"{self._folder}/{name}"
+        path = f"{self.folder}/{name}"
         with service_errors(f"{path} of {self._run.id}"):
             file = self._run.file(path)
             size, start = file.properties().size, 0

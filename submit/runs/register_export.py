@@ -4,7 +4,7 @@ from pathlib import Path
 
 from submit.errors import SubmitError
 from submit.interface import Run, Workspace
-from submit.runs.exported import IN_RUN, Exported, LocalFiles, RunFiles, check_exported
+from submit.runs.exported import Exported, LocalFiles, RunFiles, check_exported
 from submit.runs.model_labels import FittedLabels, data_text, fitted_labels
 from submit.runs.register import RegisteredModel, checkpoint_hashes, registered
 from submit.runs.retry import service_errors
@@ -40,11 +40,12 @@ def register_of_run(run: Run, name: str, description: str | None) -> RegisteredM
         status = run.status()
     if status not in ENDED:
         raise SubmitError(f"run {run.id} is {status}; its files are complete only when it has ended")
-    exported = check_exported(RunFiles(run))
+    files = RunFiles(run)
+    exported = check_exported(files)
     checkpoint = str(exported.checkpoint.get("file") or "")
     fitted = _labels(exported, checkpoint, run)
     with service_errors(f"model {name}"):
-        version = run.register_model(name, IN_RUN, fitted.labels, description)
+        version = run.register_model(name, files.folder, fitted.labels, description)
     return registered(name, version, checkpoint, fitted)
 
 

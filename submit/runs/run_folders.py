@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from lightning_app.export.files import DESCRIPTION
+
 _REPORTED = (  # what python -m lightning_app report reads, see lightning_app.run_folder
     *("config.yaml", "hparams.yaml", "metrics.jsonl", "history.jsonl", "val_metrics.json", "test_metrics.json"),
     *("checkpoints/best.json", "charts/"),
 )
 _ONLY_THERE = ("metrics.jsonl", "history.jsonl")  # names that other folders hardly have
 _USUAL = "outputs"
-_CHECKPOINTS = "checkpoints"
+_CHECKPOINTS, _EXPORT = "checkpoints", "export"
 _ATTEMPT = re.compile(r"retry_(\d{3})")
 EARLIER_RUNS = "previous"
 """In a run folder: earlier runs, which had the folder before."""
@@ -37,6 +39,13 @@ def folders_with_checkpoints(names: Sequence[str]) -> list[str]:
     paths = [PurePosixPath(name) for name in names]
     found = [path.parents[1] for path in paths if path.parent.name == _CHECKPOINTS and path.suffix == ".ckpt"]
     return _of_last_attempts({str(folder) for folder in found})
+
+
+def exported_models(names: Sequence[str]) -> list[str]:
+    """The folders ``export`` of run folders that have an exported model, each of the last attempt that has left one."""
+    paths = [PurePosixPath(name) for name in names]
+    found = [path.parents[1] for path in paths if path.parts[-2:] == (_EXPORT, DESCRIPTION)]
+    return [f"{folder}/{_EXPORT}" for folder in _of_last_attempts({str(folder) for folder in found})]
 
 
 def files_of_report(names: Sequence[str], folder: str) -> list[str]:

@@ -227,10 +227,13 @@ def test_what_is_no_exported_model_is_refused_before_anything_is_sent(registry: 
 def test_a_run_must_have_what_is_registered_of_it(registry: Registry, sdk: str) -> None:
     service, best = registry.user.service, registry.outputs / "checkpoints" / "best.ckpt.json"
     other = json.loads(best.read_text()) | {"sha256": "0" * 64}
-    runs = [service.new_run("lightning-azureml").id for _ in range(2)]
+    runs = [service.new_run("lightning-azureml").id for _ in range(3)]
     service.add_artifact(runs[0], "outputs/checkpoints/best.ckpt.json", json.dumps(other).encode())
     for path in registry.export.iterdir():
-        service.add_artifact(runs[1], f"outputs/export/{path.name}", path.read_bytes()[:5000])
+        service.add_artifact(runs[1], f"outputs/export/{path.name}", path.read_bytes())
+        service.add_artifact(runs[1], f"outputs/retry_001/export/{path.name}", path.read_bytes()[:5000])
+        for training in ("one", "two"):
+            service.add_artifact(runs[2], f"outputs/{training}/export/{path.name}", path.read_bytes())
     flags, export = ("--name", "net", "--sdk", sdk), ("--export", str(registry.export))
 
     running = registry.register(runs[0], *flags, "--export")
@@ -239,6 +242,7 @@ def test_a_run_must_have_what_is_registered_of_it(registry: Registry, sdk: str) 
     another = registry.register(runs[0], *flags, *export)
     none = registry.register(runs[0], *flags, "--export")
     damaged = registry.register(runs[1], *flags, "--export")
+    several = registry.register(runs[2], *flags, "--export")
 
     assert running.err.startswith(f"error: run {runs[0]} is Running; its files are complete only when it has ended")
     message = f"error: --export '{registry.export}': its checkpoint best.ckpt (SHA-256 "
@@ -246,11 +250,14 @@ def test_a_run_must_have_what_is_registered_of_it(registry: Registry, sdk: str) 
     assert (
         f"is none of run {runs[0]}, whose checkpoints with a hash are: outputs/checkpoints/best.ckpt; " in another.err
     )
-    assert none.err.startswith(f"error: run {runs[0]} has no outputs/export/; export its checkpoint on this machine")
+    assert none.err.startswith(f"error: run {runs[0]} has no exported model, such as outputs/export; export its")
     assert damaged.err == (
-        f"error: run {runs[1]}: outputs/export: model.onnx isn't the file that was exported; export again\n"
+        f"error: run {runs[1]}: outputs/retry_001/export: model.onnx isn't the file that was exported; export again\n"
     )
-    for outcome in (running, another, none, damaged):
+    assert several.err.startswith(
+        f"error: run {runs[2]} has several exported models, outputs/one/export, outputs/two/export; download one, and"
+    )
+    for outcome in (running, another, none, damaged, several):
         assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
