@@ -31,8 +31,9 @@ def find_model(given: str) -> Path | RegisteredModel:
         raise SubmitError(f"{given!r}: is no exported model; {expected} azureml:NAME:VERSION")
     fetched = (
         "; a run of the workspace is first fetched and exported: python -m submit download "
-        f"{shlex.quote(given)} --target here, and python -m lightning_app export here/outputs"
-    )
+        f"{shlex.quote(given)} --target here, and python -m lightning_app export here/outputs; if it has an export in "
+        f"its files: python -m submit register {shlex.quote(given)} --name NAME --export"
+    )  # azure-ai-ml takes no folder of a run as the model of a deployment, only a model that is registered of it
     raise SubmitError(
         f"{given!r}: no such folder; {expected} azureml:NAME:VERSION{'' if len(Path(given).parts) > 1 else fetched}"
     )

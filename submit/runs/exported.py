@@ -106,8 +106,13 @@ class RunFiles:
             has = (
                 f"several exported models, {', '.join(found)}" if found else "no exported model, such as outputs/export"
             )
-            download = "download one" if found else "export its checkpoint on this machine"
-            raise SubmitError(f"run {run.id} has {has}; {download}, and give --export DIR")
+            command = f"python -m submit download {run.id} --target here"
+            advice = f"download one ({command})"
+            if not found:
+                advice = (
+                    f"export its checkpoint on this machine ({command}; python -m lightning_app export here/outputs)"
+                )
+            raise SubmitError(f"run {run.id} has {has}; {advice}, and give --export DIR")
         self._run, self.folder = run, found[0]
         self._names = [path.removeprefix(f"{self.folder}/") for path in paths if path.startswith(f"{self.folder}/")]
         self.shown = f"run {run.id}: {self.folder}"

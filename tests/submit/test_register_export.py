@@ -250,12 +250,16 @@ def test_a_run_must_have_what_is_registered_of_it(registry: Registry, sdk: str) 
     assert (
         f"is none of run {runs[0]}, whose checkpoints with a hash are: outputs/checkpoints/best.ckpt; " in another.err
     )
-    assert none.err.startswith(f"error: run {runs[0]} has no exported model, such as outputs/export; export its")
+    assert none.err == (
+        f"error: run {runs[0]} has no exported model, such as outputs/export; export its checkpoint on this machine "
+        f"(python -m submit download {runs[0]} --target here; python -m lightning_app export here/outputs), and give "
+        "--export DIR\n"
+    )
     assert damaged.err == (
         f"error: run {runs[1]}: outputs/retry_001/export: model.onnx isn't the file that was exported; export again\n"
     )
     assert several.err.startswith(
-        f"error: run {runs[2]} has several exported models, outputs/one/export, outputs/two/export; download one, and"
+        f"error: run {runs[2]} has several exported models, outputs/one/export, outputs/two/export; download one ("
     )
     for outcome in (running, another, none, damaged, several):
         assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
