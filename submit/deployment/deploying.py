@@ -87,6 +87,8 @@ def deploy(wanted: Deployment, workspace: Workspace, prices: Prices, share: int 
         try:
             workspace.send_deployment(wanted, Path(code))
         except ServiceError as error:
+            if wanted.name in now:
+                raise  # the deployment that was to be replaced
             what = f"--endpoint {wanted.endpoint}" + (f" --deployment {wanted.name}" if now else "")
             raise ServiceError(
                 f"{error}; what was created stays, and may cost money; python -m submit undeploy {what} deletes it"

@@ -101,3 +101,14 @@ def test_a_further_deployment_that_fails_is_the_only_one_to_be_deleted(user: InP
 
     assert outcome.status == 1
     assert outcome.err.endswith("python -m submit undeploy --endpoint pictures --deployment green deletes it\n")
+
+
+def test_a_deployment_whose_update_fails_is_not_to_be_deleted(user: InProcess) -> None:
+    assert user.submit(*DEPLOY, "a").status == 0
+    user.service.inject(Fault.status(400, "/onlineEndpoints/pictures/deployments/blue"))
+
+    outcome = user.submit(*DEPLOY, "b", "--update")
+
+    assert outcome.status == 1
+    assert "error: deployment 'blue': " in outcome.err
+    assert "undeploy" not in outcome.err
