@@ -24,7 +24,7 @@ from tests.support.mlflow_server import FaultyProxy, mlflow_server
 pytestmark = pytest.mark.slow
 
 FAULTS = [name for name in MLFLOW_FAULTS if name != "one metric name rejected"]  # only the emulator can refuse a name
-KILLS = 5
+KILLS = 20
 READ_BACK = """
 import json, sys
 from mlflow import MlflowClient
