@@ -14,21 +14,26 @@ from submit.interface import Sdk
 
 Name = Literal["v1", "v2"]
 NAMES: tuple[Name, ...] = get_args(Name)
+NEEDED_BY_ENDPOINTS: Name = "v2"  # azureml-core deploys to the former kinds of endpoints only
 PACKAGES: dict[Name, str] = {"v1": "azureml-core", "v2": "azure-ai-ml"}
 _MODULES: dict[Name, str] = {"v1": "azureml.core", "v2": "azure.ai.ml"}
 
 
-def choose_sdk(given: Name | None) -> Sdk:
+def choose_sdk(given: Name | None, needed: Name | None = None) -> Sdk:
     """The SDK that is given, or the one that is installed; v1 where both are, because v2 was added beside it.
+
+    Args:
+        given: Of ``--sdk``.
+        needed: The only one that has what the command does.
 
     Raises:
         SubmitError: It isn't installed, or neither is.
     """
-    if given is None:
-        given = installed_sdk()
-    elif not _is_installed(given):
-        raise SubmitError(f"--sdk {given}: {PACKAGES[given]} isn't installed; {_install(given)}")
-    return cast(Sdk, import_module(f"submit.{given}.sdk").SDK)
+    name = given or needed or installed_sdk()
+    if not _is_installed(name):
+        by = f"--sdk {name}" if given else f"this command needs SDK {name}"
+        raise SubmitError(f"{by}: {PACKAGES[name]} isn't installed; {_install(name)}")
+    return cast(Sdk, import_module(f"submit.{name}.sdk").SDK)
 
 
 def installed_sdk(is_installed: Callable[[Name], bool] | None = None) -> Name:
@@ -43,19 +48,23 @@ def installed_sdk(is_installed: Callable[[Name], bool] | None = None) -> Name:
     return found[0]
 
 
-def describe_choice(given: Name | None, is_installed: Callable[[Name], bool] | None = None) -> str:
+def describe_choice(
+    given: Name | None, needed: Name | None = None, is_installed: Callable[[Name], bool] | None = None
+) -> str:
     """The SDK of ``choose_sdk`` and the reason, as in ``Azure ML SDK v2 (azure-ai-ml 1.35.1): given by --sdk``."""
-    name = given or installed_sdk(is_installed)
+    name = given or needed or installed_sdk(is_installed)
     try:
         package = f"{PACKAGES[name]} {metadata.version(PACKAGES[name])}"
     except metadata.PackageNotFoundError:  # its modules are there without the package's own description
         package = PACKAGES[name]
-    return f"Azure ML SDK {name} ({package}): {_reason(given, is_installed or _is_installed)}"
+    return f"Azure ML SDK {name} ({package}): {_reason(given, needed, is_installed or _is_installed)}"
 
 
-def _reason(given: Name | None, is_installed: Callable[[Name], bool]) -> str:
+def _reason(given: Name | None, needed: Name | None, is_installed: Callable[[Name], bool]) -> str:
     if given is not None:
         return "given by --sdk"
+    if needed is not None:
+        return "this command needs it"
     if all(map(is_installed, NAMES)):
         return "both are installed, and v1 comes first; --sdk v2 takes the other one"
     return "the only one installed"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from submit.commands.flags import add_prices, add_workspace, count, open_workspace
 from submit.errors import exit_status
 from submit.prices import read_prices
-from submit.sdk import choose_sdk, describe_choice
+from submit.sdk import NEEDED_BY_ENDPOINTS, choose_sdk, describe_choice
 from submit.submission import show_request
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for --rehearse: Python of the environment with the server (default: this one)",
     )
     add_prices(parser)
-    add_workspace(parser)
+    add_workspace(parser, NEEDED_BY_ENDPOINTS)
 
 
 def percent(text: str) -> int:
@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     from submit.deployment.deploying import DeploymentOptions, deploy, describe_deployment
     from submit.deployment.files import deployment_files, require_dry_run, write_files
 
-    sdk = choose_sdk(options.sdk)
+    sdk = choose_sdk(options.sdk, NEEDED_BY_ENDPOINTS)
     sdk.require_deployments()
     require_dry_run(options.output, options.dry_run)
     prices = read_prices(options.prices)
@@ -121,9 +121,11 @@ def _run(options: argparse.Namespace) -> int:
         if options.output is not None:
             write_files(options.output, files)
         request = "---\n".join(f"# {name}\n{text}" for name, text in files.items())
-        show_request(request, describe_choice(options.sdk), describe_deployment_cost(wanted, None, prices))
+        show_request(
+            request, describe_choice(options.sdk, NEEDED_BY_ENDPOINTS), describe_deployment_cost(wanted, None, prices)
+        )
         return 0
-    endpoint = deploy(wanted, open_workspace(options), prices, options.traffic, options.update)
+    endpoint = deploy(wanted, open_workspace(options, NEEDED_BY_ENDPOINTS), prices, options.traffic, options.update)
     print(_text(endpoint, wanted.name))
     return 0
 

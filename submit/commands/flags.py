@@ -6,7 +6,7 @@ from pathlib import Path
 
 from submit.interface import Run, Workspace
 from submit.options import EnvironmentOptions, JobOptions
-from submit.sdk import NAMES, choose_sdk, describe_choice
+from submit.sdk import NAMES, Name, choose_sdk, describe_choice
 
 EPILOG = """\
 All other flags are those of python -m lightning_app.fit and are passed to it,
@@ -142,11 +142,11 @@ def find_run(given: argparse.Namespace) -> Run:
     return open_workspace(given).find_run(given.run_id)
 
 
-def open_workspace(given: argparse.Namespace) -> Workspace:
+def open_workspace(given: argparse.Namespace, needed: Name | None = None) -> Workspace:
     """The workspace that the flags of ``add_workspace`` name; in a terminal a line says by which SDK."""
-    sdk = choose_sdk(given.sdk)
+    sdk = choose_sdk(given.sdk, needed)
     if sys.stderr.isatty():  # what a script collects there stays as it is
-        print(describe_choice(given.sdk), file=sys.stderr)
+        print(describe_choice(given.sdk, needed), file=sys.stderr)
     return sdk.open_workspace(given.workspace)
 
 
@@ -155,14 +155,16 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_workspace(parser)
 
 
-def add_workspace(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+def add_workspace(parser: argparse.ArgumentParser | argparse._ArgumentGroup, needed: Name | None = None) -> None:
+    """Adds the flags that name the workspace; ``needed`` is the only SDK that has what the command does."""
+    otherwise = "the installed one; v1 if both are" if needed is None else f"{needed}, which the command needs"
     parser.add_argument(
         "--workspace", type=Path, metavar="FILE", help="config.json (default: the one in this folder or above)"
     )
     parser.add_argument(
         "--sdk",
         choices=NAMES,
-        help="v1: azureml-core, v2: azure-ai-ml (default: the installed one; v1 if both are)",
+        help=f"v1: azureml-core, v2: azure-ai-ml (default: {otherwise})",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from submit.commands.flags import add_workspace, open_workspace
 from submit.errors import exit_status
-from submit.sdk import choose_sdk
+from submit.sdk import NEEDED_BY_ENDPOINTS, choose_sdk
 
 if TYPE_CHECKING:
     from submit.deployment.deployment import Endpoint
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry_run", action="store_true", help="ask the workspace what would be deleted, and delete nothing"
     )
-    add_workspace(parser)
+    add_workspace(parser, NEEDED_BY_ENDPOINTS)
 
 
 def run(options: argparse.Namespace, training: Sequence[str]) -> int:
@@ -50,9 +50,9 @@ def _run(options: argparse.Namespace) -> int:
     from submit.deployment.deleting import delete, find_deletable
     from submit.preflight.findings import report_findings
 
-    choose_sdk(options.sdk).require_deployments()
+    choose_sdk(options.sdk, NEEDED_BY_ENDPOINTS).require_deployments()
     report_findings(name_findings(options.endpoint, options.deployment))
-    workspace = open_workspace(options)
+    workspace = open_workspace(options, NEEDED_BY_ENDPOINTS)
     endpoint = find_deletable(workspace, options.endpoint, options.deployment)
     what = _text(endpoint, options.deployment)
     if options.dry_run:

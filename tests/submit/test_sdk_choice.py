@@ -18,19 +18,24 @@ def test_without_the_flag_the_sdk_is_one_that_is_installed(installed: set[str], 
 
 
 @pytest.mark.parametrize(
-    ("given", "installed", "expected"),
+    ("given", "needed", "installed", "expected"),
     [
-        ("v2", {"v1", "v2"}, r"Azure ML SDK v2 \(azure-ai-ml [\d.]+\w*\): given by --sdk"),
-        (None, {"v2"}, r"Azure ML SDK v2 \(azure-ai-ml .*\): the only one installed"),
+        ("v2", None, {"v1", "v2"}, r"Azure ML SDK v2 \(azure-ai-ml [\d.]+\w*\): given by --sdk"),
+        ("v1", "v2", {"v1", "v2"}, r"Azure ML SDK v1 \(azureml-core .*\): given by --sdk"),
+        (None, "v2", {"v1", "v2"}, r"Azure ML SDK v2 \(azure-ai-ml .*\): this command needs it"),
+        (None, None, {"v2"}, r"Azure ML SDK v2 \(azure-ai-ml .*\): the only one installed"),
         (
+            None,
             None,
             {"v1", "v2"},
             r"Azure ML SDK v1 \(azureml-core .*\): both are installed, .* --sdk v2 .*",
         ),
     ],
 )
-def test_the_choice_is_described_with_its_reason(given: Name | None, installed: set[str], expected: str) -> None:
-    assert re.fullmatch(expected, describe_choice(given, lambda name: name in installed))
+def test_the_choice_is_described_with_its_reason(
+    given: Name | None, needed: Name | None, installed: set[str], expected: str
+) -> None:
+    assert re.fullmatch(expected, describe_choice(given, needed, lambda name: name in installed))
 
 
 def test_without_any_sdk_the_message_says_what_to_install() -> None:
@@ -62,6 +67,8 @@ def test_an_sdk_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(SubmitError, match=r"^--sdk v2: azure-ai-ml isn't installed; .*\[v2\]'$"):
         choose_sdk("v2")
+    with pytest.raises(SubmitError, match=r"^this command needs SDK v2: azure-ai-ml isn't installed; .*\[v2\]'$"):
+        choose_sdk(None, "v2")
     assert set(PACKAGES) == {"v1", "v2"}
 
 

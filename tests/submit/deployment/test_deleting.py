@@ -21,7 +21,7 @@ class Owner(InProcess):
         assert outcome.status == 0, outcome.err
 
     def undeploy(self, *arguments: str) -> Outcome:
-        return self.submit("undeploy", "--sdk", "v2", *arguments)
+        return self.submit("undeploy", *arguments)
 
     @property
     def traffic(self) -> dict[str, int]:

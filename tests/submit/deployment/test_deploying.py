@@ -9,7 +9,7 @@ from submit.emulator import AzureMLEmulator, Fault
 from tests.support.exports import make_export
 from tests.support.submit_in_process import InProcess
 
-DEPLOY = ("deploy", "--sdk", "v2", "--endpoint", "pictures")
+DEPLOY = ("deploy", "--endpoint", "pictures")
 
 
 @pytest.fixture

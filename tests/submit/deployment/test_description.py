@@ -18,7 +18,7 @@ from tests.support.exports import make_export
 from tests.support.submit_in_process import InProcess
 
 REQUIRED = ["torch==2.8.0", "torchvision==0.23.0", "onnxruntime==1.22.0"]
-DEPLOY = ("deploy", "--sdk", "v2", "--endpoint", "pictures")
+DEPLOY = ("deploy", "--endpoint", "pictures")
 IMPORTS = """
 import sys
 class Absent:
