@@ -53,7 +53,7 @@ class FlagCheck(RunCLI):
     def instantiate_classes(self) -> None:
         for section in (self.settings.get("data"), self.settings.get("model")):
             if section is not None and section.class_path.partition(".")[0] in OWN_PACKAGES:
-                _create(section.class_path, section.init_args.as_dict())
+                _create(section.class_path, section.as_dict().get("init_args") or {})
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Does nothing: this is a check."""

@@ -48,7 +48,7 @@ def check(settings: Namespace, given: Mapping[str, Any]) -> None:
                 "schedule are otherwise; give both, such as --optimizer SGD --optimizer.momentum 0.9"
             )
         return
-    model = settings.model.init_args
+    model: Any = settings.model.get("init_args") or {}  # a class without arguments has no such section
     if _is_own(settings.model.class_path):
         _check_own(settings.model.class_path, model, _name(optimizer))
     rates = model.get("learning_rates")

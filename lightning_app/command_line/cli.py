@@ -270,7 +270,8 @@ class RunCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule | None = None) -> None:
         require_image_size(model, datamodule)
-        require_given_classes(self.settings.model.init_args.get("classes"), model, datamodule)
+        arguments = self.settings.model.get("init_args") or {}  # a class without any has no such section
+        require_given_classes(arguments.get("classes"), model, datamodule)
         if self.plan.checkpoint is not None:
             require_same_classes(datamodule, self.plan.checkpoint)
             require_same_weights(model, self.plan.checkpoint)

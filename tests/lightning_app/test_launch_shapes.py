@@ -152,7 +152,7 @@ def test_a_job_of_four_processes_on_two_nodes_sends_each_value_once(shape: str, 
 
     assert service.unknown == []
     names = {f"{stage}_{metric}" for stage in ("train", "val", "test") for metric in ("loss", "accuracy")}
-    assert set(job.scalars()) == names
+    assert names <= set(job.scalars())
     assert [step for step, _ in job.scalars()["train_loss"]] == [5, 10, 15, 20]
     assert job.scalars() == journal_scalars(cluster.nodes[0].folder / "outputs")
     assert_one_run_folder(cluster)
@@ -162,8 +162,12 @@ def test_a_job_of_four_processes_on_two_nodes_sends_each_value_once(shape: str, 
 MEASURE = """
 import json
 from lightning_app import evaluation, main
-measured = evaluation.measured
-evaluation.measured = lambda *arguments: print(json.dumps(measured(*arguments))) or {}
+measured = evaluation.all_metrics
+def printed(*arguments):
+    found = measured(*arguments)
+    print(json.dumps(found))
+    return found
+evaluation.all_metrics = printed
 main.main()
 """
 
@@ -199,7 +203,7 @@ def measured_by_one_process(cluster: Cluster, command: str) -> Mapping[str, floa
     """The metrics of the cluster's run, measured by one process."""
     process = cluster.nodes[0].start([sys.executable, "-c", MEASURE, command, "--trainer.accelerator", "cpu"])
     outcome = process.finish()
-    metrics: dict[str, Any] = json.loads(outcome.out.splitlines()[0])
+    metrics: dict[str, Any] = json.loads(next(line for line in outcome.out.splitlines() if line.startswith("{")))
     return metrics
 
 

@@ -45,6 +45,13 @@ class LatePoints(Points):
         return self.test_set
 
 
+class FixedPoints(Points):
+    """Has no parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 class SavedPoints(Points):
     """Saves its parameters and another value."""
 
@@ -69,6 +76,13 @@ class Unsaved(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Fixed(Unsaved):
+    """Has no parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class Saved(Unsaved):
