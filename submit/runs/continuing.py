@@ -73,8 +73,9 @@ def _most_steps(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[int
 
 
 def _run_folder(checkpoint: PurePosixPath) -> str:
-    folder = checkpoint.parents[1]
-    return _OUTPUTS if without_attempt(folder) == PurePosixPath(_OUTPUTS) else str(folder)
+    folder, outputs = checkpoint.parents[1], PurePosixPath(_OUTPUTS)
+    is_attempt = folder.is_relative_to(outputs) and without_attempt(folder) == outputs
+    return _OUTPUTS if is_attempt else str(folder)
 
 
 def _steps(content: bytes) -> int:

@@ -114,6 +114,7 @@ def test_resume_sends_a_job_that_begins_with_the_last_checkpoint(submitter: Subm
         ({"outputs/mine": 5, "outputs/retry_001/mine": 9}, "outputs/retry_001/mine"),
         ({"outputs/mine": 5, "outputs/mine/previous/1": 9}, "outputs/mine"),
         ({"outputs": 5, "outputs/retry_001": 9}, "outputs"),  # the training finds the attempts in it
+        ({"outputs": 5, "retry_001/outputs": 9}, "retry_001/outputs"),
         ({"logs/run": 5}, "logs/run"),
     ],
 )
