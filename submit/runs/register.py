@@ -16,7 +16,7 @@ from submit.runs.run_info import ENDED, RunInfo
 _BEST, _LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"  # of a run folder
 _BEST_METRICS = "checkpoints/best.json"  # written with the best checkpoint
 _LONGEST = 2**20  # bytes of that file
-_BESIDE = re.compile(r"outputs/(.+/)?checkpoints/[^/]+\.ckpt\.json")  # of a checkpoint, see lightning_app
+_BESIDE = re.compile(r"(.+/)?checkpoints/[^/]+\.ckpt\.json")  # of a checkpoint, see lightning_app
 _DESCRIPTION = 5000
 
 
