@@ -167,16 +167,21 @@ def test_a_wait_survives_a_short_outage(submitter: Submitter) -> None:
     def statuses() -> list[int | None]:
         return [request.status for request in submitter.service.requests if "/rp/workspaces/" in request.path]
 
-    submitter.service.set_creation_time(3.0)
+    def failures() -> list[int | None]:
+        return [status for status in statuses() if status not in (200, 404)]
+
+    submitter.service.set_creation_time(60.0)
     process = submitter.start(*FLAGS)
     until(lambda: 200 in statuses())
 
     submitter.service.inject(Fault.status(408, path="/rp/workspaces/", times=2))  # which azureml-core doesn't ask again
     submitter.service.inject(Fault.drop("/rp/workspaces/", times=1))
+    until(lambda: len(failures()) == 3)
+    submitter.service.set_compute_state("gpu-cluster", "Succeeded")
     outcome = submitter.finish(process)
 
     assert outcome.status == 0, outcome
-    assert [status for status in statuses() if status not in (200, 404)] == [408, 408, None]
+    assert failures() == [408, 408, None]
 
 
 def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(submitter: Submitter) -> None:
@@ -195,15 +200,19 @@ def test_a_cluster_that_is_deleted_meanwhile_is_not_waited_for(submitter: Submit
 
 
 def test_an_interrupted_wait_goes_on(submitter: Submitter) -> None:
-    submitter.service.set_creation_time(4.0)
+    submitter.service.set_creation_time(60.0)
 
     first = submitter.interrupt(submitter.start(*FLAGS), lambda: len(submitter.service.computes) == 1)
-    second = submitter.submit(*FLAGS)
+    process = submitter.start(*FLAGS)
+    assert process.stderr is not None
+    waits = process.stderr.readline()
+    submitter.service.set_compute_state("gpu-cluster", "Succeeded")
+    second = submitter.finish(process)
 
     assert (first.status, first.out) == (130, "")
     assert first.err.splitlines()[-1] == ("interrupted; Azure continues; the same command waits for it")
     assert second.status == 0, second
-    assert second.err.startswith("Waiting for gpu-cluster: Creating\n")
+    assert waits == "Waiting for gpu-cluster: Creating\n"
     assert second.out.startswith("gpu-cluster exists: ")
 
 
