@@ -14,8 +14,8 @@ from lightning_app.watchdog import keys
 from models import CifarNet
 from submit import job, low_priority
 from submit.emulator import limits
-from submit.execution import comparison, nodes, processes, rehearse
-from submit.runs import continuing, model_labels, register
+from submit.execution import nodes, processes, rehearse
+from submit.runs import model_labels, run_folders
 from submit.sweep import validation
 
 OUTPUTS = RunFolder(Path("outputs"))
@@ -38,8 +38,9 @@ def test_a_model_has_the_tags_that_a_run_has() -> None:
 
 
 def test_submit_looks_for_the_checkpoints_that_training_writes() -> None:
-    assert (OUTPUTS.best.as_posix(), OUTPUTS.last.as_posix()) == register.CHECKPOINTS
-    assert OUTPUTS.last.as_posix() == continuing.LAST
+    names = [OUTPUTS.best.as_posix(), OUTPUTS.last.as_posix()]
+    assert names == [f"outputs/{run_folders.BEST}", f"outputs/{run_folders.LAST}"]
+    assert run_folders.folders_with_checkpoints(names) == ["outputs"]
 
 
 def test_a_rehearsal_waits_for_the_senders_own_lock() -> None:
@@ -53,10 +54,6 @@ def test_submit_gives_a_job_the_key_that_the_watchdog_reads() -> None:
 def test_submit_sets_the_variables_that_the_watcher_of_preemption_reads() -> None:
     assert low_priority.VARIABLE == watcher.LOW_PRIORITY
     assert nodes.METADATA_ADDRESS == watcher.METADATA_ADDRESS
-
-
-def test_the_weights_that_a_rehearsal_compares_are_the_last_ones() -> None:
-    assert OUTPUTS.last.as_posix() == comparison.LAST
 
 
 def test_a_training_reads_which_rehearsal_has_started_it() -> None:

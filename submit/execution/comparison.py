@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from submit.runs.run_folders import folders_with_checkpoints
+from submit.runs.run_folders import LAST, folders_with_checkpoints
 
 if TYPE_CHECKING:
     from submit.emulator import Run
 
-_LAST = "checkpoints/last.ckpt"  # of a run folder
 _PROGRAM = ("-m", "lightning_app.compare_weights")
 _MOST = 3  # names in a line
 
@@ -29,14 +28,14 @@ def row_count(run: "Run") -> int:
 
 def last_checkpoint(run: "Run") -> str:
     """Its path among the files of a run; empty if there isn't exactly one training with one."""
-    paths = [f"{folder}/{_LAST}" for folder in folders_with_checkpoints(list(run.artifacts))]
+    paths = [f"{folder}/{LAST}" for folder in folders_with_checkpoints(list(run.artifacts))]
     return paths[0] if len(paths) == 1 and paths[0] in run.artifacts else ""
 
 
 def _weights(undisturbed: "Run", evicted: "Run", folder: Path) -> Iterator[str]:
     names = [last_checkpoint(run) for run in (undisturbed, evicted)]
     if "" in names:
-        yield f"the weights can't be compared: not both runs have one run folder with {_LAST}"
+        yield f"the weights can't be compared: not both runs have one run folder with {LAST}"
         return
     contents = [run.artifacts[name] for run, name in zip((undisturbed, evicted), names, strict=True)]
     with tempfile.TemporaryDirectory() as scratch:

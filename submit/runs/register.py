@@ -10,11 +10,10 @@ from submit.errors import SubmitError
 from submit.interface import Run
 from submit.runs.model_labels import FittedLabels, data_text, fitted_labels
 from submit.runs.retry import service_errors
-from submit.runs.run_folders import folders_with_checkpoints
+from submit.runs.run_folders import BEST, LAST, folders_with_checkpoints
 from submit.runs.run_info import ENDED, RunInfo
 
-_BEST, _LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"  # of a run folder
-_BEST_METRICS = "checkpoints/best.json"  # written with the best checkpoint
+_BEST_METRICS = "checkpoints/best.json"  # in a run folder, written with the best checkpoint
 _LONGEST = 2**20  # bytes of that file
 _BESIDE = re.compile(r"(.+/)?checkpoints/[^/]+\.ckpt\.json")  # of a checkpoint, see lightning_app
 _DESCRIPTION = 5000
@@ -65,8 +64,8 @@ def register(run: Run, name: str, description: str | None) -> RegisteredModel:
         raise SubmitError(f"run {run.id} is {info.status}; its metrics are final only when it has ended")
     names = _names(run)
     folder = _folder(run.id, names)
-    best = f"{folder}/{_BEST}"
-    checkpoint = best if best in names else f"{folder}/{_LAST}"
+    best = f"{folder}/{BEST}"
+    checkpoint = best if best in names else f"{folder}/{LAST}"
     metrics = _metrics_of_best(run, info, folder, names) if checkpoint == best else info.metrics
     origin: dict[str, str | None] = {
         "run_id": info.run_id,
@@ -90,11 +89,11 @@ def _names(run: Run) -> Sequence[str]:
 def _folder(run_id: str, names: Sequence[str]) -> str:
     """The run folder whose checkpoint is registered."""
     folders = [
-        folder for folder in folders_with_checkpoints(names) if {f"{folder}/{_BEST}", f"{folder}/{_LAST}"} & set(names)
+        folder for folder in folders_with_checkpoints(names) if {f"{folder}/{BEST}", f"{folder}/{LAST}"} & set(names)
     ]
     if not folders:
         raise SubmitError(
-            f"run {run_id} has no checkpoint; expected outputs/{_BEST} or outputs/{_LAST} among its files, or the same "
+            f"run {run_id} has no checkpoint; expected outputs/{BEST} or outputs/{LAST} among its files, or the same "
             "in another folder"
         )
     if len(folders) > 1:

@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 
 from lightning_app.export.files import DESCRIPTION
 
+BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
+"""In a run folder: the checkpoint that is registered, and the one from which a training continues."""
 _REPORTED = (  # what python -m lightning_app report reads, see lightning_app.run_folder
     *("config.yaml", "hparams.yaml", "metrics.jsonl", "history.jsonl", "val_metrics.json", "test_metrics.json"),
     *("checkpoints/best.json", "charts/"),
