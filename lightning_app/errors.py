@@ -1,4 +1,9 @@
-"""Errors that the user can fix; this module imports nothing."""
+"""Errors that the user can fix; this module imports nothing but the standard library."""
+
+import re
+
+_SHOWN = 60  # characters of a value in a message
+_LONG_WORD = re.compile(rf"(\S{{{_SHOWN}}})\S{{240,}}")
 
 
 class UsageError(Exception):
@@ -15,4 +20,17 @@ class NonFiniteError(Exception):
 
 def one_line(error: BaseException) -> str:
     """The message of an error, or the name of its class where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return in_one_line(str(error)) or type(error).__name__
+
+
+def in_one_line(text: str) -> str:
+    """A text in one line; a library's error may repeat a value of any length, of which the start is kept."""
+    return _LONG_WORD.sub(r"\1...", " ".join(text.split()))
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: in quotes where it isn't plain, and shortened."""
+    text = str(value)
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    quoted = short if re.fullmatch(r"[\w.,:/+*\[\]{}-]+", short, re.ASCII) else repr(short)
+    return quoted if short == text else f"{quoted} ({len(text):,} characters)"

@@ -11,12 +11,12 @@ from pathlib import Path
 from lightning_app.azureml import job, run_files
 from lightning_app.command_line import help_page
 from lightning_app.command_line.class_help import requested_help
-from lightning_app.command_line.flags import COMMANDS, OTHER_COMMANDS, last_value, shown, suggestion
+from lightning_app.command_line.flags import COMMANDS, OTHER_COMMANDS, last_value, suggestion
 from lightning_app.command_line.import_path import append_current_folder, check_own_packages
 from lightning_app.distributed.detect import detect_launch
 from lightning_app.distributed.launch import Launch
 from lightning_app.distributed.launcher_process import launcher_process, print_without_launcher
-from lightning_app.errors import UsageError, one_line
+from lightning_app.errors import UsageError, one_line, shown
 from lightning_app.trainer.signals import SignalHandling
 from lightning_app.watchdog import supervision
 from lightning_app.watchdog.watchdog import Watchdog

@@ -11,9 +11,9 @@ from typing import Any
 
 from lightning_app.checkpointing.save_interval import SaveInterval
 from lightning_app.command_line.construction_errors import named_classes
-from lightning_app.command_line.flags import short_name, shown
+from lightning_app.command_line.flags import short_name
 from lightning_app.command_line.parse_errors import expected_words
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, shown
 
 _MOST_SECONDS = 1_000_000_000  # 32 years; Python's timers overflow at some hundred
 _MOST_DEVICES = 10_000  # Lightning makes a list of them

@@ -14,10 +14,9 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
-from lightning_app.command_line.flags import shown
 from lightning_app.command_line.given_settings import class_of, is_same_class, read_yaml, text_of
 from lightning_app.command_line.import_path import OWN_PACKAGES
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, shown
 from lightning_app.run_folder import RunFolder, given_folder
 
 _SAVED = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}

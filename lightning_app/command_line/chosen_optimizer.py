@@ -12,8 +12,8 @@ from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningCLI, instantiate_class
 from torch.optim.lr_scheduler import OneCycleLR
 
-from lightning_app.command_line.flags import short_name, shown
-from lightning_app.errors import UsageError, one_line
+from lightning_app.command_line.flags import short_name
+from lightning_app.errors import UsageError, one_line, shown
 from models import ImageClassifier
 
 _RATE = "learning_rate"  # of a model; the optimizer's is its "lr"

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lightning_app.command_line.flags import short_name, shown
+from lightning_app.command_line.flags import short_name
 from lightning_app.command_line.parse_errors import BAD_CLASS, missing_words
-from lightning_app.errors import UsageError, one_line
+from lightning_app.errors import UsageError, one_line, shown
 
 _LIBRARIES = ("pytorch_lightning.", "lightning_fabric.", "lightning.", "torch.", "torchmetrics.", "torchvision.")
 # the parser's words where a flag takes several types, of which one is the class

@@ -12,7 +12,7 @@ import pytorch_lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import DataError
-from lightning_app.errors import NonFiniteError, UsageError
+from lightning_app.errors import NonFiniteError, UsageError, in_one_line
 from models import ModelError
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -72,4 +72,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _one_line(text: str) -> str:
     if "Traceback (most recent call last)" in text:  # from a worker of a DataLoader; the message comes last
         text = [line for line in text.splitlines() if line.strip()][-1].partition("DataError: ")[2] or text
-    return " ".join(text.split())
+    return in_one_line(text)

@@ -5,13 +5,11 @@ setting that is given under both of its names is refused.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightning_app.errors import UsageError
 
-_SHOWN = 60  # characters of a value in a message
 COMMANDS = ("fit", "validate", "test", "predict")
 # those without a Trainer, each with flags of its own, and the packages that have them
 OTHER_COMMANDS = {"report": "report", "export": "export", "serve": "serving"}
@@ -146,14 +144,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(dashes + bare, choices, n=1, cutoff=0.6)
     found = next((choices[choice] for choice in [dashes + bare, *meant, *parts, *close] if choice in choices), None)
     return f"; did you mean {found}?" if found else ""
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it: in quotes where it isn't plain, and shortened."""
-    text = str(value)
-    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    quoted = short if re.fullmatch(r"[\w.,:/+*\[\]{}-]+", short, re.ASCII) else repr(short)
-    return quoted if short == text else f"{quoted} ({len(text):,} characters)"
 
 
 def _value_after(arguments: Sequence[str], position: int) -> list[str]:

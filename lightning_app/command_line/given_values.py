@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from lightning_app.command_line.flags import COMMANDS, short_name, shown
-from lightning_app.errors import UsageError
+from lightning_app.command_line.flags import COMMANDS, short_name
+from lightning_app.errors import UsageError, shown
 
 CONFIG_FLAGS = ("--config", "-c")
 _CONFIG_BYTES = 1_000_000  # hundreds of times a usual one

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_app.command_line.class_help import known_classes
-from lightning_app.command_line.flags import COMMANDS, FLAGS, last_value, short_name, shown, suggestion
+from lightning_app.command_line.flags import COMMANDS, FLAGS, last_value, short_name, suggestion
 from lightning_app.command_line.import_path import OWN_PACKAGES
+from lightning_app.errors import shown
 from models import architectures
 
 # The forms of jsonargparse's messages, see the tests of parse_error_message.
@@ -30,10 +31,8 @@ _REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+)")
 _OPTION = re.compile(r'Invalid option "(.*)" for --print_config')
 _NO_FILE = re.compile(r"File does not exist: '([^']*)'|Path does not exist: '([^']*)'")
 _CHOICE = re.compile(r"invalid choice: '?([^' ]+)'? \(choose from (.*?)\)")
-_GOT = re.compile(
-    r"Got value: (.*?)(?= - Expected| Expected a | Subclass types| Given value|$)"
-    r"|Given value: (?!NestedArg)(?!Namespace)(.*)$"
-)
+_GIVEN = re.compile(r"Given value: (?!NestedArg)(?!Namespace)((?:(?!Given value: ).)*)$")  # the last one is the whole
+_GOT = re.compile(r"Got value: (.*?)(?= - Expected| Expected a | Subclass types| Given value|$)")
 _NESTED = re.compile(r"Given value: NestedArg\(key='([^']+)', val=(.*)\)$")
 # what the parser takes for the class of --optimizer.lr where there is no --optimizer
 _UNNAMED = ("torch.optim.Optimizer", "torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler")
@@ -96,7 +95,8 @@ def _words(hint: Any) -> list[str]:
         return [f"{number} in the bounds {bounds.replace('v', '')}".replace("in the bounds >", "above ")]
     if kind.__module__ in ("collections.abc", "typing"):
         return ["a list"]
-    return [f"a {kind.__name__}, by name or import path"]
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    return [f"{article} {kind.__name__}, by name or import path"]
 
 
 def _class_message(text: str, setting: str, arguments: Sequence[str]) -> str | None:
@@ -135,7 +135,9 @@ def _value_message(text: str, setting: str, hints: Hints, arguments: Sequence[st
         return f"{flag} {match[1] or match[2]!r}: no such file"
     if not setting:
         return f"these settings can't be used together: {shown(text)}"
-    value = _value_in(text) or _given(setting, arguments) or ""
+    value = _value_in(text)
+    if not value or value[0] in "[{":  # a list is in Python's words in the text, and in the user's in the argument
+        value = _given(setting, arguments) or value
     if "expected one argument" in text and not value:
         return f"{flag}: expected a value after it"
     hint = hints.get(f"--{setting}", hints.get("--" + setting.partition(".init_args")[0]))
@@ -147,8 +149,8 @@ def _value_in(text: str) -> str:
     """The value that the parser's message has."""
     if match := _NESTED.search(text):
         return match[2][1:-1] if match[2][:1] in "\"'" else match[2]
-    found = _GOT.search(text)
-    return next((group for group in found.groups() if group is not None), "").strip() if found else ""
+    found = _GIVEN.search(text) or _GOT.search(text)
+    return found[1].strip() if found else ""
 
 
 def _class_hint(text: str, setting: str, arguments: Sequence[str], hints: Hints) -> Any:

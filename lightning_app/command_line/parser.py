@@ -9,10 +9,10 @@ from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lightning_app.command_line import class_help
-from lightning_app.command_line.flags import short_name, shown
+from lightning_app.command_line.flags import short_name
 from lightning_app.command_line.given_values import given_values
 from lightning_app.command_line.parse_errors import Hints, expected_words, parse_error_message
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, shown
 
 # what parsing raises, beside the parser's own errors, where a value is beyond what it or a library takes
 _BAD_VALUE = (

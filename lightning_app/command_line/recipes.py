@@ -6,8 +6,8 @@ It loads neither torch nor Lightning.
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_app.command_line.flags import flag_values, shown, suggestion, without_flag
-from lightning_app.errors import UsageError
+from lightning_app.command_line.flags import flag_values, suggestion, without_flag
+from lightning_app.errors import UsageError, shown
 
 RECIPE = "--recipe"
 _FOLDER = Path(__file__).parents[1] / "recipes"

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
-from lightning_app.errors import UsageError
+from lightning_app.errors import UsageError, shown
 from lightning_app.output.progress import in_terminal
 from lightning_app.trainer.callbacks import NoProfiler
 
@@ -67,12 +67,11 @@ def require_supported(trainer: pl.Trainer, settings: Namespace) -> None:
     """Raises UsageError for flags that have no effect here."""
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise UsageError(
-            f"--trainer.strategy {settings.strategy}: spawned and forked processes aren't supported; give ddp"
+            f"--trainer.strategy {shown(settings.strategy)}: spawned and forked processes aren't supported; give ddp"
         )
     if settings.model_registry is not None:
-        raise UsageError(
-            f"--trainer.model_registry {settings.model_registry}: Lightning's registry isn't supported; leave it out"
-        )
+        given = shown(settings.model_registry)
+        raise UsageError(f"--trainer.model_registry {given}: Lightning's registry isn't supported; leave it out")
 
 
 def chosen_loggers(settings: Namespace) -> list[Logger]:

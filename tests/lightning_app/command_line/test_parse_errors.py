@@ -126,6 +126,23 @@ def test_an_error_of_the_trainer_names_the_flag(words: str, start: str) -> None:
     assert message_of(words).startswith(start)
 
 
+@pytest.mark.parametrize("value", ["[null]", "[[null]]", "[1]", "[true,null]"])
+@pytest.mark.parametrize("name", ["plugins", "callbacks", "logger"])
+def test_a_wrong_element_is_shown_in_the_list_that_was_given(name: str, value: str) -> None:
+    message = message_of(f"--trainer.{name}={value}")
+
+    assert message.startswith(f"--trainer.{name} {value}: expected a")
+    assert "class '" not in message
+
+
+@pytest.mark.parametrize("name", ["accelerator", "gradient_clip_algorithm", "strategy"])
+def test_an_error_of_the_trainer_has_only_the_start_of_a_long_value(name: str) -> None:
+    message = message_of(f"--trainer.{name} {'a' * 5000}")
+
+    assert message.startswith(f"--trainer.{name} {'a' * 60}... (5,000 characters): Lightning's Trainer can't work")
+    assert len(message) < 500
+
+
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
