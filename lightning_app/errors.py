@@ -3,6 +3,7 @@
 import re
 
 _SHOWN = 60  # characters of a value in a message
+_LONGEST = 800  # characters of a library's message, which may repeat a value of any length
 _LONG_WORD = re.compile(rf"(\S{{{_SHOWN}}})\S{{240,}}")
 
 
@@ -24,8 +25,9 @@ def one_line(error: BaseException) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """A text in one line; a library's error may repeat a value of any length, of which the start is kept."""
-    return _LONG_WORD.sub(r"\1...", " ".join(text.split()))
+    """A text in one line; of long words the start is kept, and of long texts the start and the end."""
+    line = _LONG_WORD.sub(r"\1...", " ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
 
 
 def shown(value: object) -> str:
