@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from lightning_app.command_line.flags import FLAGS, expand, short_name
 from lightning_app.command_line.given_values import CONFIG_FLAGS, check_given_values
 from lightning_app.command_line.parser import Parser, parse
 from lightning_app.watchdog.watchdog import Watchdog
-from tests.support.unstarted_cli import UnstartedCLI
+from tests.support.unstarted_cli import UnstartedCLI, UnstartedWatchdog
 
 FOREIGN_WORDS = ("Parser key", "Union subtypes", "conform", "Namespace(", "NestedArg", "typing.", "<class '", "mmap",
                  "jsonargparse", "Traceback", "codec", "sys.set_int_max_str_digits")  # fmt: skip
@@ -159,7 +160,7 @@ def parse_and_check(flag: str, value: str) -> None:
 
 def until_work_starts(flag: str, value: str) -> None:
     with contextlib.suppress(SystemExit):  # an earlier test's run is finished
-        run_command(["fit", f"{flag}={value}"], Watchdog(), UnstartedCLI)
+        run_command(["fit", f"{flag}={value}"], UnstartedWatchdog(), UnstartedCLI)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
@@ -192,6 +193,12 @@ def test_many_values_of_any_flag_are_accepted_or_refused_before_work_starts(fold
 
 NO_SETTINGS = [name for name in FILES if name != "settings"]
 NO_FILES = ["pipe", "socket", "folder", "huge", "/dev/zero", "/dev/null", "", "\x00", "a" * 5000, "s3://b/k", "nothing"]
+
+
+def test_a_training_of_several_processes_is_not_waited_for(folder: None) -> None:
+    until_work_starts("--trainer.devices", "3")
+
+    assert "watchdog" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize("name", NO_SETTINGS + NO_FILES)
