@@ -17,7 +17,7 @@ from lightning_app.azureml.delivery import RetryingUploader
 from lightning_app.azureml.delivery_log import Undelivered, count_undelivered
 from lightning_app.azureml.destination import Destination, find_destination
 from lightning_app.azureml.metric_names import DEFAULT_PRIORITY
-from lightning_app.errors import UsageError, one_line
+from lightning_app.errors import UsageError, one_line, too_long_name
 from lightning_app.run_folder import RunFolder
 
 _POLL_SECONDS = 0.5
@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = _usage_error(folder, destination)
     except UsageError as error:
         destination, reason = None, one_line(error)
+    except OSError as error:
+        destination, reason = None, too_long_name(error)
+        if reason is None:
+            raise
     if reason is not None or destination is None:
         print(f"error: {reason}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """Errors that the user can fix; this module imports nothing but the standard library."""
 
+import errno
 import re
 
 _SHOWN = 60  # characters of a value in a message
@@ -22,6 +23,13 @@ class NonFiniteError(Exception):
 def one_line(error: BaseException) -> str:
     """The message of an error, or the name of its class where it has none."""
     return in_one_line(str(error)) or type(error).__name__
+
+
+def too_long_name(error: BaseException) -> str | None:
+    """The message for a path with a name that no system takes; None for any other error."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG:
+        return None
+    return f"{shown(error.filename)}: the name is too long ({error.strerror}); give a shorter one"
 
 
 def in_one_line(text: str) -> str:

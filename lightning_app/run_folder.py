@@ -166,9 +166,9 @@ class RunFolder:
             flag: That names the folder, for the message.
         """
         existing = self.root
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
         try:
+            while not existing.exists() and existing != existing.parent:  # raises for a name that is too long
+                existing = existing.parent
             if not existing.is_dir():
                 raise NotADirectoryError(20, f"{str(existing)!r} is not a folder")
             tempfile.TemporaryFile(dir=existing).close()

@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
+from lightning_app.errors import too_long_name
 from submit.commands import ABOUT
 from submit.errors import PreflightError, SubmitError
 
@@ -31,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STATUS
     except SubmitError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_STATUS
+    except OSError as error:
+        message = too_long_name(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         return EXIT_STATUS
 
 

@@ -24,6 +24,8 @@ def given_checkpoint_dir(path: str | None, folder: RunFolder) -> RunFolder | Non
     """
     if path is None:
         return None
+    if not path.strip():
+        raise UsageError(f"{FLAG} {path!r}: expected a folder")
     try:
         given = RunFolder(local_folder(path))
     except ValueError as error:

@@ -12,7 +12,7 @@ import pytorch_lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import DataError
-from lightning_app.errors import NonFiniteError, UsageError, in_one_line
+from lightning_app.errors import NonFiniteError, UsageError, in_one_line, too_long_name
 from models import ModelError
 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -43,6 +43,8 @@ def user_error_message(error: BaseException) -> str | None:
             return f"{match[1]}: {match[2]}"
         if isinstance(cause, OSError) and cause.errno in _DISK_IS_FULL:
             return f"--output_dir: {cause.strerror} while writing; free some space and give the same command again"
+        if message := too_long_name(cause):
+            return message
     return None
 
 

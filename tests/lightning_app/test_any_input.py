@@ -218,6 +218,15 @@ def test_a_path_that_is_no_file_is_one_line(folder: None, flag: str, name: str) 
     check_message(message, flag)
 
 
+@pytest.mark.parametrize("name", ["pipe", "socket", "/dev/zero", "empty", "", "a" * 300, "a/" * 2500, "s3://b/k"])
+@pytest.mark.parametrize("flag", ["--checkpoint_dir", "--output_dir"])
+def test_a_folder_that_cannot_be_written_is_one_line(folder: None, flag: str, name: str) -> None:
+    message = refusal(lambda: until_work_starts(flag, name))
+
+    assert message is not None
+    check_message(message, flag)
+
+
 @pytest.mark.parametrize("seed", ["-1", "4294967296", "18446744073709551616", "9" * 5000, "1.5", "null", "x"])
 def test_a_seed_that_numpy_does_not_take_is_one_line(folder: None, seed: str) -> None:
     message = refusal(lambda: until_work_starts("--seed", seed))
