@@ -134,7 +134,8 @@ def _value_message(text: str, setting: str, hints: Hints, arguments: Sequence[st
     if match := _NO_FILE.search(text):
         return f"{flag} {match[1] or match[2]!r}: no such file"
     if not setting:
-        return f"these settings can't be used together: {shown(text)}"
+        given = list(dict.fromkeys(word.partition("=")[0] for word in arguments if word.startswith("--")))
+        return f"{', '.join(given[:5]) or 'the settings'} can't be used: {shown(text)}"
     value = _value_in(text)
     if not value or value[0] in "[{":  # a list is in Python's words in the text, and in the user's in the argument
         value = _given(setting, arguments) or value

@@ -135,6 +135,14 @@ def test_a_wrong_element_is_shown_in_the_list_that_was_given(name: str, value: s
     assert "class '" not in message
 
 
+@pytest.mark.parametrize("flag", ["--azureml", "--trainer"])
+def test_an_error_that_names_no_setting_names_the_flags_that_are_given(flag: str) -> None:
+    message = message_of(f'{flag}={{"":1}}')
+
+    assert message.startswith(f"{flag} can't be used: ")
+    assert "Empty nested key" in message
+
+
 @pytest.mark.parametrize("name", ["accelerator", "gradient_clip_algorithm", "strategy"])
 def test_an_error_of_the_trainer_has_only_the_start_of_a_long_value(name: str) -> None:
     message = message_of(f"--trainer.{name} {'a' * 5000}")
