@@ -64,8 +64,8 @@ class CheckpointDir:
         try:
             self._copy_logged()
             if self._folder.best in written:
+                copy_file(self._folder.best_metrics, self._target.best_metrics)  # before it, see Saving.before
                 copy_checkpoint(self._folder.best, self._target.best)
-                copy_file(self._folder.best_metrics, self._target.best_metrics)
             if self._folder.last in written:
                 self._target.last.parent.mkdir(parents=True, exist_ok=True)
                 put_last(unfinished_copy(self._folder.last, self._target.last), self._target, sidecar, self._keep)

@@ -57,12 +57,13 @@ class Saving:
         also: Further checkpoints that hold the same state.
         is_interval: Whether the next one follows soon: if this one fails, training goes on where an earlier one is
             whole.
-        then: What is done when it is written.
+        before: Writes what belongs beside it, just before it gets its name. A run that is killed between the two
+            continues from an earlier state, and writes both again; after the name, it would continue without.
     """
 
     also: tuple[Path, ...] = ()
     is_interval: bool = False
-    then: Callable[[], None] | None = None
+    before: Callable[[], None] | None = None
 
 
 class RunCheckpointIO(AtomicCheckpointIO):
@@ -165,23 +166,23 @@ class RunCheckpointIO(AtomicCheckpointIO):
         """In the thread. It raises nothing: nobody would be there to catch it."""
         try:
             try:
-                sidecar = self._put(content, targets)
+                sidecar = self._put(content, targets, saving)
             except _Error as error:
                 if _number(error) != errno.ENOSPC or not remove_earlier(self._folder, 0, 0):
                     raise
-                sidecar = self._put(content, targets)
-            if saving.then is not None:
-                saving.then()
+                sidecar = self._put(content, targets, saving)
             self._warned = ""
             if self._copies is not None:
                 self._copies.copy(targets, sidecar)
         except Exception as error:
             self._fail(targets[0], content, error, saving)
 
-    def _put(self, content: Mapping[str, Any], targets: tuple[Path, ...]) -> Sidecar:
+    def _put(self, content: Mapping[str, Any], targets: tuple[Path, ...], saving: Saving) -> Sidecar:
         written = write_unfinished(content, targets[-1])
         sidecar = Sidecar(int(content["global_step"]), epochs_in(content), written.bytes, written.sha256)
         try:
+            if saving.before is not None:
+                saving.before()
             if self._folder.best in targets:  # before the last one, in which the best score is
                 source = unfinished_copy(written.path, self._folder.best) if len(targets) > 1 else written.path
                 put(source, self._folder.best, sidecar)

@@ -105,26 +105,26 @@ class RunCheckpoints(StepHooks, Checkpoint):
             return False
         self.monitor.best = best
         metrics = partial(self._write_best_metrics, self._described(trainer, best)) if trainer.is_global_zero else None
-        self._save(trainer, self._folder.best, *also, then=metrics)
+        self._save(trainer, self._folder.best, *also, before=metrics)
         return True
 
     def _save(
-        self, trainer: pl.Trainer, *paths: Path, is_interval: bool = False, then: Callable[[], None] | None = None
+        self, trainer: pl.Trainer, *paths: Path, is_interval: bool = False, before: Callable[[], None] | None = None
     ) -> None:
-        """Saves one state in each of the paths, when the step is complete, and does something after that."""
+        """Saves one state in each of the paths, when the step is complete; see ``Saving.before``."""
         if self._folder.last in paths and self._schedule is not None:
             self._schedule.saved(trainer.global_step)
 
         def save() -> None:
             writing = _checkpoint_io(trainer)
             if writing is not None:
-                with writing.saving(Saving(paths[1:], is_interval, then)):
+                with writing.saving(Saving(paths[1:], is_interval, before)):
                     trainer.save_checkpoint(paths[0])
                 return
+            if before is not None:
+                before()
             for path in paths:
                 trainer.save_checkpoint(path)
-            if then is not None:
-                then()
 
         if isinstance(trainer, RunTrainer):
             trainer.when_complete(save)
@@ -139,6 +139,7 @@ class RunCheckpoints(StepHooks, Checkpoint):
     def _write_best_metrics(self, content: dict[str, Any]) -> None:
         """Writes the metrics of the best epoch beside its checkpoint, for a model that is registered from it."""
         unfinished = self._folder.best_metrics.with_suffix(".json.tmp")
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(json.dumps(content, indent=2) + "\n")
         unfinished.replace(self._folder.best_metrics)
 

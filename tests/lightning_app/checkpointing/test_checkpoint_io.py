@@ -116,7 +116,7 @@ def test_what_training_changes_while_a_state_waits_for_the_disk_is_not_in_it(fol
     weight = model.head.weight.detach().clone()
     writing = RunCheckpointIO(folder)
     content = {"state_dict": model.state_dict(), "global_step": 5, "epoch": 0}
-    with writing.saving(Saving(then=released.wait)):
+    with writing.saving(Saving(before=released.wait)):
         writing.save_checkpoint(content, folder.best)
     writing.save_checkpoint(content, folder.last)
     with torch.no_grad():
@@ -131,11 +131,30 @@ def test_what_training_changes_while_a_state_waits_for_the_disk_is_not_in_it(fol
     assert torch.equal(torch.load(folder.last, weights_only=True)["state_dict"]["head.weight"], weight)
 
 
+def test_what_belongs_beside_a_checkpoint_is_written_before_it_has_its_name(folder: RunFolder) -> None:
+    reached, released = threading.Event(), threading.Event()
+
+    def write() -> None:
+        reached.set()
+        released.wait()
+
+    writing = RunCheckpointIO(folder)
+    with writing.saving(Saving((folder.last,), before=write)):
+        writing.save_checkpoint({"state_dict": {}, "global_step": 5, "epoch": 0}, folder.best)
+    reached.wait()
+
+    # a process that is killed here continues from an earlier state
+    assert steps_of(folder) == {}
+    released.set()
+    writing.finish_writing()
+    assert steps_of(folder) == {"last.ckpt": 5, "best.ckpt": 5}
+
+
 def test_no_more_than_two_states_are_in_memory(folder: RunFolder) -> None:
     released, saved = threading.Event(), threading.Event()
     writing = RunCheckpointIO(folder)
     content: dict[str, Any] = {"state_dict": {}, "global_step": 1, "epoch": 0}
-    with writing.saving(Saving(then=released.wait)):
+    with writing.saving(Saving(before=released.wait)):
         writing.save_checkpoint(content, folder.last)
     writing.save_checkpoint(content | {"global_step": 2}, folder.last)
 
