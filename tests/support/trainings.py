@@ -50,15 +50,21 @@ def start(number: int, order: dict[str, Any]) -> None:
         finally:
             sys.stdout.flush()
             os._exit(status)
-    print(pid, "started", number, flush=True)
+    say(f"{pid} started {number}")
     threading.Thread(target=wait_for, args=(pid, number)).start()
 
 
 def wait_for(pid: int, number: int) -> None:
-    print(pid, "ended", number, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    say(f"{pid} ended {number} {status}")
+
+
+def say(line: str) -> None:
+    """A line in one piece; ``print`` writes its parts one by one, between which another thread may write."""
+    os.write(1, f"{line}\n".encode())
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
+    say("ready")
     for number, line in enumerate(sys.stdin):
         start(number, json.loads(line))
