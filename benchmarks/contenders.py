@@ -82,7 +82,7 @@ def tutorial(data_path: str, batch_size: int, steps: int) -> float:
 
 
 def limit(data_path: str, batch_size: int, steps: int) -> float:
-    """A plain loop over batches in memory, with this project's network, and torch's SGD. Returns images a second.
+    """A plain loop over batches in memory, with this project's network, layout, optimizer. Returns images a second.
 
     Several processes exchange gradients by DDP, with this project's options; the images of all of them count.
     """

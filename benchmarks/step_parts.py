@@ -1,7 +1,7 @@
 """Where the time of a small training step goes, inside of a training: ``python -m benchmarks.step_parts``.
 
 A training of CIFAR Net, with all its defaults, stops after its first steps and runs several loops in turn, with its own
-network, loader and callbacks: from the bare loop, with torch's fused SGD, to the steps as they are.
+network, optimizer, loader and callbacks: from the bare loop to the steps as they are.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from benchmarks.tables import markdown
@@ -60,14 +59,13 @@ class StepParts(StepHooks, pl.Callback):
 
 
 def _loops(trainer: pl.Trainer) -> dict[str, Callable[[int], None]]:
-    model = trainer.lightning_module
+    model, optimizer = trainer.lightning_module, trainer.optimizers[0]
     loader: Any = trainer.train_dataloader
     ready = [batch for _, batch in zip(range(_READY), loader, strict=False)]
     epoch_loop = trainer.fit_loop.epoch_loop
     after = [each.after_plain_batch for each in observers(trainer)]
     network, criterion = model.network, nn.CrossEntropyLoss()
     assert isinstance(network, nn.Module)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, fused=True)
 
     def bare(batches: Iterator[Any]) -> Callable[[int], None]:
         def run(steps: int) -> None:

@@ -12,7 +12,6 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn import Parameter
 
 from models.errors import ModelError
-from models.fused_sgd import FusedSGD, of_one_kind
 
 Schedule = Literal["constant", "one_cycle"]
 
@@ -39,8 +38,6 @@ def sgd(
     """
     every = [p for group in parameters for p in (group["params"] if isinstance(group, dict) else [group])]
     fused = may_fuse(every, trainer)
-    if fused and of_one_kind(every):
-        return FusedSGD(parameters, lr=learning_rate, momentum=momentum, **options)
     return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, fused=fused, **options)
 
 

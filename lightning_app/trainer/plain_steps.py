@@ -20,8 +20,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from models.fused_sgd import FusedSGD
-
 AfterBatch = Callable[[pl.Trainer, Any, int, Tensor | None], bool | None]
 """``StepHooks.after_plain_batch``."""
 
@@ -166,9 +164,9 @@ class PlainSteps:
 
 
 def _with_gradients(optimizer: Optimizer, closure: Callable[[], Tensor | None]) -> Callable[[], Tensor | None]:
-    """The closure, which computes gradients although the optimizer may call it without; these don't."""
-    is_known = type(optimizer) is FusedSGD or type(optimizer).__module__.startswith("torch.optim.")
-    return closure if is_known else torch.enable_grad()(closure)
+    """The closure, which computes gradients although the optimizer may call it without; torch's own don't."""
+    is_of_torch = type(optimizer).__module__.startswith("torch.optim.")
+    return closure if is_of_torch else torch.enable_grad()(closure)
 
 
 def _step(optimizer: Optimizer) -> Callable[..., Any]:
