@@ -1,7 +1,6 @@
 """Training steps without Lightning's hooks, and counted as Lightning counts them."""
 
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,7 +17,8 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from lightning_app.trainer.optimizer_step import step_with
 
 AfterBatch = Callable[[pl.Trainer, Any, int, Tensor | None], bool | None]
 """``StepHooks.after_plain_batch``."""
@@ -48,8 +48,7 @@ class PlainSteps:
         self._training_step = _training_step(trainer)
         self._takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
         self._on_device = _transfer(trainer)
-        self._closure = _with_gradients(self._optimizer, self._compute_clipped_gradients)
-        self._step = _step(self._optimizer)
+        self._step: Callable[[], Any] = lambda: None  # see run
         self._has_own_zero_grad = _has_own(self._optimizer, "zero_grad")
         self._backward = self._backward_of_module if is_overridden("backward", module) else Tensor.backward
         self._clips = bool(trainer.gradient_clip_val) or is_overridden("configure_gradient_clipping", module)
@@ -65,6 +64,8 @@ class PlainSteps:
         trainer, module, results = self._trainer, self._module, self._loop._results
         connector = trainer._logger_connector
         module._current_fx_name = "training_step"
+        # once an execution: a callback may add hooks to the optimizer in a step of Lightning's
+        self._step = step_with(self._optimizer, self._compute_clipped_gradients)
         results.dataloader_idx = None
         ends = False
         try:
@@ -97,7 +98,7 @@ class PlainSteps:
         elif steps:
             progress = loop.automatic_optimization.optim_progress.optimizer.step
             progress.increment_ready()
-            self._optimizer.step(self._closure)
+            self._step()
             progress.increment_completed()
         else:
             with _block_parallel_sync_behavior(self._trainer.strategy):
@@ -161,27 +162,6 @@ class PlainSteps:
 
     def _backward_of_module(self, loss: Tensor) -> None:
         _call_lightning_module_hook(self._trainer, "backward", loss)
-
-
-def _with_gradients(optimizer: Optimizer, closure: Callable[[], Tensor | None]) -> Callable[[], Tensor | None]:
-    """The closure, which computes gradients although the optimizer may call it without; torch's own don't."""
-    is_of_torch = type(optimizer).__module__.startswith("torch.optim.")
-    return closure if is_of_torch else torch.enable_grad()(closure)
-
-
-def _step(optimizer: Optimizer) -> Callable[..., Any]:
-    """The optimizer's step; without what torch puts around it for profilers and hooks, where there are none.
-
-    That takes 3 % of a step with 4 images. ``__wrapped__`` is what functools.wraps leaves; a schedule's own wrapper is
-    an attribute of the optimizer itself, and stays.
-    """
-    wrapper: Any = type(optimizer).step
-    own_hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    has_hooks = own_hooks or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
-    if has_hooks or "step" in vars(optimizer) or not getattr(wrapper, "hooked", False):
-        return optimizer.step
-    step: Callable[..., Any] = MethodType(wrapper.__wrapped__, optimizer)
-    return step
 
 
 def _has_own(optimizer: Optimizer, method: str) -> bool:

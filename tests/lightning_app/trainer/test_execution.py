@@ -41,14 +41,18 @@ class WithoutGradients(torch.optim.SGD):
         return loss
 
 
-def scheduled(model: nn.Module, **config: Any) -> Any:
-    optimizer = momentum(model)
+def scheduled(model: nn.Module, make: Callable[[nn.Module], torch.optim.Optimizer] = momentum, **config: Any) -> Any:
+    optimizer = make(model)
     if "monitor" in config:
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": ReduceLROnPlateau(optimizer, patience=0, factor=0.5), **config},
         }
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": StepLR(optimizer, 2, gamma=0.9), **config}}
+
+
+def fused(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-3, fused=True)
 
 
 def shrinking(model: nn.Module) -> torch.optim.Optimizer:
@@ -120,6 +124,8 @@ VARIANTS: dict[str, tuple[Callable[[], pl.LightningModule], dict[str, Any]]] = {
     "saved": (Known, {"callbacks": [saving]}),
     "saved while accumulating": (Known, {"callbacks": [saving], "accumulate_grad_batches": 2}),
     "several closures a step": (lambda: Known(lambda m: torch.optim.LBFGS(m.parameters(), lr=0.1, max_iter=3)), {}),
+    "fused": (lambda: Known(fused), {}),
+    "fused, with a schedule of steps": (lambda: Known(partial(scheduled, make=fused, interval="step")), {}),
     "own optimizer": (lambda: Known(lambda m: WithoutGradients(m.parameters(), lr=0.05)), {}),
     "hook of the optimizer": (lambda: Known(shrinking), {}),
     "own parts": (lambda: OwnParts(partial(scheduled, interval="step")), {}),
