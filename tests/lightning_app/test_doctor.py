@@ -272,11 +272,12 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_the_doctor_runs_on_each_rank_of_a_job(tmp_path: Path) -> None:
+def test_the_doctor_runs_on_each_rank_of_a_job(tmp_path: Path, free_port: int) -> None:
     to_own_file = ["sh", "-c", 'exec "$@" > "rank$OMPI_COMM_WORLD_RANK"', "sh"]
     command = [*require_mpirun().command(2), *to_own_file, *COMMAND, "--num_nodes", "1", "--devices", "2"]
+    given = environment() | {"MASTER_PORT": str(free_port)}
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=given)
 
     assert done.returncode == 0, done.stdout + done.stderr
     for rank in (0, 1):

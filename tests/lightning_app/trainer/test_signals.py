@@ -13,6 +13,7 @@ import torch
 
 from lightning_app.azureml.journal import read_journal
 from lightning_app.checkpointing.checkpoint_files import read_checkpoint
+from submit.execution.nodes import free_port
 from tests.support.commands import Outcome, environment
 from tests.support.images import make_cifar10
 from tests.support.programs import require_mpirun
@@ -39,7 +40,15 @@ def arguments(*flags: str) -> list[str]:
 
 
 def variables(when: str, name: str = "SIGTERM", rank: str = "all", **more: str) -> dict[str, str]:
-    return {"SIGNAL_WHEN": when, "SIGNAL_NAME": name, "SIGNAL_RANK": rank, "SIGNAL_FOLDER": ".", **more}
+    """The signal and when it comes; and a port of its own, because mpirun's processes would all use Azure ML's."""
+    given = {"SIGNAL_WHEN": when, "SIGNAL_NAME": name, "SIGNAL_RANK": rank, "SIGNAL_FOLDER": ".", **more}
+    return {"MASTER_PORT": str(free_port()), **given}
+
+
+def listen() -> None:
+    """A shell's background jobs ignore interrupts, those of nohup a hangup, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def run(command: Sequence[str], given: dict[str, str]) -> Outcome:
@@ -50,8 +59,7 @@ def run(command: Sequence[str], given: dict[str, str]) -> Outcome:
         text=True,
         timeout=ENDED,
         start_new_session=True,
-        # a shell's background jobs ignore interrupts, and their children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=listen,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -212,7 +220,7 @@ def test_torchrun_passes_its_signal_on(name: str) -> None:
             env=given,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=listen,
         )
     wait_until(lambda: Path("reached-0").exists() and Path("reached-1").exists())
     pids = [int(Path(f"reached-{rank}").read_text()) for rank in range(2)]
