@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer, lr_scheduler
+from torch.optim import SGD, Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 Closure = Callable[[], Tensor | None]
@@ -44,7 +44,7 @@ def _without_hooks(optimizer: Optimizer) -> Callable[..., Any] | None:
     if not getattr(wrapper, "hooked", False):
         return None
     if (noted := vars(optimizer).get("step")) is not None:
-        is_of_schedule = getattr(noted, "__globals__", None) is vars(lr_scheduler)
+        is_of_schedule = getattr(noted, "_wrapped_by_lr_sched", False)
         if not is_of_schedule or getattr(noted, "__wrapped__", None) is not wrapper:
             return None
         optimizer._opt_called = True  # type: ignore[attr-defined]  # a schedule's warning looks at it
