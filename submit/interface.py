@@ -175,9 +175,6 @@ class Workspace(Protocol):
 
     def create_cluster(self, wanted: Cluster) -> FoundCluster: ...
 
-    def vm_sizes(self) -> Mapping[str, int] | None:
-        """The number of GPUs by VM size of the workspace's region; None if the workspace doesn't say."""
-
     def find_data(self, name: str, version: str | None) -> DataVersion | None:
         """A version of a data asset, by default the newest; None if there is no such name or version."""
 

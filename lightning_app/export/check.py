@@ -50,10 +50,6 @@ class Agreement:
     network_correct: int
     exported_correct: int
 
-    @property
-    def relative_difference(self) -> float:
-        return self.largest_difference / max(self.largest_logit, 1e-30)
-
 
 class ValidationImages:
     """The images with which an exported model is compared: those of the validation, or of the test if there are none.

@@ -60,9 +60,6 @@ class CoreWorkspace:
     def create_cluster(self, wanted: Cluster) -> cluster.AmlCluster:
         return cluster.create_cluster(self.core, wanted)
 
-    def vm_sizes(self) -> Mapping[str, int] | None:
-        return cluster.supported_sizes(self.core)
-
     def find_data(self, name: str, version: str | None) -> DataVersion | None:
         raise data_assets_are_of_v2()
 

@@ -66,9 +66,6 @@ class ClientWorkspace:
     def create_cluster(self, wanted: Cluster) -> cluster.ClientCluster:
         return cluster.create_cluster(self.client, self.location, wanted)
 
-    def vm_sizes(self) -> Mapping[str, int] | None:
-        return cluster.supported_sizes(self.client)
-
     def find_data(self, name: str, version: str | None) -> DataVersion | None:
         return data.find_data(self.client, name, version)
 
