@@ -72,9 +72,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"--model.weights {str(path)!r}: no such file; expected DEFAULT, none or a file of weights")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling, zip and I/O errors of many kinds, which mean the same to the user
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason:.120})") from error
+    except Exception as error:  # unpickling, zip and I/O errors of many kinds
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = reason or "it isn't a file of torch.save, is damaged, or holds more than tensors and plain values"
+        raise ModelError(f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         state: Mapping[str, Any] = content["state_dict"]
         return {

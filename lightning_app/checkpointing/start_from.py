@@ -42,8 +42,7 @@ def start_from(
     """
     path = Path(resume)
     if path.is_file():
-        content = read_checkpoint(path)
-        require_resumable(path, content)
+        content = _read(path)
         shown = str(path)
     elif path.is_dir():
         path, content = _newest_in(path)
@@ -59,6 +58,15 @@ def start_from(
     return replace(plan, origin=shown)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_checkpoint(path)
+        require_resumable(path, content)
+    except UsageError as error:
+        raise UsageError(f"--resume: {error}") from error
+    return content
+
+
 def _newest_in(root: Path) -> tuple[Path, dict[str, Any]]:
     """The newest checkpoint of a run folder, or of ``outputs`` in it. Nothing there is renamed."""
     folders = [RunFolder(root), RunFolder(root / "outputs")]
@@ -66,7 +74,8 @@ def _newest_in(root: Path) -> tuple[Path, dict[str, Any]]:
     if choice.candidate is None and choice.rejected:
         newest = choice.rejected[0]
         raise UsageError(
-            f"checkpoint {str(newest.path)!r}: {newest.problem}; {str(root)!r} has no other one that can be used"
+            f"--resume: checkpoint {str(newest.path)!r}: {newest.problem}; {str(root)!r} has no other one that can be "
+            "used"
         )
     if choice.candidate is None:
         looked = " and no ".join(repr(str(folder.last.relative_to(root))) for folder in folders)

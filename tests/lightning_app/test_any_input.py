@@ -218,6 +218,14 @@ def test_a_path_that_is_no_file_is_one_line(folder: None, flag: str, name: str) 
     check_message(message, flag)
 
 
+@pytest.mark.parametrize("name", [*FILES, "huge", "nothing", "folder"])
+def test_a_checkpoint_to_continue_from_that_is_none_is_one_line(folder: None, name: str) -> None:
+    message = refusal(lambda: until_work_starts("--resume", name))
+
+    assert message is not None
+    check_message(message, "--resume")
+
+
 @pytest.mark.parametrize("name", ["pipe", "socket", "/dev/zero", "empty", "", "a" * 300, "a/" * 2500, "s3://b/k"])
 @pytest.mark.parametrize("flag", ["--checkpoint_dir", "--output_dir"])
 def test_a_folder_that_cannot_be_written_is_one_line(folder: None, flag: str, name: str) -> None:

@@ -1,5 +1,6 @@
 """The networks, their settings, their weights and their training metrics."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -166,13 +167,18 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         model.setup("fit")
 
 
-def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.pt").write_text("no weights")
-    model = ResNetTransfer(weights=str(tmp_path / "text.pt"))
+@pytest.mark.parametrize("content", [b"", b"no weights", bytes(range(256)) * 9, b"PK\x03\x04", pickle.dumps(print)])
+def test_a_file_without_weights_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    model = ResNetTransfer(weights=str(path))
     model.trainer = trainer(tmp_path)
 
-    with pytest.raises(ModelError, match=r"text\.pt': can't be read as PyTorch weights"):
+    with pytest.raises(ModelError) as caught:
         model.setup("fit")
+
+    reason = "it isn't a file of torch.save, is damaged, or holds more than tensors and plain values"
+    assert str(caught.value) == f"--model.weights {str(path)!r}: can't be read as PyTorch weights ({reason})"
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
