@@ -167,6 +167,19 @@ def test_the_last_step_of_each_execution_is_lightnings(tmp_path: Path) -> None:
     assert {steps: counts.hooked for steps, counts in by_steps.items()} == {1: 33, 2: 18, 7: 6, 50: 3, None: 3}
 
 
+def test_plain_steps_call_the_optimizer_without_what_torch_does_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[Any] = []
+    prepare = torch.optim.SGD._init_group
+    monkeypatch.setattr(torch.optim.SGD, "_init_group", lambda *given: prepared.append(given) or prepare(*given))
+
+    counts = Fitted(Known(fused), 50, tmp_path, log_every_n_steps=50).counts
+
+    assert counts.plain == 30
+    assert len(prepared) == counts.hooked + 1  # the first step makes the momentum
+
+
 class SaveEach(StepHooks, pl.Callback):
     """Saves after each step, as a signal would."""
 
